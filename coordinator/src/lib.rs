@@ -1,0 +1,3 @@
+//! Cluster metadata, the controller, and the coordinators of groups and transactions.
+
+pub mod metadata;

@@ -1,0 +1,3 @@
+//! Where the cluster's metadata lives.
+
+pub mod store;

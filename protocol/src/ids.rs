@@ -1,0 +1,100 @@
+//! The few identifiers that every crate shares. Knows nothing of messages, files or sockets.
+
+use std::fmt;
+
+/// A broker's id; −1 stands for "none".
+pub type BrokerId = i32;
+/// A record's position in its partition; −1 stands for "unknown".
+pub type Offset = i64;
+/// A partition leader's epoch; −1 stands for "unknown".
+pub type LeaderEpoch = i32;
+/// An idempotent producer's id; −1 stands for "none".
+pub type ProducerId = i64;
+/// An idempotent producer's epoch; −1 stands for "none".
+pub type ProducerEpoch = i16;
+/// Milliseconds since the Unix epoch; −1 stands for "none".
+pub type TimestampMs = i64;
+
+/// One partition of one topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    pub topic: String,
+    pub partition: i32,
+}
+
+impl TopicPartition {
+    pub fn new(topic: impl Into<String>, partition: i32) -> Self {
+        Self { topic: topic.into(), partition }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}
+
+/// 16 bytes; shown and parsed as Kafka does, URL-safe base64 without padding (22 characters).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Uuid(pub [u8; 16]);
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+impl Uuid {
+    /// "No id".
+    pub const ZERO: Uuid = Uuid([0; 16]);
+
+    pub fn is_zero(&self) -> bool {
+        *self == Self::ZERO
+    }
+
+    /// The 22 characters that Kafka prints; `None` if `text` is anything else.
+    pub fn parse(text: &str) -> Option<Uuid> {
+        if text.len() != 22 {
+            return None;
+        }
+        let mut bits: u128 = 0;
+        for (i, c) in text.bytes().enumerate() {
+            let digit = ALPHABET.iter().position(|a| *a == c)? as u128;
+            if i < 21 {
+                bits = bits << 6 | digit;
+            } else {
+                // 128 = 21 × 6 + 2: the last character carries two bits, the rest is padding.
+                bits = bits << 2 | digit >> 4;
+            }
+        }
+        Some(Uuid(bits.to_be_bytes()))
+    }
+}
+
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = u128::from_be_bytes(self.0);
+        for i in 0..22 {
+            let digit = if i < 21 { bits >> (122 - 6 * i) } else { bits << 4 } & 63;
+            write!(f, "{}", ALPHABET[digit as usize] as char)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uuid_text_is_kafkas() {
+        let id =
+            Uuid::parse("DaApSIweQfefTV_hOA74RQ").expect("an id seen in a real partition.metadata");
+        assert_eq!(id.to_string(), "DaApSIweQfefTV_hOA74RQ");
+        assert_eq!(id.0[..4], [0x0d, 0xa0, 0x29, 0x48]);
+        assert_eq!(Uuid::ZERO.to_string(), "AAAAAAAAAAAAAAAAAAAAAA");
+        assert_eq!(Uuid::parse("short"), None);
+    }
+}

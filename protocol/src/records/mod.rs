@@ -1,0 +1,3 @@
+//! Record batches: the same bytes on the wire and on disk.
+
+pub mod batch;

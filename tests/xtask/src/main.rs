@@ -1,0 +1,2 @@
+//! Developer loop.
+fn main() {}

@@ -1,0 +1,1 @@
+//! See Cargo.toml; filled by the first commits.
