@@ -1,2 +1,40 @@
-//! Developer loop.
-fn main() {}
+//! `cargo xtask …`: the whole developer loop. Has no dependencies, so that it builds in a second.
+
+mod bench;
+mod places;
+mod run;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  setup          install what the tests need (Debian packages when root, Kafka's jars, Python clients)
+  test           format, lints and the quick tests
+  test --full    setup, then every test
+  bench          measure ours beside Apache Kafka and write benches/RESULTS.md
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["setup"] => setup::run(),
+        ["test"] => test::quick(),
+        ["test", "--full"] => setup::run().and_then(|()| test::full()),
+        ["bench", rest @ ..] => bench::run(rest),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("xtask: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}

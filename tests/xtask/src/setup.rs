@@ -1,0 +1,106 @@
+//! `cargo xtask setup`: installs what the tests need, once. A second run only compares stamps.
+//!
+//! Debian's packages need root; without it the one apt-get line is printed and the rest goes on.
+//! Registries are reached through their ordinary clients, as those are configured.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::places;
+use crate::run::{is_root, run_quietly, text_of};
+
+/// Debian's packages that the tests use, each with a file that shows it is there.
+const DEBIAN: &[(&str, &str)] = &[
+    ("zookeeper", "/usr/share/java/zookeeper.jar"),
+    ("kcat", "/usr/bin/kcat"),
+    ("librdkafka-dev", "/usr/include/librdkafka/rdkafka.h"),
+    ("default-jdk-headless", "/usr/bin/javac"),
+    ("maven", "/usr/bin/mvn"),
+    ("python3-venv", "/usr/bin/python3"),
+    ("gcc", "/usr/bin/cc"),
+];
+
+/// Releases of Apache's Java client, old and new, beside 3.9.1 itself.
+pub const CLIENT_VERSIONS: &[&str] = &["1.1.1", "2.8.2", "4.1.0"];
+
+const PYTHON_PACKAGES: &[&str] = &["kafka-python==3.0.12", "confluent-kafka==2.16.1"];
+
+pub fn run() -> Result<(), String> {
+    debian()?;
+    let poms = places::root().join("tests/oracle");
+    jars(&poms.join("pom.xml"), None, &places::kafka_lib())?;
+    for version in CLIENT_VERSIONS {
+        let lib = places::kafka_clients(version);
+        jars(&poms.join("clients.pom.xml"), Some(version), &lib)?;
+    }
+    python()
+}
+
+fn debian() -> Result<(), String> {
+    let missing: Vec<&str> =
+        DEBIAN.iter().filter(|(_, f)| !Path::new(f).exists()).map(|(p, _)| *p).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !is_root() {
+        eprintln!("setup: needs root: apt-get install -y {}", missing.join(" "));
+        return Ok(());
+    }
+    let install = || {
+        run_quietly(
+            Command::new("apt-get")
+                .args(["install", "-y", "--no-install-recommends"])
+                .args(&missing)
+                .env("DEBIAN_FRONTEND", "noninteractive"),
+        )
+    };
+    // Package lists may be missing or old on a fresh machine.
+    run_quietly(Command::new("apt-get").arg("update"))?;
+    install()
+}
+
+/// Copies what `pom` depends on into `lib`.
+fn jars(pom: &Path, version: Option<&str>, lib: &Path) -> Result<(), String> {
+    let want = format!("{}{}", text_of(pom), version.unwrap_or_default());
+    once(lib, &want, || {
+        let mut maven = Command::new("mvn");
+        maven.args(["-q", "-B", "-f"]).arg(pom).arg("dependency:copy-dependencies");
+        maven.arg("-DincludeScope=runtime").arg(format!("-DoutputDirectory={}", lib.display()));
+        if let Some(version) = version {
+            maven.arg(format!("-Dclients.version={version}"));
+        }
+        run_quietly(&mut maven)
+    })
+}
+
+fn python() -> Result<(), String> {
+    let venv = places::venv();
+    once(&venv, &PYTHON_PACKAGES.join("\n"), || {
+        run_quietly(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+        run_quietly(
+            Command::new(venv.join("bin/python"))
+                .args(["-m", "pip", "install", "-q", "--disable-pip-version-check"])
+                .args(PYTHON_PACKAGES),
+        )
+    })
+}
+
+/// Runs `install` into `dir` unless its stamp says that this was done for the same `want`.
+fn once(
+    dir: &Path,
+    want: &str,
+    install: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
+    let stamp = dir.join(".setup");
+    if text_of(&stamp) == want {
+        return Ok(());
+    }
+    eprintln!("setup: {}", dir.display());
+    if dir.exists() {
+        fs::remove_dir_all(dir).map_err(|e| format!("cannot clear {}: {e}", dir.display()))?;
+    }
+    fs::create_dir_all(dir).map_err(|e| format!("cannot create {}: {e}", dir.display()))?;
+    install()?;
+    fs::write(&stamp, want).map_err(|e| format!("cannot write {}: {e}", stamp.display()))
+}
