@@ -1,1 +1,3 @@
-//! Whole-broker tests.
+//! Whole brokers, real ZooKeeper, stock clients. One binary, a module a subject.
+
+mod kcat;

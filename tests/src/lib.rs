@@ -1,1 +1,14 @@
-//! See Cargo.toml; filled by the first commits.
+//! The test harness: real servers and real clients, started and stopped by process id. Knows nothing
+//! of any one test.
+
+pub mod apache;
+pub mod clients;
+pub mod java;
+pub mod ottla;
+pub mod places;
+pub mod process;
+pub mod subject;
+pub mod wait;
+pub mod zookeeper;
+
+pub use subject::{Cluster, Store};

@@ -1,0 +1,89 @@
+//! Our own broker, as users start it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::places;
+use crate::process::{self, Output, Process};
+
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+pub struct Ottla {
+    dir: TempDir,
+    port: u16,
+    process: Process,
+}
+
+impl Ottla {
+    /// Starts broker 1: beside `zookeeper` if there is one, else embedded. `extra` are further lines
+    /// of its `server.properties`.
+    pub fn start(zookeeper: Option<&str>, extra: &str) -> Ottla {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let port = places::free_port();
+        let zookeeper = zookeeper.map(|z| format!("zookeeper.connect={z}\n")).unwrap_or_default();
+        let config = format!(
+            "broker.id=1\nlisteners=PLAINTEXT://127.0.0.1:{port}\n{zookeeper}log.dirs={}\n\
+             offsets.topic.replication.factor=1\noffsets.topic.num.partitions=5\n\
+             group.initial.rebalance.delay.ms=0\nottla.http.listener=\n{extra}\n",
+            dir.path().join("data").display()
+        );
+        std::fs::write(dir.path().join("server.properties"), config).expect("server.properties");
+        let process = Self::spawn(&dir);
+        let mut broker = Ottla { dir, port, process };
+        broker.wait_ready();
+        broker
+    }
+
+    fn spawn(dir: &TempDir) -> Process {
+        let _ = std::fs::remove_file(dir.path().join("ottla.out"));
+        let mut command = Command::new(places::ottla());
+        command.arg("serve").arg(dir.path().join("server.properties"));
+        command.current_dir(dir.path());
+        Process::start("ottla", dir.path(), &mut command)
+    }
+
+    fn wait_ready(&mut self) {
+        self.process.ready(READY_LIMIT, |p| p.stdout().contains("ottla ready").then_some(()));
+    }
+
+    pub fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    pub fn kill9(&mut self) {
+        self.process.kill9();
+    }
+
+    /// SIGTERM; the exit code must be 0.
+    pub fn stop(&mut self) {
+        let status = self.process.stop(Duration::from_secs(30));
+        assert_eq!(status.code(), Some(0), "a clean stop\n{}", self.process.tail());
+    }
+
+    /// Starts again on the same data and port, after `kill9` or `stop`.
+    pub fn restart(&mut self) {
+        self.process = Self::spawn(&self.dir);
+        self.wait_ready();
+    }
+}
+
+/// Runs one of our tools: `ottla TOOL ARGS`.
+pub fn tool(args: &[&str], input: &[u8]) -> Output {
+    let mut command = Command::new(places::ottla());
+    process::run(command.args(args), input, Duration::from_secs(60))
+}

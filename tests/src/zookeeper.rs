@@ -1,0 +1,97 @@
+//! A real ZooKeeper server on loopback.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::places;
+use crate::process::Process;
+
+const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// Debian's ZooKeeper, which names what it needs in its own manifest.
+pub fn jar() -> PathBuf {
+    PathBuf::from("/usr/share/java/zookeeper.jar")
+}
+
+/// One standalone server with its own data directory and port.
+pub struct ZooKeeperServer {
+    dir: TempDir,
+    port: u16,
+    process: Process,
+}
+
+impl ZooKeeperServer {
+    pub fn start() -> ZooKeeperServer {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let port = places::free_port();
+        let config = format!(
+            "tickTime=500\ndataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\n\
+             minSessionTimeout=1000\nmaxSessionTimeout=60000\nmaxClientCnxns=0\n\
+             admin.enableServer=false\n4lw.commands.whitelist=*\n",
+            dir.path().join("data").display()
+        );
+        std::fs::write(dir.path().join("zoo.cfg"), config).expect("zoo.cfg");
+        let process = Self::spawn(&dir);
+        let mut server = ZooKeeperServer { dir, port, process };
+        server.wait_ready();
+        server
+    }
+
+    fn spawn(dir: &TempDir) -> Process {
+        let mut java = Command::new("java");
+        java.args([
+            "-Xmx256m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-Djute.maxbuffer=4194304",
+        ]);
+        java.arg("-cp").arg(jar()).arg("org.apache.zookeeper.server.quorum.QuorumPeerMain");
+        Process::start("zookeeper", dir.path(), java.arg(dir.path().join("zoo.cfg")))
+    }
+
+    fn wait_ready(&mut self) {
+        let port = self.port;
+        self.process.ready(READY_LIMIT, |_| {
+            four_letters(port, "srvr").filter(|answer| answer.contains("Mode:"))
+        });
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn connect(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    pub fn kill9(&mut self) {
+        self.process.kill9();
+    }
+
+    /// Starts again on the same data and port.
+    pub fn restart(&mut self) {
+        self.process.kill9();
+        self.process = Self::spawn(&self.dir);
+        self.wait_ready();
+    }
+}
+
+/// Asks a server one of ZooKeeper's four-letter words.
+pub fn four_letters(port: u16, word: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    stream.write_all(word.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
