@@ -6,7 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::process::Process;
-use crate::{java, places};
+use crate::{clients, java, places};
 
 const READY_LIMIT: Duration = Duration::from_secs(90);
 
@@ -43,6 +43,13 @@ impl ApacheBroker {
 
     fn wait_ready(&mut self) {
         self.process.ready(READY_LIMIT, |p| p.stderr().contains("] started").then_some(()));
+        // It says so before the controller has told it which brokers live; until then it cannot
+        // create a topic.
+        let bootstrap = self.bootstrap();
+        self.process.ready(READY_LIMIT, |_| {
+            let listed = clients::kcat(&bootstrap, &["-L"], b"");
+            listed.out.contains(" 1 brokers:").then_some(())
+        });
     }
 
     pub fn bootstrap(&self) -> String {
