@@ -1,0 +1,174 @@
+//! `/brokers/topics/T`: a topic's id and which brokers hold its partitions. Knows nothing of who
+//! leads them (see `partition_state.rs`).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use protocol::ids::{BrokerId, Uuid};
+use serde::{Deserialize, Serialize};
+
+use super::{ZnodeError, decode_json, encode_json};
+
+pub const TOPICS_PATH: &str = "/brokers/topics";
+
+pub fn path(topic: &str) -> String {
+    format!("{TOPICS_PATH}/{topic}")
+}
+
+/// The replicas of one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReplicaAssignment {
+    /// In order of preference: the first is the preferred leader. Holds `adding` and `removing` too.
+    pub replicas: Vec<BrokerId>,
+    /// Those that a reassignment brings in; empty without one.
+    pub adding: Vec<BrokerId>,
+    /// Those that a reassignment takes out; empty without one.
+    pub removing: Vec<BrokerId>,
+}
+
+impl ReplicaAssignment {
+    /// `replicas`, and no reassignment going on.
+    pub fn settled(replicas: Vec<BrokerId>) -> Self {
+        Self { replicas, adding: Vec::new(), removing: Vec::new() }
+    }
+
+    pub fn is_being_reassigned(&self) -> bool {
+        !self.adding.is_empty() || !self.removing.is_empty()
+    }
+
+    /// What the replicas will be when the reassignment is through.
+    pub fn target(&self) -> Vec<BrokerId> {
+        self.replicas.iter().filter(|id| !self.removing.contains(id)).copied().collect()
+    }
+
+    /// What the replicas were before the reassignment.
+    pub fn origin(&self) -> Vec<BrokerId> {
+        self.replicas.iter().filter(|id| !self.adding.contains(id)).copied().collect()
+    }
+}
+
+/// A topic's node.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TopicAssignment {
+    /// `None`: made by a release before 2.8; the controller gives it one.
+    pub topic_id: Option<Uuid>,
+    /// Partition number, 0 and up, to its replicas.
+    pub partitions: BTreeMap<i32, ReplicaAssignment>,
+}
+
+type Lists = BTreeMap<i32, Vec<BrokerId>>;
+
+#[derive(Serialize, Deserialize)]
+struct Json {
+    #[serde(default)]
+    partitions: Option<Lists>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    topic_id: Option<String>,
+    #[serde(default)]
+    adding_replicas: Option<Lists>,
+    #[serde(default)]
+    removing_replicas: Option<Lists>,
+    #[serde(default)]
+    version: i64,
+}
+
+impl TopicAssignment {
+    /// Version 3; without an id its member is left out.
+    pub fn encode(&self) -> Bytes {
+        let lists = |of: fn(&ReplicaAssignment) -> &Vec<BrokerId>, with_empty: bool| -> Lists {
+            self.partitions
+                .iter()
+                .filter(|(_, a)| with_empty || !of(a).is_empty())
+                .map(|(partition, a)| (*partition, of(a).clone()))
+                .collect()
+        };
+        encode_json(&Json {
+            partitions: Some(lists(|a| &a.replicas, true)),
+            topic_id: self.topic_id.map(|id| id.to_string()),
+            adding_replicas: Some(lists(|a| &a.adding, false)),
+            removing_replicas: Some(lists(|a| &a.removing, false)),
+            version: 3,
+        })
+    }
+
+    /// Reads versions 1 (no ids, no reassignment), 2 (reassignment) and 3.
+    pub fn decode(topic: &str, data: Option<&[u8]>) -> Result<Self, ZnodeError> {
+        let path = path(topic);
+        let json: Json = decode_json(&path, data)?;
+        let topic_id = match json.topic_id {
+            None => None,
+            Some(text) => match Uuid::parse(&text) {
+                Some(id) => Some(id),
+                None => {
+                    return Err(ZnodeError::malformed(&path, format!("topic id {text:?}")));
+                }
+            },
+        };
+        let mut adding = json.adding_replicas.unwrap_or_default();
+        let mut removing = json.removing_replicas.unwrap_or_default();
+        let mut partitions = BTreeMap::new();
+        for (partition, replicas) in json.partitions.unwrap_or_default() {
+            let adding = adding.remove(&partition).unwrap_or_default();
+            let removing = removing.remove(&partition).unwrap_or_default();
+            if partition < 0 || replicas.iter().any(|id| *id < 0) {
+                return Err(ZnodeError::malformed(&path, "a negative partition or broker"));
+            }
+            partitions.insert(partition, ReplicaAssignment { replicas, adding, removing });
+        }
+        Ok(Self { topic_id, partitions })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIVE: &[u8] = br#"{"partitions":{"0":[1,2],"1":[2,1]},"topic_id":"DaApSIweQfefTV_hOA74RQ","adding_replicas":{"0":[2]},"removing_replicas":{"0":[1]},"version":3}"#;
+
+    fn live() -> TopicAssignment {
+        let first = ReplicaAssignment { replicas: vec![1, 2], adding: vec![2], removing: vec![1] };
+        TopicAssignment {
+            topic_id: Uuid::parse("DaApSIweQfefTV_hOA74RQ"),
+            partitions: BTreeMap::from([(0, first), (1, ReplicaAssignment::settled(vec![2, 1]))]),
+        }
+    }
+
+    #[test]
+    fn as_kafka_writes_it() {
+        assert_eq!(live().encode(), LIVE);
+        assert_eq!(TopicAssignment::decode("t", Some(LIVE)), Ok(live()));
+        let plain = TopicAssignment { topic_id: None, ..TopicAssignment::default() };
+        assert_eq!(
+            plain.encode(),
+            &br#"{"partitions":{},"adding_replicas":{},"removing_replicas":{},"version":3}"#[..]
+        );
+    }
+
+    #[test]
+    fn older_versions() {
+        let v1 = TopicAssignment::decode("t", Some(br#"{"version":1,"partitions":{"0":[5]}}"#));
+        let expected = BTreeMap::from([(0, ReplicaAssignment::settled(vec![5]))]);
+        assert_eq!(v1, Ok(TopicAssignment { topic_id: None, partitions: expected }));
+    }
+
+    #[test]
+    fn target_and_origin_of_a_reassignment() {
+        let a = &live().partitions[&0];
+        assert!(a.is_being_reassigned());
+        assert_eq!((a.target(), a.origin()), (vec![2], vec![1]));
+    }
+
+    #[test]
+    fn strange_bytes_are_errors() {
+        for text in [
+            "",
+            r#"{"partitions":{"x":[1]}}"#,
+            r#"{"partitions":{"-1":[1]}}"#,
+            r#"{"partitions":{"0":[-5]}}"#,
+            r#"{"partitions":{"0":1}}"#,
+            r#"{"partitions":{},"topic_id":"short"}"#,
+        ] {
+            assert!(TopicAssignment::decode("t", Some(text.as_bytes())).is_err(), "{text}");
+        }
+    }
+}
