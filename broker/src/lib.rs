@@ -1,1 +1,9 @@
-//! See Cargo.toml; filled by the first commits.
+//! The broker: sockets, tasks, configuration and the wiring of the layers below. Knows no file format
+//! and no consensus rule: those are storage's, replica's and coordinator's.
+
+pub mod authorizer;
+pub mod broker;
+pub mod clock;
+pub mod config;
+pub mod handlers;
+pub mod tasks;

@@ -1,0 +1,176 @@
+//! What one configuration key is, and how its text becomes a value, as Kafka's `ConfigDef` reads it.
+//! Knows nothing of which keys there are.
+
+/// One key of the configuration.
+#[derive(Debug)]
+pub struct KeyDef {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// As it would be written in a file; `None` is Kafka's null.
+    pub default: Option<&'static str>,
+    pub check: Check,
+    pub update: Update,
+    pub role: Role,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Bool,
+    Short,
+    Int,
+    Long,
+    Double,
+    Text,
+    List,
+    Class,
+    Password,
+}
+
+/// Which values are legal beyond the type.
+#[derive(Debug)]
+pub enum Check {
+    Any,
+    AtLeast(i64),
+    /// Both ends included.
+    Between(i64, i64),
+    /// As `Between`, or exactly the third.
+    BetweenOr(i64, i64, i64),
+    /// From 0 to this.
+    Ratio(f64),
+    OneOf(&'static [&'static str]),
+    /// Every item of the list.
+    EachOf(&'static [&'static str]),
+}
+
+/// How a key may change while the broker runs (KIP-226).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Update {
+    ReadOnly,
+    /// Only for one named broker.
+    PerBroker,
+    /// For one broker, or as the default of all.
+    ClusterWide,
+}
+
+/// What becomes of a key that is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Honoured,
+    /// Accepted without effect; the text says what happens instead.
+    Ignored(&'static str),
+    /// Any value but the default stops the start; the text says why.
+    Stops(&'static str),
+}
+
+/// A value read from its text.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Null,
+    Bool(bool),
+    Number(i64),
+    Double(f64),
+    Text(String),
+    List(Vec<String>),
+}
+
+impl KeyDef {
+    /// Reads `text`; the error says what was expected.
+    pub fn parse(&self, text: &str) -> Result<Value, String> {
+        let trimmed = text.trim();
+        let value = match self.kind {
+            Kind::Bool if trimmed.eq_ignore_ascii_case("true") => Value::Bool(true),
+            Kind::Bool if trimmed.eq_ignore_ascii_case("false") => Value::Bool(false),
+            Kind::Bool => return Err("expected true or false".to_owned()),
+            Kind::Short => self.number(trimmed, i64::from(i16::MIN), i64::from(i16::MAX))?,
+            Kind::Int => self.number(trimmed, i64::from(i32::MIN), i64::from(i32::MAX))?,
+            Kind::Long => self.number(trimmed, i64::MIN, i64::MAX)?,
+            Kind::Double => match trimmed.parse::<f64>() {
+                Ok(number) if number.is_finite() => Value::Double(number),
+                _ => return Err(format!("expected a number{}", self.check.range())),
+            },
+            Kind::Text | Kind::Class => Value::Text(trimmed.to_owned()),
+            Kind::Password => Value::Text(text.to_owned()),
+            Kind::List if trimmed.is_empty() => Value::List(Vec::new()),
+            Kind::List => {
+                Value::List(trimmed.split(',').map(|item| item.trim().to_owned()).collect())
+            }
+        };
+        if self.check.holds(&value) {
+            Ok(value)
+        } else {
+            Err(format!("expected {}", self.expected()))
+        }
+    }
+
+    /// What a legal value is, for messages.
+    pub fn expected(&self) -> String {
+        let noun = match self.kind {
+            Kind::Bool => "true or false",
+            Kind::Short | Kind::Int | Kind::Long => "an integer",
+            Kind::Double => "a number",
+            Kind::Text | Kind::Class | Kind::Password => "text",
+            Kind::List => "a list",
+        };
+        format!("{noun}{}", self.check.range())
+    }
+
+    /// May the value be shown? Passwords never are.
+    pub fn is_sensitive(&self) -> bool {
+        self.kind == Kind::Password
+    }
+
+    /// The number of this type in DescribeConfigs v3.
+    pub fn wire_type(&self) -> i8 {
+        match self.kind {
+            Kind::Bool => 1,
+            Kind::Text => 2,
+            Kind::Int => 3,
+            Kind::Short => 4,
+            Kind::Long => 5,
+            Kind::Double => 6,
+            Kind::List => 7,
+            Kind::Class => 8,
+            Kind::Password => 9,
+        }
+    }
+
+    fn number(&self, text: &str, lowest: i64, highest: i64) -> Result<Value, String> {
+        match text.parse::<i64>() {
+            Ok(number) if (lowest..=highest).contains(&number) => Ok(Value::Number(number)),
+            Ok(_) => Err(format!("expected an integer from {lowest} to {highest}")),
+            Err(_) => Err(format!("expected {}", self.expected())),
+        }
+    }
+}
+
+impl Check {
+    fn holds(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Check::Any, _) | (_, Value::Null | Value::Bool(_)) => true,
+            (Check::AtLeast(least), Value::Number(n)) => n >= least,
+            (Check::AtLeast(least), Value::Double(n)) => *n >= *least as f64,
+            (Check::Between(low, high), Value::Number(n)) => (low..=high).contains(&n),
+            (Check::BetweenOr(low, high, other), Value::Number(n)) => {
+                n == other || (low..=high).contains(&n)
+            }
+            (Check::Ratio(high), Value::Double(n)) => (0.0..=*high).contains(n),
+            (Check::OneOf(names), Value::Text(text)) => names.contains(&text.as_str()),
+            (Check::EachOf(names), Value::List(items)) => {
+                items.iter().all(|item| names.contains(&item.as_str()))
+            }
+            _ => false,
+        }
+    }
+
+    fn range(&self) -> String {
+        match self {
+            Check::Any => String::new(),
+            Check::AtLeast(least) => format!(" of at least {least}"),
+            Check::Between(low, high) => format!(" from {low} to {high}"),
+            Check::BetweenOr(low, high, other) => format!(" from {low} to {high}, or {other}"),
+            Check::Ratio(high) => format!(" from 0 to {high}"),
+            Check::OneOf(names) => format!(", one of {}", names.join(", ")),
+            Check::EachOf(names) => format!(" of {}", names.join(", ")),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The broker's configuration in force: one value for every known key, from the default, the file, and
+//! the dynamic settings of the cluster and of this broker. Knows nothing of file syntax.
+
+pub mod key;
+pub mod keys;
+
+use std::collections::BTreeMap;
+
+use self::key::{KeyDef, Role, Update, Value};
+use self::keys::KEYS;
+
+/// Where a value comes from, in rising precedence; the numbers are those of DescribeConfigs v1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    Default = 5,
+    /// The file or `--override`.
+    Static = 4,
+    /// `/config/brokers/<default>`.
+    DynamicDefault = 3,
+    /// `/config/brokers/N`.
+    DynamicBroker = 2,
+}
+
+/// One value for every key. Made whole and never changed: a dynamic change makes a new one.
+#[derive(Debug, Clone)]
+pub struct BrokerConfig {
+    /// Parallel to `KEYS`.
+    entries: Vec<Entry>,
+    /// Keys of the file that Kafka's definition does not have, listener-prefixed ones included.
+    pub unknown: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    value: Value,
+    /// Text per source, default first.
+    layers: [Option<String>; 4],
+}
+
+/// A value that a key cannot have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {expected}")]
+pub struct InvalidValue {
+    pub key: String,
+    pub expected: String,
+}
+
+impl BrokerConfig {
+    /// Kafka's defaults.
+    pub fn defaults() -> BrokerConfig {
+        let entries = KEYS
+            .iter()
+            .map(|key| {
+                let text = key.default.map(str::to_owned);
+                let value = match key.default {
+                    None => Value::Null,
+                    Some(text) => key.parse(text).expect("a test parses every default"),
+                };
+                Entry { value, layers: [text, None, None, None] }
+            })
+            .collect();
+        BrokerConfig { entries, unknown: BTreeMap::new() }
+    }
+
+    /// The definition of a key; `None` if Kafka has no such key.
+    pub fn definition(name: &str) -> Option<&'static KeyDef> {
+        position(name).map(|at| &KEYS[at])
+    }
+
+    /// Sets `name` at one level. Unknown names are the caller's to refuse.
+    pub fn set(&mut self, source: Source, name: &str, text: &str) -> Result<(), InvalidValue> {
+        let Some(at) = position(name) else {
+            return Err(InvalidValue {
+                key: name.to_owned(),
+                expected: "expected a known key".to_owned(),
+            });
+        };
+        let invalid = |expected| InvalidValue { key: name.to_owned(), expected };
+        KEYS[at].parse(text).map_err(invalid)?;
+        self.entries[at].layers[layer(source)] = Some(text.to_owned());
+        self.entries[at].resolve(&KEYS[at]);
+        Ok(())
+    }
+
+    /// This configuration with the dynamic settings of the cluster and of this broker in place of any
+    /// former ones. What cannot be read is left out and handed back, as Kafka logs it and goes on.
+    pub fn with_dynamic(
+        &self,
+        cluster: &BTreeMap<String, String>,
+        broker: &BTreeMap<String, String>,
+    ) -> (BrokerConfig, Vec<InvalidValue>) {
+        let mut next = self.clone();
+        let mut refused = Vec::new();
+        for (entry, key) in next.entries.iter_mut().zip(KEYS) {
+            entry.layers[layer(Source::DynamicDefault)] = None;
+            entry.layers[layer(Source::DynamicBroker)] = None;
+            entry.resolve(key);
+        }
+        let levels = [(Source::DynamicDefault, cluster), (Source::DynamicBroker, broker)];
+        for (source, settings) in levels {
+            for (name, text) in settings {
+                if let Err(error) = next.set(source, name, text) {
+                    refused.push(error);
+                }
+            }
+        }
+        (next, refused)
+    }
+
+    /// May this key be changed dynamically at that level?
+    pub fn updatable(name: &str, source: Source) -> bool {
+        match Self::definition(name).map(|key| key.update) {
+            None | Some(Update::ReadOnly) => false,
+            Some(Update::PerBroker) => source == Source::DynamicBroker,
+            Some(Update::ClusterWide) => {
+                matches!(source, Source::DynamicBroker | Source::DynamicDefault)
+            }
+        }
+    }
+
+    /// The text in force and where it comes from; the text is `None` where Kafka has null.
+    pub fn effective(&self, name: &str) -> Option<(Option<&str>, Source)> {
+        let at = position(name)?;
+        let (source, text) = self.layers_of(at).next()?;
+        Some((text, source))
+    }
+
+    /// Every level at which this very name is set, highest precedence first, the default last (it is
+    /// there only if it is not null).
+    pub fn levels(&self, name: &str) -> Vec<(Source, &str)> {
+        let Some(at) = position(name) else { return Vec::new() };
+        self.layers_of(at).filter_map(|(source, text)| Some((source, text?))).collect()
+    }
+
+    fn layers_of(&self, at: usize) -> impl Iterator<Item = (Source, Option<&str>)> {
+        const ORDER: [Source; 4] =
+            [Source::DynamicBroker, Source::DynamicDefault, Source::Static, Source::Default];
+        let layers = &self.entries[at].layers;
+        ORDER.into_iter().filter_map(move |source| {
+            let text = layers[layer(source)].as_deref();
+            (text.is_some() || source == Source::Default).then_some((source, text))
+        })
+    }
+
+    /// Is it set anywhere, rather than left at its default?
+    pub fn is_set(&self, name: &str) -> bool {
+        self.effective(name).is_some_and(|(_, source)| source != Source::Default)
+    }
+
+    fn value(&self, name: &str) -> &Value {
+        let at = position(name).expect("code asks only for keys in the table");
+        &self.entries[at].value
+    }
+
+    /// A SHORT, INT or LONG that has a value.
+    pub fn long(&self, name: &str) -> i64 {
+        self.long_or_null(name).expect("the key has a default")
+    }
+
+    /// A SHORT, INT or LONG that may be null.
+    pub fn long_or_null(&self, name: &str) -> Option<i64> {
+        match self.value(name) {
+            Value::Number(number) => Some(*number),
+            Value::Null => None,
+            other => panic!("{name} is {other:?}, not an integer"),
+        }
+    }
+
+    /// A SHORT or INT that has a value.
+    pub fn int(&self, name: &str) -> i32 {
+        i32::try_from(self.long(name)).expect("the type bounds an INT")
+    }
+
+    pub fn bool(&self, name: &str) -> bool {
+        match self.value(name) {
+            Value::Bool(value) => *value,
+            other => panic!("{name} is {other:?}, not a boolean"),
+        }
+    }
+
+    pub fn double(&self, name: &str) -> f64 {
+        match self.value(name) {
+            Value::Double(value) => *value,
+            other => panic!("{name} is {other:?}, not a number"),
+        }
+    }
+
+    /// Text, a class name or a password; `None` is null.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.value(name) {
+            Value::Text(text) => Some(text),
+            Value::Null => None,
+            other => panic!("{name} is {other:?}, not text"),
+        }
+    }
+
+    /// A list; null reads as empty.
+    pub fn list(&self, name: &str) -> &[String] {
+        match self.value(name) {
+            Value::List(items) => items,
+            Value::Null => &[],
+            other => panic!("{name} is {other:?}, not a list"),
+        }
+    }
+}
+
+impl Entry {
+    fn resolve(&mut self, key: &KeyDef) {
+        self.value = match self.layers.iter().rev().flatten().next() {
+            None => Value::Null,
+            Some(text) => key.parse(text).expect("only texts that parse are kept"),
+        };
+    }
+}
+
+fn layer(source: Source) -> usize {
+    5 - source as usize
+}
+
+fn position(name: &str) -> Option<usize> {
+    KEYS.binary_search_by(|key| key.name.cmp(name)).ok()
+}
+
+/// Keys that say the same in other units, most precise first; the first that is set counts.
+pub fn synonyms(name: &str) -> &'static [&'static str] {
+    const GROUPS: [&[&str]; 4] = [
+        &["log.roll.ms", "log.roll.hours"],
+        &["log.roll.jitter.ms", "log.roll.jitter.hours"],
+        &["log.flush.interval.ms", "log.flush.scheduler.interval.ms"],
+        &["log.retention.ms", "log.retention.minutes", "log.retention.hours"],
+    ];
+    GROUPS.into_iter().find(|group| group.contains(&name)).unwrap_or(&[])
+}
+
+/// Does any key of this role stop the start if it is set?
+pub fn stops(key: &KeyDef) -> Option<&'static str> {
+    match key.role {
+        Role::Stops(why) => Some(why),
+        Role::Honoured | Role::Ignored(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_every_default_parses() {
+        assert!(KEYS.windows(2).all(|pair| pair[0].name < pair[1].name));
+        let config = BrokerConfig::defaults();
+        assert_eq!(config.int("num.partitions"), 1);
+        assert_eq!(config.list("log.cleanup.policy"), ["delete"]);
+        assert_eq!(config.effective("zookeeper.connect"), Some((None, Source::Default)));
+    }
+
+    #[test]
+    fn the_highest_level_counts_and_dynamic_ones_can_be_taken_away() {
+        let mut config = BrokerConfig::defaults();
+        config.set(Source::Static, "num.partitions", "3").expect("legal");
+        assert_eq!(config.int("num.partitions"), 3);
+        let cluster = BTreeMap::from([("message.max.bytes".to_owned(), "5".to_owned())]);
+        let broker = BTreeMap::from([
+            ("message.max.bytes".to_owned(), "7".to_owned()),
+            ("log.segment.bytes".to_owned(), "no".to_owned()),
+        ]);
+        let (dynamic, refused) = config.with_dynamic(&cluster, &broker);
+        assert_eq!(dynamic.int("message.max.bytes"), 7);
+        assert_eq!(refused.len(), 1);
+        assert_eq!(refused[0].key, "log.segment.bytes");
+        assert_eq!(
+            dynamic.levels("message.max.bytes"),
+            [
+                (Source::DynamicBroker, "7"),
+                (Source::DynamicDefault, "5"),
+                (Source::Default, "1048588")
+            ]
+        );
+        let (bare, _) = dynamic.with_dynamic(&BTreeMap::new(), &BTreeMap::new());
+        assert_eq!(bare.int("message.max.bytes"), 1_048_588);
+        assert_eq!(bare.int("num.partitions"), 3);
+    }
+}
