@@ -1,5 +1,5 @@
-//! The test harness: real servers and real clients, started and stopped by process id. Knows nothing
-//! of any one test.
+//! The test harness: real servers and real clients, started and stopped by process id. Knows
+//! nothing of any one test.
 
 pub mod apache;
 pub mod clients;

@@ -18,8 +18,8 @@ pub struct Ottla {
 }
 
 impl Ottla {
-    /// Starts broker 1: beside `zookeeper` if there is one, else embedded. `extra` are further lines
-    /// of its `server.properties`.
+    /// Starts broker 1: beside `zookeeper` if there is one, else embedded. `extra` are further
+    /// lines of its `server.properties`.
     pub fn start(zookeeper: Option<&str>, extra: &str) -> Ottla {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let port = places::free_port();

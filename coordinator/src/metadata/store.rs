@@ -1,6 +1,6 @@
 //! The seam between coordination and where its tree lives: a real ZooKeeper ensemble, the embedded
-//! journal, or the simulation. ZooKeeper-shaped (versioned nodes, sessions, ephemerals, atomic multi,
-//! one-shot watches); knows nothing of Kafka's znodes.
+//! journal, or the simulation. ZooKeeper-shaped (versioned nodes, sessions, ephemerals, atomic
+//! multi, one-shot watches); knows nothing of Kafka's znodes.
 
 use std::future::Future;
 use std::pin::Pin;

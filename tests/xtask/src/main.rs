@@ -5,15 +5,17 @@ mod places;
 mod run;
 mod setup;
 mod test;
+mod tidy;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  setup          install what the tests need (Debian packages when root, Kafka's jars, Python clients)
+  setup          install what the tests need: Debian packages (as root), jars, Python clients
   test           format, lints and the quick tests
   test --full    setup, then every test
+  tidy           the house rules that a program can check
   bench          measure ours beside Apache Kafka and write benches/RESULTS.md
 ";
 
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         ["setup"] => setup::run(),
         ["test"] => test::quick(),
         ["test", "--full"] => setup::run().and_then(|()| test::full()),
+        ["tidy"] => tidy::run(),
         ["bench", rest @ ..] => bench::run(rest),
         _ => {
             eprint!("{USAGE}");

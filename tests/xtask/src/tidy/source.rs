@@ -1,0 +1,177 @@
+//! Rules on the text of one file. Knows nothing of other files.
+
+use std::collections::BTreeMap;
+
+use super::Findings;
+
+const FILE_LINES_MAX: usize = 500;
+const FUNCTION_LINES_MAX: usize = 70;
+const COLUMNS_MAX: usize = 100;
+
+/// Words that no file may hold, in two halves so that this one does not. Paths of one machine and
+/// hosts of registries would tie the project to where it was written.
+const BANNED: &[(&str, &str)] = &[
+    ("/wo", "rk/"),
+    ("/ro", "ot/"),
+    ("/ho", "me/"),
+    ("repo1.maven", ".org"),
+    ("repo.maven", ".apache.org"),
+    ("pypi", ".org"),
+    ("registry.npmjs", ".org"),
+    ("proxy.golang", ".org"),
+    ("deb.debian", ".org"),
+];
+
+/// Calls that one folder may not make, with the only files below it that may, and why.
+const CALLS: &[(&[&str], &[&str], &[&str], &str)] = &[
+    (
+        &["protocol/src/", "storage/src/", "broker/replica/src/", "coordinator/src/"],
+        &["SystemTime::now", "Instant::now"],
+        &[],
+        "time is an argument here",
+    ),
+    (
+        &["broker/src/"],
+        &["SystemTime::now", "Instant::now"],
+        &["broker/src/clock.rs"],
+        "only clock.rs reads a clock",
+    ),
+    (
+        &["broker/src/"],
+        &["tokio::spawn(", "thread::spawn(", "spawn_blocking(", "thread::Builder"],
+        &["broker/src/tasks.rs"],
+        "only tasks.rs spawns",
+    ),
+    (
+        &["protocol/src/", "storage/src/", "broker/replica/src/"],
+        &["thread::spawn(", "thread::Builder"],
+        &[],
+        "this crate starts no thread",
+    ),
+];
+
+pub fn words(path: &str, text: &str) -> Findings {
+    let mut found = vec![];
+    if path == "Cargo.lock" {
+        return found;
+    }
+    for (number, line) in text.lines().enumerate() {
+        for (first, second) in BANNED {
+            let word = format!("{first}{second}");
+            if line.contains(&word) {
+                found.push(format!("{path}:{}: holds `{word}`", number + 1));
+            }
+        }
+    }
+    found
+}
+
+pub fn rust(path: &str, text: &str, exceptions: &mut BTreeMap<String, usize>) -> Findings {
+    let mut found = vec![];
+    if !text.starts_with("//!") {
+        found.push(format!("{path}:1: must begin with `//!`: what the file is for"));
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    found.extend(limit(exceptions, &format!("file {path}"), lines.len(), FILE_LINES_MAX));
+    for (number, line) in lines.iter().enumerate() {
+        if line.chars().count() > COLUMNS_MAX {
+            found.push(format!("{path}:{}: over {COLUMNS_MAX} columns", number + 1));
+        }
+    }
+    for (name, size) in functions(&lines) {
+        let what = format!("fn {path}:{name}");
+        found.extend(limit(exceptions, &what, size, FUNCTION_LINES_MAX));
+    }
+    found.extend(calls(path, &lines));
+    found
+}
+
+fn limit(
+    exceptions: &mut BTreeMap<String, usize>,
+    what: &str,
+    size: usize,
+    max: usize,
+) -> Option<String> {
+    if size <= max {
+        return None;
+    }
+    match exceptions.remove(what) {
+        Some(allowed) if size <= allowed => None,
+        Some(allowed) => Some(format!("{what}: {size} lines; its exception allows {allowed}")),
+        None => Some(format!("{what}: {size} lines, at most {max}")),
+    }
+}
+
+/// Every function with a body of its own, and its lines. Formatted code closes a function with a
+/// brace as far to the left as the function began.
+fn functions(lines: &[&str]) -> Vec<(String, usize)> {
+    let mut found = vec![];
+    for (start, line) in lines.iter().enumerate() {
+        let code = line.trim_start();
+        let indent = line.len() - code.len();
+        let Some(name) = function_name(code) else { continue };
+        let close = format!("{}}}", &line[..indent]);
+        for (end, line) in lines.iter().enumerate().skip(start) {
+            if line.ends_with(';') && line.len() - line.trim_start().len() == indent {
+                break;
+            }
+            if *line == close {
+                found.push((name, end - start + 1));
+                break;
+            }
+        }
+    }
+    found
+}
+
+fn function_name(code: &str) -> Option<String> {
+    let mut words = code.split_whitespace();
+    loop {
+        match words.next()? {
+            "fn" => break,
+            "pub" | "async" | "const" | "unsafe" | "pub(crate)" | "pub(super)" => {}
+            _ => return None,
+        }
+    }
+    let name = words.next()?;
+    Some(name.split(['(', '<']).next().unwrap_or(name).to_owned())
+}
+
+fn calls(path: &str, lines: &[&str]) -> Findings {
+    let mut found = vec![];
+    // What is compiled for tests only stands last.
+    let code = lines.iter().take_while(|l| !l.starts_with("#[cfg(test)]"));
+    for (number, line) in code.enumerate() {
+        if line.trim_start().starts_with("//") {
+            continue;
+        }
+        for (folders, banned, but, why) in CALLS {
+            if !folders.iter().any(|f| path.starts_with(f)) || but.contains(&path) {
+                continue;
+            }
+            for call in banned.iter().filter(|call| line.contains(**call)) {
+                found.push(format!("{path}:{}: `{call}`: {why}", number + 1));
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_functions_lines_are_counted() {
+        let lines =
+            ["impl A {", "    pub fn b(", "        c: u8,", "    ) {", "    }", "    fn e();", "}"];
+        assert_eq!(functions(&lines), [("b".to_owned(), 4)]);
+    }
+
+    #[test]
+    fn an_exception_only_shrinks() {
+        let mut one = BTreeMap::from([("file a.rs".to_owned(), 600)]);
+        assert_eq!(limit(&mut one.clone(), "file a.rs", 600, 500), None);
+        assert!(limit(&mut one, "file a.rs", 601, 500).is_some());
+    }
+}
