@@ -2,3 +2,4 @@
 
 pub mod ids;
 pub mod records;
+pub mod varint;

@@ -1,6 +1,7 @@
 //! The header of a record batch (magic 2), read and patched in place. Knows nothing of the records
 //! inside; see KIP-98 and Kafka's `DefaultRecordBatch`.
 
+use super::codec::{Codec, CodecError};
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
 
 /// Bytes before the records of a magic-2 batch.
@@ -90,25 +91,42 @@ impl BatchHeader {
     }
 
     pub fn last_offset(&self) -> Offset {
-        self.base_offset + i64::from(self.last_offset_delta)
+        self.base_offset.wrapping_add(i64::from(self.last_offset_delta))
     }
 
     /// The first offset after this batch.
     pub fn next_offset(&self) -> Offset {
-        self.last_offset() + 1
+        self.last_offset().wrapping_add(1)
     }
 
     /// Sequence of the last record; sequences wrap from `i32::MAX` to 0.
     pub fn last_sequence(&self) -> i32 {
+        self.sequence_at(self.last_offset_delta)
+    }
+
+    /// Sequence of the record at `offset_delta`; −1 without a producer id.
+    pub fn sequence_at(&self, offset_delta: i32) -> i32 {
         if self.base_sequence < 0 {
             return -1;
         }
-        (i64::from(self.base_sequence) + i64::from(self.last_offset_delta)).rem_euclid(1 << 31)
-            as i32
+        (i64::from(self.base_sequence) + i64::from(offset_delta)).rem_euclid(1 << 31) as i32
+    }
+
+    /// Timestamp of a record that stores `delta`: under append time all records have the batch's.
+    pub fn record_timestamp(&self, delta: i64) -> TimestampMs {
+        match self.is_log_append_time() {
+            true => self.max_timestamp,
+            false => self.base_timestamp.wrapping_add(delta),
+        }
     }
 
     pub fn codec(&self) -> i16 {
         self.attributes & ATTR_CODEC_MASK
+    }
+
+    /// The codec; an error if its number is nobody's.
+    pub fn codec_kind(&self) -> Result<Codec, CodecError> {
+        Codec::from_id(self.codec())
     }
 
     pub fn is_compressed(&self) -> bool {

@@ -1,3 +1,9 @@
 //! Record batches: the same bytes on the wire and on disk.
 
 pub mod batch;
+pub mod builder;
+pub mod codec;
+pub mod control;
+pub mod legacy;
+pub mod record;
+pub mod view;
