@@ -1,1 +1,8 @@
-//! See Cargo.toml; filled by the first commits.
+//! What one partition's replica decides: who leads, who is in sync, how far the high watermark may
+//! go, and what a fetch session remembers. No files, no clock, no task; see each module.
+
+pub mod fetch_session;
+pub mod isr;
+pub mod partition;
+pub mod session_cache;
+pub mod watermark;
