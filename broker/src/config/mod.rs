@@ -1,12 +1,18 @@
 //! The broker's configuration in force: one value for every known key, from the default, the file, and
 //! the dynamic settings of the cluster and of this broker. Knows nothing of file syntax.
 
+mod check;
+mod derived;
 pub mod key;
 pub mod keys;
+pub mod listeners;
+pub mod load;
+mod properties;
+mod yaml;
 
 use std::collections::BTreeMap;
 
-use self::key::{KeyDef, Role, Update, Value};
+use self::key::{KeyDef, Update, Value};
 use self::keys::KEYS;
 
 /// Where a value comes from, in rising precedence; the numbers are those of DescribeConfigs v1.
@@ -230,14 +236,6 @@ pub fn synonyms(name: &str) -> &'static [&'static str] {
         &["log.retention.ms", "log.retention.minutes", "log.retention.hours"],
     ];
     GROUPS.into_iter().find(|group| group.contains(&name)).unwrap_or(&[])
-}
-
-/// Does any key of this role stop the start if it is set?
-pub fn stops(key: &KeyDef) -> Option<&'static str> {
-    match key.role {
-        Role::Stops(why) => Some(why),
-        Role::Honoured | Role::Ignored(_) => None,
-    }
 }
 
 #[cfg(test)]
