@@ -1,5 +1,13 @@
 //! Kafka's wire protocol: bytes to types and back. No tokio, no files, no clock.
 
+// The derive names this crate by its full path, so that it works inside of it too.
+extern crate self as protocol;
+
+pub mod api;
+pub mod error_code;
+pub mod frame;
+pub mod header;
 pub mod ids;
 pub mod records;
 pub mod varint;
+pub mod wire;
