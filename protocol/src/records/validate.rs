@@ -1,0 +1,420 @@
+//! What a leader demands of a produced record set before it appends it, and the one magic-2 batch
+//! that comes of it. Knows nothing of the log: offsets are assigned afterwards. See Kafka's
+//! `LogValidator`.
+//!
+//! The caller has checked the CRC (`RawBatch::verify`) and the size limits; here the records
+//! themselves are read. A batch is kept as received unless its format or codec has to change.
+
+use super::batch::{ATTR_LOG_APPEND_TIME, BatchError, BatchHeader, HEADER_BYTES};
+use super::builder::{BatchBuilder, BatchOptions, BuildError};
+use super::codec::{Codec, CodecError, Limits};
+use super::legacy::{LegacyError, Message, OpenMessage};
+use super::record::{RecordError, RecordIter};
+use super::scan::{ScannedRecord, Scanner};
+use super::view::{Batches, OpenBatch, RawBatch, RecordsError};
+use crate::ids::{Offset, TimestampMs};
+
+/// Who appends. Only clients are held to the rules for clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    Client,
+    /// The group or the transaction coordinator of this broker.
+    Coordinator,
+}
+
+/// The topic's configuration as far as it decides about records.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    pub origin: Origin,
+    /// `cleanup.policy` holds `compact`: every record needs a key.
+    pub compacted: bool,
+    /// `message.timestamp.type` is `LogAppendTime`.
+    pub append_time: bool,
+    /// `message.timestamp.before.max.ms`.
+    pub before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`.
+    pub after_max_ms: i64,
+    /// `compression.type`; `None` for `producer`.
+    pub codec: Option<Codec>,
+    /// `compression.*.level` of that codec.
+    pub level: Option<i32>,
+    pub now_ms: TimestampMs,
+    pub limits: Limits,
+}
+
+/// A set that may be appended, as one batch at offset 0 and without leader epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validated {
+    /// The batch to store instead of the received one.
+    pub rebuilt: Option<Vec<u8>>,
+    /// For a batch kept as received: attributes and largest timestamp to write with
+    /// `batch::set_timestamps`. `None` if they hold already.
+    pub timestamps: Option<(i16, TimestampMs)>,
+    /// Offsets that the batch takes: its last offset delta + 1.
+    pub offset_count: i32,
+    pub record_count: i32,
+    /// The batch's largest timestamp as stored: −1 for none, the time of append under append time.
+    pub timestamp_max: TimestampMs,
+    /// Offset delta of the first record with that timestamp; the last record's under append time,
+    /// −1 if there is no timestamp.
+    pub offset_delta_of_max: i32,
+}
+
+/// One record's reason to be refused, for the response's `record_errors`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordRejection {
+    /// Index in the batch, from 0.
+    pub index: i32,
+    pub message: String,
+}
+
+/// Which error code a refusal stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    InvalidRecord,
+    InvalidTimestamp,
+    CorruptMessage,
+    UnsupportedCompressionType,
+    MessageTooLarge,
+}
+
+/// Why a record set is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ValidateError {
+    #[error("record set has no batches at all")]
+    NoBatch,
+    #[error("record set has more than one batch")]
+    ManyBatches,
+    #[error("batch magic {found} is not the first batch's magic {first}")]
+    MixedMagic { found: i8, first: i8 },
+    #[error("invalid offset range [{base}, {last}]")]
+    OffsetRange { base: Offset, last: Offset },
+    #[error("invalid record count {0}")]
+    Count(i32),
+    #[error("offset range [{base}, {last}] does not fit record count {count}")]
+    CountOfRange { base: Offset, last: Offset, count: i32 },
+    #[error("clients may not write control records")]
+    Control,
+    #[error("invalid sequence number {sequence} in a batch of producer id {producer_id}")]
+    Sequence { sequence: i32, producer_id: i64 },
+    #[error("One or more records have been rejected due to invalid timestamp")]
+    Timestamps(Vec<RecordRejection>),
+    #[error("One or more records have been rejected due to {} record errors", .0.len())]
+    Rejected(Vec<RecordRejection>),
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+/// Rejections reported for one batch; the rest are only counted in the log.
+pub const REJECTIONS_MAX: usize = 1_000;
+
+impl ValidateError {
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            ValidateError::Timestamps(_) => Refusal::InvalidTimestamp,
+            ValidateError::Records(RecordsError::Batch(_)) => Refusal::CorruptMessage,
+            ValidateError::Records(RecordsError::Legacy(LegacyError::Crc { .. })) => {
+                Refusal::CorruptMessage
+            }
+            ValidateError::Records(RecordsError::Codec(CodecError::Unknown(_)))
+            | ValidateError::Records(RecordsError::Legacy(LegacyError::Codec(
+                CodecError::Unknown(_) | CodecError::Magic { .. },
+            ))) => Refusal::UnsupportedCompressionType,
+            ValidateError::Build(BuildError::TooLarge) => Refusal::MessageTooLarge,
+            _ => Refusal::InvalidRecord,
+        }
+    }
+
+    /// Per-record reasons, where there are any.
+    pub fn rejections(&self) -> &[RecordRejection] {
+        match self {
+            ValidateError::Timestamps(all) | ValidateError::Rejected(all) => all,
+            _ => &[],
+        }
+    }
+}
+
+impl From<BatchError> for ValidateError {
+    fn from(error: BatchError) -> Self {
+        ValidateError::Records(error.into())
+    }
+}
+
+/// Checks one produced record set, which becomes one batch.
+pub fn validate(set: &[u8], rules: &Rules) -> Result<Validated, ValidateError> {
+    let mut batches = Batches::new(set);
+    let first = batches.next().ok_or(ValidateError::NoBatch)??;
+    if first.magic < 2 {
+        return validate_legacy(set, &first, rules);
+    }
+    if batches.next().is_some() {
+        return Err(ValidateError::ManyBatches);
+    }
+    let header = BatchHeader::parse(first.bytes)?;
+    check_header(&header, rules)?;
+    let source = header.codec_kind().map_err(RecordsError::from)?;
+    let target = rules.codec.unwrap_or(source);
+    // Control records stay uncompressed whatever the topic's codec.
+    let keep = source == target || source == Codec::None && header.is_control();
+    if keep {
+        let found = scan(&first, &header, source, rules)?;
+        // Old clients got inner offsets wrong; Kafka rewrites such a compressed batch.
+        if found.sequential || source == Codec::None {
+            return Ok(kept(&header, &found, rules));
+        }
+    }
+    rebuild(&first, &header, target, rules)
+}
+
+fn check_header(header: &BatchHeader, rules: &Rules) -> Result<(), ValidateError> {
+    if rules.origin != Origin::Client {
+        return Ok(());
+    }
+    let (base, last, count) = (header.base_offset, header.last_offset(), header.record_count);
+    if header.last_offset_delta < 0 {
+        return Err(ValidateError::OffsetRange { base, last });
+    }
+    if count <= 0 {
+        return Err(ValidateError::Count(count));
+    }
+    if i64::from(header.last_offset_delta) + 1 != i64::from(count) {
+        return Err(ValidateError::CountOfRange { base, last, count });
+    }
+    if header.is_control() {
+        return Err(ValidateError::Control);
+    }
+    if header.has_producer_id() && header.base_sequence < 0 {
+        return Err(ValidateError::Sequence {
+            sequence: header.base_sequence,
+            producer_id: header.producer_id,
+        });
+    }
+    Ok(())
+}
+
+/// What a walk over records found.
+struct Found {
+    count: i32,
+    timestamp_max: TimestampMs,
+    delta_of_max: i32,
+    /// Offset deltas were 0, 1, 2, …
+    sequential: bool,
+    rejections: Vec<RecordRejection>,
+    timestamps_bad: bool,
+}
+
+impl Found {
+    fn new() -> Found {
+        Found {
+            count: 0,
+            timestamp_max: -1,
+            delta_of_max: -1,
+            sequential: true,
+            rejections: Vec::new(),
+            timestamps_bad: false,
+        }
+    }
+
+    /// `append_time` says what the producer's batch claims, not what the topic wants.
+    fn record(&mut self, record: &ScannedRecord, append_time: bool, rules: &Rules) {
+        self.sequential &= record.offset_delta == self.count;
+        if rules.compacted && !record.has_key {
+            self.reject("Compacted topic cannot accept message without key".to_owned());
+        } else if !rules.append_time && record.timestamp != -1 {
+            self.check_timestamp(record, rules);
+        } else if append_time {
+            self.timestamps_bad = true;
+            self.reject("Producer should not set timestamp type to LogAppendTime".to_owned());
+        }
+        if record.timestamp > self.timestamp_max {
+            self.timestamp_max = record.timestamp;
+            self.delta_of_max = record.offset_delta;
+        }
+        self.count += 1;
+    }
+
+    fn check_timestamp(&mut self, record: &ScannedRecord, rules: &Rules) {
+        let earliest = rules.now_ms.saturating_sub(rules.before_max_ms);
+        let latest = rules.now_ms.saturating_add(rules.after_max_ms);
+        if !(earliest..=latest).contains(&record.timestamp) {
+            self.timestamps_bad = true;
+            self.reject(format!(
+                "Timestamp {} of message with offset {} is out of range. The timestamp should be \
+                 within [{earliest}, {latest}]",
+                record.timestamp, record.offset_delta
+            ));
+        }
+    }
+
+    fn reject(&mut self, message: String) {
+        if self.rejections.len() < REJECTIONS_MAX {
+            self.rejections.push(RecordRejection { index: self.count, message });
+        }
+    }
+
+    fn finish(self) -> Result<Found, ValidateError> {
+        match (self.rejections.is_empty(), self.timestamps_bad) {
+            (true, _) => Ok(self),
+            (false, true) => Err(ValidateError::Timestamps(self.rejections)),
+            (false, false) => Err(ValidateError::Rejected(self.rejections)),
+        }
+    }
+}
+
+/// Reads every record of a batch that will be kept, without keeping any.
+fn scan(
+    raw: &RawBatch<'_>,
+    header: &BatchHeader,
+    source: Codec,
+    rules: &Rules,
+) -> Result<Found, ValidateError> {
+    let body = &raw.bytes[HEADER_BYTES..];
+    let mut found = Found::new();
+    let append_time = header.is_log_append_time();
+    if source == Codec::None {
+        for record in RecordIter::new(header, body).map_err(RecordsError::from)? {
+            let record = record.map_err(RecordsError::from)?;
+            let scanned = ScannedRecord {
+                offset_delta: record.offset.wrapping_sub(header.base_offset) as i32,
+                timestamp: record.timestamp,
+                has_key: record.key.is_some(),
+            };
+            found.record(&scanned, append_time, rules);
+        }
+    } else if header.record_count != 0 {
+        for record in Scanner::new(header, body, &rules.limits)? {
+            found.record(&record?, append_time, rules);
+        }
+    }
+    found.finish()
+}
+
+fn kept(header: &BatchHeader, found: &Found, rules: &Rules) -> Validated {
+    let attributes = header.attributes & !ATTR_LOG_APPEND_TIME;
+    let (attributes, timestamp_max, offset_delta_of_max) = match rules.append_time {
+        true => (attributes | ATTR_LOG_APPEND_TIME, rules.now_ms, header.last_offset_delta),
+        false => (attributes, found.timestamp_max, found.delta_of_max),
+    };
+    let hold = (header.attributes, header.max_timestamp) == (attributes, timestamp_max);
+    Validated {
+        rebuilt: None,
+        timestamps: (!hold).then_some((attributes, timestamp_max)),
+        offset_count: header.last_offset_delta.saturating_add(1),
+        record_count: header.record_count,
+        timestamp_max,
+        offset_delta_of_max,
+    }
+}
+
+/// Writes the batch anew with another codec or with offset deltas put right.
+fn rebuild(
+    raw: &RawBatch<'_>,
+    header: &BatchHeader,
+    target: Codec,
+    rules: &Rules,
+) -> Result<Validated, ValidateError> {
+    let open = OpenBatch::open_v2(raw.bytes, &rules.limits)?;
+    let mut found = Found::new();
+    let mut builder = BatchBuilder::new(BatchOptions {
+        producer_id: header.producer_id,
+        producer_epoch: header.producer_epoch,
+        base_sequence: header.base_sequence,
+        transactional: header.is_transactional(),
+        control: header.is_control(),
+        ..options(target, rules)
+    });
+    for record in open.records()? {
+        let record = record?;
+        let scanned = ScannedRecord {
+            offset_delta: found.count,
+            timestamp: record.timestamp,
+            has_key: record.key.is_some(),
+        };
+        found.record(&scanned, header.is_log_append_time(), rules);
+        if found.rejections.is_empty() {
+            builder.append_record(builder.next_offset(), &record)?;
+        }
+    }
+    built(builder, found.finish()?, rules)
+}
+
+/// Messages of format 0 or 1 become one magic-2 batch.
+fn validate_legacy(
+    set: &[u8],
+    first: &RawBatch<'_>,
+    rules: &Rules,
+) -> Result<Validated, ValidateError> {
+    let mut source = Codec::None;
+    let mut outers = 0;
+    for raw in Batches::new(set) {
+        let raw = raw?;
+        if raw.magic != first.magic {
+            return Err(ValidateError::MixedMagic { found: raw.magic, first: first.magic });
+        }
+        outers += 1;
+        let codec = raw.codec()?;
+        source = if codec == Codec::None { source } else { codec };
+    }
+    if source != Codec::None && outers > 1 {
+        return Err(ValidateError::ManyBatches);
+    }
+    let mut builder = BatchBuilder::new(options(rules.codec.unwrap_or(source), rules));
+    let mut found = Found::new();
+    for raw in Batches::new(set) {
+        let outer = Message::parse(raw?.bytes).map_err(RecordsError::from)?;
+        let open = OpenMessage::open(outer, &rules.limits).map_err(RecordsError::from)?;
+        for message in open.messages() {
+            let message = message.map_err(RecordsError::from)?;
+            if source != Codec::None {
+                message.verify().map_err(RecordsError::from)?;
+            }
+            let scanned = ScannedRecord {
+                offset_delta: found.count,
+                timestamp: message.timestamp,
+                has_key: message.key.is_some(),
+            };
+            if message.magic != outer.magic {
+                found.reject(format!(
+                    "Record magic {} does not match outer magic {}",
+                    message.magic, outer.magic
+                ));
+                found.count += 1;
+                continue;
+            }
+            found.record(&scanned, outer.is_log_append_time(), rules);
+            if found.rejections.is_empty() {
+                builder.append(message.timestamp, message.key, message.value, &[])?;
+            }
+        }
+    }
+    built(builder, found.finish()?, rules)
+}
+
+fn options(codec: Codec, rules: &Rules) -> BatchOptions {
+    BatchOptions {
+        codec,
+        level: rules.level,
+        append_time_ms: rules.append_time.then_some(rules.now_ms),
+        ..BatchOptions::default()
+    }
+}
+
+fn built(builder: BatchBuilder, found: Found, rules: &Rules) -> Result<Validated, ValidateError> {
+    if found.count == 0 {
+        return Err(RecordsError::Record(RecordError::Count(0)).into());
+    }
+    let (timestamp_max, offset_delta_of_max) = match rules.append_time {
+        true => (rules.now_ms, found.count - 1),
+        false => (found.timestamp_max, found.delta_of_max),
+    };
+    Ok(Validated {
+        rebuilt: Some(builder.finish()?),
+        timestamps: None,
+        offset_count: found.count,
+        record_count: found.count,
+        timestamp_max,
+        offset_delta_of_max,
+    })
+}
