@@ -1,3 +1,8 @@
 //! Whole brokers, real ZooKeeper, stock clients. One binary, a module a subject.
 
+mod confluent;
+mod java_clients;
+mod java_tools;
 mod kcat;
+mod session;
+mod tools;

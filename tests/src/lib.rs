@@ -7,6 +7,7 @@ pub mod java;
 pub mod ottla;
 pub mod places;
 pub mod process;
+pub mod proxy;
 pub mod subject;
 pub mod wait;
 pub mod zookeeper;
