@@ -5,5 +5,7 @@ pub mod authorizer;
 pub mod broker;
 pub mod clock;
 pub mod config;
+pub mod delayed;
+pub mod fetch;
 pub mod handlers;
 pub mod tasks;

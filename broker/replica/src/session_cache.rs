@@ -109,7 +109,7 @@ impl SessionCache {
     /// Takes a lent session back, unless it was removed meanwhile. An empty one is removed.
     pub fn give_back(&mut self, session: FetchSession, now_ms: TimestampMs) {
         let (id, size) = (session.id, session.len());
-        if !self.entries.get(&id).is_some_and(|entry| entry.session.is_none()) {
+        if self.entries.get(&id).is_none_or(|entry| entry.session.is_some()) {
             return;
         }
         if size == 0 {

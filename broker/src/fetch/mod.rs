@@ -1,0 +1,4 @@
+//! Fetch beyond its message: sessions, and sharing a response's bytes among partitions. Knows
+//! nothing of sockets or error texts.
+
+pub mod session;
