@@ -13,12 +13,22 @@ const READY_LIMIT: Duration = Duration::from_secs(90);
 pub struct ApacheBroker {
     dir: TempDir,
     port: u16,
+    options: &'static [&'static str],
     process: Process,
 }
 
 impl ApacheBroker {
     /// Starts broker 1 beside `zookeeper`; `extra` are further lines of its `server.properties`.
     pub fn start(zookeeper: &str, extra: &str) -> ApacheBroker {
+        Self::start_with(java::SMALL, zookeeper, extra)
+    }
+
+    /// As `start`, with the JVM's `options`.
+    pub fn start_with(
+        options: &'static [&'static str],
+        zookeeper: &str,
+        extra: &str,
+    ) -> ApacheBroker {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let port = places::free_port();
         let config = format!(
@@ -29,14 +39,14 @@ impl ApacheBroker {
             dir.path().join("data").display()
         );
         std::fs::write(dir.path().join("server.properties"), config).expect("server.properties");
-        let process = Self::spawn(&dir);
-        let mut broker = ApacheBroker { dir, port, process };
+        let process = Self::spawn(&dir, options);
+        let mut broker = ApacheBroker { dir, port, options, process };
         broker.wait_ready();
         broker
     }
 
-    fn spawn(dir: &TempDir) -> Process {
-        let mut java = java::java(&places::kafka_lib());
+    fn spawn(dir: &TempDir, options: &[&str]) -> Process {
+        let mut java = java::java(&places::kafka_lib(), options);
         java.arg("kafka.Kafka").arg(dir.path().join("server.properties"));
         Process::start("apache", dir.path(), &mut java)
     }
@@ -80,7 +90,7 @@ impl ApacheBroker {
     pub fn restart(&mut self) {
         // The ready line of the first run is in the old output.
         let _ = std::fs::remove_file(self.dir.path().join("apache.err"));
-        self.process = Self::spawn(&self.dir);
+        self.process = Self::spawn(&self.dir, self.options);
         self.wait_ready();
     }
 }

@@ -7,10 +7,25 @@ use std::time::Duration;
 use crate::places;
 use crate::process::{self, Output};
 
-/// `java` with every jar of `lib` on its path, small and quick to start.
-pub fn java(lib: &Path) -> Command {
+/// Small and quick to start: for tests.
+pub const SMALL: &[&str] = &["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+
+/// What Kafka's own start script gives a broker: for measurements.
+pub const AS_SHIPPED: &[&str] = &[
+    "-Xmx1G",
+    "-Xms1G",
+    "-server",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+    "-Djava.awt.headless=true",
+];
+
+/// `java` with every jar of `lib` on its path.
+pub fn java(lib: &Path, options: &[&str]) -> Command {
     let mut java = Command::new("java");
-    java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]);
+    java.args(options);
     java.arg(format!("-Dlog4j.configuration=file:{}", log4j().display()));
     java.arg("-cp").arg(lib.join("*"));
     java
@@ -22,7 +37,7 @@ fn log4j() -> PathBuf {
 
 /// Runs one of Kafka 3.9.1's tools by its class.
 pub fn tool(class: &str, args: &[&str], input: &[u8]) -> Output {
-    let mut java = java(&places::kafka_lib());
+    let mut java = java(&places::kafka_lib(), SMALL);
     java.arg(class).args(args);
     process::run(&mut java, input, Duration::from_secs(120))
 }
@@ -36,8 +51,7 @@ pub fn program(name: &str, version: &str, args: &[&str]) -> Output {
     javac.arg("-nowarn").arg("-d").arg(classes.path()).arg("-cp").arg(lib.join("*")).arg(&source);
     process::run(&mut javac, b"", Duration::from_secs(120)).ok();
     let mut java = Command::new("java");
-    java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
-    java.arg("-cp").arg(format!("{}:{}/*", classes.path().display(), lib.display()));
+    java.args(SMALL).arg("-cp").arg(format!("{}:{}/*", classes.path().display(), lib.display()));
     java.arg(name).args(args);
     process::run(&mut java, b"", Duration::from_secs(180))
 }

@@ -1,0 +1,117 @@
+/* A load on librdkafka: produces or consumes a number of messages as fast as the broker takes them.
+ *
+ *   rdkafka_load produce BOOTSTRAP TOPIC COUNT BYTES   acks=1, linger 5 ms, batch.size 1,000,000
+ *   rdkafka_load consume BOOTSTRAP TOPIC COUNT PARTITIONS   from the beginning
+ *
+ * Prints `MESSAGES BYTES SECONDS`. Any failure ends it with status 1. */
+#include <librdkafka/rdkafka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static long delivered, failed;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static void fatal(const char *what, const char *why) {
+    fprintf(stderr, "%s: %s\n", what, why);
+    exit(1);
+}
+
+static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque) {
+    (void)rk, (void)opaque;
+    if (message->err)
+        failed++;
+    else
+        delivered++;
+}
+
+static void set(rd_kafka_conf_t *conf, const char *key, const char *value) {
+    char why[512];
+    if (rd_kafka_conf_set(conf, key, value, why, sizeof why) != RD_KAFKA_CONF_OK) fatal(key, why);
+}
+
+static rd_kafka_t *client(rd_kafka_type_t type, rd_kafka_conf_t *conf) {
+    char why[512];
+    rd_kafka_t *rk = rd_kafka_new(type, conf, why, sizeof why);
+    if (!rk) fatal("rd_kafka_new", why);
+    return rk;
+}
+
+static void produce(const char *bootstrap, const char *topic, long count, long bytes) {
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    set(conf, "bootstrap.servers", bootstrap);
+    set(conf, "linger.ms", "5");
+    set(conf, "batch.size", "1000000");
+    set(conf, "acks", "1");
+    set(conf, "queue.buffering.max.messages", "500000");
+    set(conf, "queue.buffering.max.kbytes", "500000");
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, conf);
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
+    char *value = malloc(bytes);
+    /* Random bytes: nothing on the way may profit from their being alike. */
+    unsigned seed = 1;
+    for (long i = 0; i < bytes; i++) value[i] = (char)(rand_r(&seed) >> 8);
+    double start = now();
+    for (long i = 0; i < count; i++) {
+        while (rd_kafka_produce(rkt, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, value, bytes, NULL,
+                                0, NULL) != 0) {
+            if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL)
+                fatal("produce", rd_kafka_err2str(rd_kafka_last_error()));
+            rd_kafka_poll(rk, 5);
+        }
+        if (i % 1000 == 0) rd_kafka_poll(rk, 0);
+    }
+    rd_kafka_flush(rk, 120000);
+    if (failed || delivered != count) fatal("produce", "not everything was delivered");
+    printf("%ld %ld %f\n", delivered, delivered * bytes, now() - start);
+}
+
+static void consume(const char *bootstrap, const char *topic, long count, int partitions) {
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    set(conf, "bootstrap.servers", bootstrap);
+    set(conf, "group.id", "unused");
+    set(conf, "enable.auto.commit", "false");
+    set(conf, "queued.min.messages", "1000000");
+    set(conf, "fetch.message.max.bytes", "1048576");
+    set(conf, "check.crcs", "false");
+    rd_kafka_t *rk = client(RD_KAFKA_CONSUMER, conf);
+    rd_kafka_poll_set_consumer(rk);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(partitions);
+    for (int p = 0; p < partitions; p++)
+        rd_kafka_topic_partition_list_add(list, topic, p)->offset = RD_KAFKA_OFFSET_BEGINNING;
+    rd_kafka_assign(rk, list);
+    long messages = 0, bytes = 0;
+    double start = now(), last = start;
+    while (messages < count) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(rk, 1000);
+        if (message && !message->err) {
+            messages++;
+            bytes += message->len;
+            if (messages % 1000 == 0) last = now();
+        } else if (message && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+            fatal("consume", rd_kafka_message_errstr(message));
+        }
+        if (message) rd_kafka_message_destroy(message);
+        if (!message && now() - last > 60) fatal("consume", "nothing came for a minute");
+    }
+    printf("%ld %ld %f\n", messages, bytes, now() - start);
+}
+
+int main(int argc, char **argv) {
+    if (argc != 6) fatal("usage", "rdkafka_load produce|consume BOOTSTRAP TOPIC COUNT N");
+    long count = atol(argv[4]), n = atol(argv[5]);
+    if (strcmp(argv[1], "produce") == 0)
+        produce(argv[2], argv[3], count, n);
+    else
+        consume(argv[2], argv[3], count, (int)n);
+    fflush(stdout);
+    /* Closing a client takes seconds and measures nothing. */
+    _Exit(0);
+}

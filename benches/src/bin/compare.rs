@@ -1,0 +1,57 @@
+//! Measures ours beside Apache Kafka and prints the table; `--write` puts it into
+//! `benches/RESULTS.md`. Words choose rows: `start`, `throughput`, `latency`, `topics`.
+
+use std::process::Command;
+
+use benches::load::Load;
+use benches::rows::{latency, start, throughput, topics};
+use benches::table::{self, Row};
+use tests::places;
+
+const HOW: &str = "\
+# Results
+
+Made by `cargo xtask bench --write`: Apache Kafka 3.9.1 (its own start script's JVM options) and ottla on
+the same machine in one run, each beside a ZooKeeper of its own, passes interleaved A B A B, the same
+client for both, medians. CPU is utime + stime of the broker and its children; memory is RssAnon +
+RssShmem. The produce and consume load is `benches/load/rdkafka_load.c` on librdkafka (linger 5 ms,
+batch.size 1,000,000, no compression): two warm passes, median of three. The round trip is Apache's
+`EndToEndLatency`, 5,000 records, one warm round, median of three. Absolute figures drift with the machine;
+the ratio is what counts.
+";
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let chosen: Vec<&str> = words.iter().map(String::as_str).filter(|w| *w != "--write").collect();
+    let wanted = |name: &str| chosen.is_empty() || chosen.contains(&name);
+    let mut rows: Vec<Row> = vec![];
+    if wanted("start") {
+        rows.extend(start::rows());
+    }
+    if wanted("throughput") {
+        rows.extend(throughput::rows(&Load::compile()));
+    }
+    if wanted("latency") {
+        rows.extend(latency::rows());
+    }
+    if wanted("topics") {
+        rows.extend(topics::rows());
+    }
+    let table = table::markdown(&rows);
+    println!("{table}");
+    if words.iter().any(|w| w == "--write") {
+        let text = format!("{HOW}\n{}\n\n{table}", machine());
+        std::fs::write(places::root().join("benches/RESULTS.md"), text).expect("RESULTS.md");
+    }
+}
+
+/// Cores, memory and kernel, and the commit that was measured.
+fn machine() -> String {
+    let of = |program: &str, args: &[&str]| {
+        let output = Command::new(program).args(args).current_dir(places::root()).output();
+        let output = output.map(|o| o.stdout).unwrap_or_default();
+        String::from_utf8_lossy(&output).trim().to_owned()
+    };
+    let commit = of("git", &["rev-parse", "--short", "HEAD"]);
+    format!("Commit {commit}; {} cores, Linux {}.", of("nproc", &[]), of("uname", &["-r"]))
+}

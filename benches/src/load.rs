@@ -1,0 +1,51 @@
+//! The load on librdkafka: a small C program, compiled once a run.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tests::{places, process};
+
+pub struct Load {
+    dir: TempDir,
+}
+
+/// What one pass of the load did.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass {
+    pub bytes: f64,
+    pub seconds: f64,
+}
+
+impl Load {
+    pub fn compile() -> Load {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let source = places::root().join("benches/load/rdkafka_load.c");
+        let mut cc = Command::new("cc");
+        cc.arg("-O2").arg("-o").arg(dir.path().join("load")).arg(source).arg("-lrdkafka");
+        process::run(&mut cc, b"", Duration::from_secs(60)).ok();
+        Load { dir }
+    }
+
+    fn program(&self) -> PathBuf {
+        self.dir.path().join("load")
+    }
+
+    /// `count` values of `bytes` each, to every partition of `topic`.
+    pub fn produce(&self, bootstrap: &str, topic: &str, count: u64, bytes: u64) -> Pass {
+        self.run(&["produce", bootstrap, topic, &count.to_string(), &bytes.to_string()])
+    }
+
+    /// `count` values from the beginning of `topic`.
+    pub fn consume(&self, bootstrap: &str, topic: &str, count: u64, partitions: u32) -> Pass {
+        self.run(&["consume", bootstrap, topic, &count.to_string(), &partitions.to_string()])
+    }
+
+    fn run(&self, args: &[&str]) -> Pass {
+        let mut command = Command::new(self.program());
+        let out = process::run(command.args(args), b"", Duration::from_secs(600)).ok();
+        let words: Vec<f64> = out.split_whitespace().filter_map(|w| w.parse().ok()).collect();
+        Pass { bytes: words[1], seconds: words[2] }
+    }
+}

@@ -1,0 +1,6 @@
+//! The rows of the table, by what they measure.
+
+pub mod latency;
+pub mod start;
+pub mod throughput;
+pub mod topics;

@@ -1,0 +1,63 @@
+//! Produce to consume round trip of 100-byte records, by Apache's `EndToEndLatency`.
+
+use tests::java;
+
+use crate::subject::{KINDS, Kind, Subject};
+use crate::table::{Goal, Row, median};
+
+const ROUNDS: usize = 3;
+const RECORDS: f64 = 5000.0;
+const CLASS: &str = "org.apache.kafka.tools.EndToEndLatency";
+
+#[derive(Default)]
+struct Measured {
+    average_ms: Vec<f64>,
+    p99_ms: Vec<f64>,
+    cpu_ms: Vec<f64>,
+}
+
+pub fn rows() -> Vec<Row> {
+    let subjects: Vec<Subject> = KINDS.into_iter().map(Subject::start).collect();
+    let mut measured = <[Measured; 2]>::default();
+    for round in 0..=ROUNDS {
+        for (subject, into) in subjects.iter().zip(&mut measured) {
+            let before = subject.cpu_seconds();
+            let count = (RECORDS as u64).to_string();
+            let topic = format!("trip{round}");
+            subject.create_topic(&topic, 1);
+            let args = [subject.bootstrap(), topic, count, "1".into(), "100".into()];
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let out = java::tool(CLASS, &args, b"").ok();
+            let cpu_ms = (subject.cpu_seconds() - before) * 1000.0 / RECORDS;
+            // The first round warms both sides up.
+            if round > 0 {
+                into.average_ms.push(after(&out, "Avg latency: "));
+                into.p99_ms.push(after(&out, "99th = "));
+                into.cpu_ms.push(cpu_ms);
+            }
+        }
+    }
+    let row = |what: &str, of: fn(&Measured) -> &Vec<f64>, goal| Row {
+        what: format!("round trip, 100 B, acks=1: {what}"),
+        unit: "ms",
+        apache: median(of(&measured[position(Kind::Apache)])),
+        ottla: median(of(&measured[position(Kind::Ottla)])),
+        goal,
+    };
+    vec![
+        row("average", |m| &m.average_ms, Goal::None),
+        row("99th percentile", |m| &m.p99_ms, Goal::None),
+        row("broker CPU per trip", |m| &m.cpu_ms, Goal::Ratio(0.1)),
+    ]
+}
+
+fn position(kind: Kind) -> usize {
+    KINDS.iter().position(|k| *k == kind).expect("both kinds are measured")
+}
+
+/// The number that follows `label`; the tool prints milliseconds.
+fn after(out: &str, label: &str) -> f64 {
+    let rest = out.split(label).nth(1).unwrap_or_default();
+    let number: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    number.parse().unwrap_or(f64::NAN)
+}

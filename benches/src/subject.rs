@@ -1,0 +1,92 @@
+//! The two brokers that are compared, each with a ZooKeeper of its own.
+
+use tests::apache::ApacheBroker;
+use tests::java;
+use tests::ottla::{self, Ottla};
+use tests::zookeeper::ZooKeeperServer;
+
+use crate::process_cost;
+
+/// Named in the tables as written here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Ottla,
+    Apache,
+}
+
+pub const KINDS: [Kind; 2] = [Kind::Apache, Kind::Ottla];
+
+enum Broker {
+    Ottla(Ottla),
+    Apache(ApacheBroker),
+}
+
+pub struct Subject {
+    pub kind: Kind,
+    broker: Broker,
+    _zookeeper: ZooKeeperServer,
+}
+
+impl Subject {
+    pub fn start(kind: Kind) -> Subject {
+        let zookeeper = ZooKeeperServer::start();
+        let connect = format!("{}/kafka", zookeeper.connect());
+        let broker = match kind {
+            Kind::Ottla => Broker::Ottla(Ottla::start(Some(&connect), "")),
+            Kind::Apache => {
+                Broker::Apache(ApacheBroker::start_with(java::AS_SHIPPED, &connect, ""))
+            }
+        };
+        Subject { kind, broker, _zookeeper: zookeeper }
+    }
+
+    pub fn bootstrap(&self) -> String {
+        match &self.broker {
+            Broker::Ottla(b) => b.bootstrap(),
+            Broker::Apache(b) => b.bootstrap(),
+        }
+    }
+
+    fn process_id(&self) -> u32 {
+        match &self.broker {
+            Broker::Ottla(b) => b.process().id(),
+            Broker::Apache(b) => b.process().id(),
+        }
+    }
+
+    pub fn memory_mib(&self) -> f64 {
+        process_cost::memory_mib(self.process_id())
+    }
+
+    pub fn cpu_seconds(&self) -> f64 {
+        process_cost::cpu_seconds(self.process_id())
+    }
+
+    pub fn kill9(&mut self) {
+        match &mut self.broker {
+            Broker::Ottla(b) => b.kill9(),
+            Broker::Apache(b) => b.kill9(),
+        }
+    }
+
+    /// Starts the broker again on its data; comes back when it answers.
+    pub fn restart(&mut self) {
+        match &mut self.broker {
+            Broker::Ottla(b) => b.restart(),
+            Broker::Apache(b) => b.restart(),
+        }
+    }
+
+    /// Makes a topic with our own tool, which speaks to either.
+    pub fn create_topic(&self, topic: &str, partitions: u32) {
+        let (bootstrap, partitions) = (self.bootstrap(), partitions.to_string());
+        let args = ["topics", "--bootstrap-server", &bootstrap, "--create", "--topic", topic];
+        ottla::tool(&[&args[..], &["--partitions", &partitions]].concat(), b"").ok();
+    }
+
+    pub fn delete_topic(&self, topic: &str) {
+        let bootstrap = self.bootstrap();
+        let args = ["topics", "--bootstrap-server", &bootstrap, "--delete", "--topic", topic];
+        ottla::tool(&args, b"").ok();
+    }
+}
