@@ -1,5 +1,5 @@
-//! What stands before the body of a request and of a response. Knows nothing of bodies, nor of which
-//! versions a broker serves.
+//! What stands before the body of a request and of a response. Knows nothing of bodies, nor of
+//! which versions a broker serves.
 
 use crate::api::ApiKey;
 use crate::wire::{Reader, Version, Wire, WireError, Writer};
@@ -29,8 +29,8 @@ const CLASSIC: Version = Version { number: 0, flexible: false };
 const TAGGED: Version = Version { number: 0, flexible: true };
 
 impl RequestHeader {
-    /// Whether Kafka 3.9.1 has this version of the API. If not, the body cannot be read; ApiVersions
-    /// is then answered in version 0 with `UNSUPPORTED_VERSION`.
+    /// Whether Kafka 3.9.1 has this version of the API. If not, the body cannot be read;
+    /// ApiVersions is then answered in version 0 with `UNSUPPORTED_VERSION`.
     pub fn is_supported(&self) -> bool {
         self.api.versions().contains(&self.version)
     }

@@ -8,6 +8,7 @@ pub mod error_code;
 pub mod frame;
 pub mod header;
 pub mod ids;
+pub mod messages;
 pub mod records;
 pub mod varint;
 pub mod wire;

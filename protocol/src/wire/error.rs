@@ -1,4 +1,5 @@
-//! Why bytes are not a message, or a message cannot be written. Knows nothing of what is done about it.
+//! Why bytes are not a message, or a message cannot be written. Knows nothing of what is done
+//! about it.
 
 /// What is wrong with the bytes, or with the message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,9 +1,9 @@
 //! The primitive encodings of Kafka's protocol and the trait that every wire type implements.
 //! Knows nothing of particular messages; see `Wire` in `protocol-derive` for how structs get here.
 //!
-//! Two families of lengths exist: classic (`i16`/`i32`, −1 for null) and compact (an unsigned varint
-//! of length + 1, 0 for null). One [`Version`], made by the message, chooses between them all the way
-//! down, and says which fields exist.
+//! Two families of lengths exist: classic (`i16`/`i32`, −1 for null) and compact (an unsigned
+//! varint of length + 1, 0 for null). One [`Version`], made by the message, chooses between them
+//! all the way down, and says which fields exist.
 
 mod error;
 mod reader;
@@ -21,6 +21,8 @@ pub use reader::{Budget, Reader};
 pub use records::{Payload, Records};
 pub use types::{read_nullable_if, write_nullable_if};
 pub use writer::{Chunk, Rope, Writer};
+
+use bytes::Bytes;
 
 use schema::Type;
 
@@ -53,8 +55,8 @@ pub trait Wire: Sized {
 
     fn write(&self, w: &mut Writer, v: Version) -> Result<(), WireError>;
 
-    /// A nullable struct is preceded by a byte, negative for null; types with a length have their own
-    /// null.
+    /// A nullable struct is preceded by a byte, negative for null; types with a length have their
+    /// own null.
     fn read_nullable(r: &mut Reader, v: Version) -> Result<Option<Self>, WireError> {
         if r.i8()? < 0 { Ok(None) } else { Self::read(r, v).map(Some) }
     }
@@ -96,6 +98,22 @@ pub trait Message: Wire + Default {
     /// Writes one message, or fails if a field that `version` lacks has a value that matters.
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), WireError> {
         self.write(w, Self::version(version)?)
+    }
+
+    /// The form of stored records and of the consumer protocol: the version as an `i16`, then the
+    /// message.
+    fn encode_versioned(&self, version: i16) -> Result<Bytes, WireError> {
+        let mut w = Writer::new();
+        w.i16(version);
+        self.encode(&mut w, version)?;
+        Ok(w.finish()?.into_bytes().expect("stored messages hold no payload"))
+    }
+
+    /// The reverse of [`Message::encode_versioned`]; the version comes with the message.
+    fn decode_versioned(bytes: Bytes) -> Result<(i16, Self), WireError> {
+        let mut r = Reader::for_frame(bytes);
+        let version = r.i16()?;
+        Ok((version, Self::decode(&mut r, version)?))
     }
 }
 

@@ -18,7 +18,8 @@ pub trait Payload: Any + Send + Sync + Debug {
     }
 }
 
-/// A field of type `records`: a slice of the frame on the way in, bytes or a payload on the way out.
+/// A field of type `records`: a slice of the frame on the way in, bytes or a payload on the way
+/// out.
 #[derive(Debug, Clone)]
 pub enum Records {
     Bytes(Bytes),

@@ -1,5 +1,5 @@
-//! How each primitive, string, array and nullable value is laid out. Knows nothing of structs, which
-//! the derive takes care of.
+//! How each primitive, string, array and nullable value is laid out. Knows nothing of structs,
+//! which the derive takes care of.
 
 use bytes::Bytes;
 
@@ -57,7 +57,8 @@ impl Wire for Uuid {
     }
 }
 
-/// The parts that every type with a length has in common: a value is a nullable value that is there.
+/// The parts that every type with a length has in common: a value is a nullable value that is
+/// there.
 macro_rules! value_from_nullable {
     () => {
         fn read(r: &mut Reader, v: Version) -> Result<Self, WireError> {
