@@ -1,3 +1,9 @@
-//! Where the cluster's metadata lives.
+//! Where the cluster's metadata lives: the seam, its stores, and what a broker does first with them.
 
+pub mod embedded;
+mod inbox;
+pub mod path;
+pub mod retry;
 pub mod store;
+pub mod tree;
+pub mod zookeeper;

@@ -2,10 +2,14 @@
 //! journal, or the simulation. ZooKeeper-shaped (versioned nodes, sessions, ephemerals, atomic
 //! multi, one-shot watches); knows nothing of Kafka's znodes.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
+
+use super::path;
 
 /// "Any version" in a conditional operation.
 pub const ANY_VERSION: i32 = -1;
@@ -53,8 +57,64 @@ pub enum Op {
         path: String,
         version: i32,
     },
+    /// Waits until the server that is asked has everything the ensemble had committed before. A read
+    /// after it sees the outcome of a write that was lost with an earlier connection.
+    Sync {
+        path: String,
+    },
     /// All or nothing; holds only `Create`, `Delete`, `Set` and `Check`.
     Multi(Vec<Op>),
+}
+
+impl Op {
+    /// The node it is about; the root for a multi.
+    pub fn path(&self) -> &str {
+        match self {
+            Op::Create { path, .. }
+            | Op::Delete { path, .. }
+            | Op::Set { path, .. }
+            | Op::Get { path, .. }
+            | Op::Exists { path, .. }
+            | Op::Children { path, .. }
+            | Op::Check { path, .. }
+            | Op::Sync { path } => path,
+            Op::Multi(_) => "/",
+        }
+    }
+
+    /// Refuses what no store takes: bad paths, `Check` alone, reads inside a multi.
+    pub fn validate(&self) -> Result<(), StoreError> {
+        let valid = match self {
+            Op::Multi(ops) => {
+                for (index, op) in ops.iter().enumerate() {
+                    op.validate_in_multi()
+                        .map_err(|error| StoreError::Multi { index, error: Box::new(error) })?;
+                }
+                true
+            }
+            Op::Get { path, .. }
+            | Op::Exists { path, .. }
+            | Op::Children { path, .. }
+            | Op::Sync { path } => path::is_valid(path),
+            Op::Check { .. } => false,
+            write => return write.validate_in_multi(),
+        };
+        if valid { Ok(()) } else { Err(StoreError::BadArguments(self.path().to_owned())) }
+    }
+
+    fn validate_in_multi(&self) -> Result<(), StoreError> {
+        let valid = match self {
+            Op::Create { path, mode: CreateMode::PersistentSequential, .. } => {
+                path::is_valid_sequential(path)
+            }
+            Op::Create { path, .. } | Op::Delete { path, .. } => {
+                path != "/" && path::is_valid(path)
+            }
+            Op::Set { path, .. } | Op::Check { path, .. } => path::is_valid(path),
+            _ => false,
+        };
+        if valid { Ok(()) } else { Err(StoreError::BadArguments(self.path().to_owned())) }
+    }
 }
 
 /// What a node's metadata says.
@@ -92,11 +152,13 @@ pub enum Reply {
     Exists {
         stat: Option<Stat>,
     },
+    /// `names` are sorted.
     Children {
         names: Vec<String>,
         stat: Stat,
     },
     Checked,
+    Synced,
     Multi(Vec<Reply>),
 }
 
@@ -115,6 +177,12 @@ pub enum StoreError {
     NoChildrenForEphemerals(String),
     #[error("not allowed on {0}")]
     NoAuth(String),
+    /// A path or an operation that the store does not take.
+    #[error("bad arguments: {0}")]
+    BadArguments(String),
+    /// More operations wait than the store keeps; nothing was done.
+    #[error("too many operations are waiting")]
+    Overloaded,
     /// The operation at this index of a multi failed, so none was done.
     #[error("operation {index} of a multi: {error}")]
     Multi { index: usize, error: Box<StoreError> },
@@ -130,6 +198,18 @@ pub enum StoreError {
     Closed,
     #[error("{0}")]
     Other(String),
+}
+
+impl StoreError {
+    /// Whether the same operation may work if it is tried again. After `ConnectionLost` a write may
+    /// also have been done already: read (after `Op::Sync`) and compare before doing it again.
+    pub fn retriable(&self) -> bool {
+        match self {
+            StoreError::ConnectionLost | StoreError::Overloaded => true,
+            StoreError::Multi { error, .. } => error.retriable(),
+            _ => false,
+        }
+    }
 }
 
 /// What a store tells its subscribers, in order.
@@ -157,18 +237,82 @@ pub enum Change {
 
 pub type StoreFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// A clock in milliseconds: the coordinator reads none of its own. Which one is said where it is asked.
+pub type ClockMs = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// The session in force, as far as its holder can vouch for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    pub session_id: i64,
+    /// As negotiated with the server.
+    pub timeout_ms: u64,
+    /// When the newest answered request or ping was sent, on the clock given to the store
+    /// (CLOCK_BOOTTIME in a broker). `u64::MAX`: silence cannot end this session.
+    pub last_heard_ms: u64,
+}
+
+impl Lease {
+    /// From here on the holder must act as if the session were over: nine tenths of the timeout after
+    /// `last_heard_ms`. The server cannot have ended it earlier for silence.
+    pub fn deadline_ms(&self) -> u64 {
+        self.last_heard_ms.saturating_add(self.timeout_ms / 10 * 9)
+    }
+}
+
+/// Whoever holds these can take a session over, and end it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    pub session_id: i64,
+    password: Bytes,
+}
+
+impl Credentials {
+    pub fn new(session_id: i64, password: Bytes) -> Self {
+        Credentials { session_id, password }
+    }
+
+    /// The secret: for the wire and for the guard's pipe, never for a log, argument or file.
+    pub fn expose_password(&self) -> &[u8] {
+        &self.password
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials {{ session_id: {:#x}, password: .. }}", self.session_id)
+    }
+}
+
 /// A tree of versioned nodes with sessions.
 pub trait MetadataStore: Send + Sync + 'static {
     /// Sends `ops` in this order without waiting between them; the answers come in the same order.
+    /// They are sent when this is called, not when the future is polled. Without a connection they
+    /// wait for one, also for a new session's. If the connection goes, those of `ops` that were under
+    /// way and those behind them answer `ConnectionLost`.
     fn submit(&self, ops: Vec<Op>) -> StoreFuture<Vec<Result<Reply, StoreError>>>;
+
+    /// As `submit`, but only ever in this session: in another one every operation answers
+    /// `SessionExpired` and nothing is done.
+    fn submit_in(
+        &self,
+        session_id: i64,
+        ops: Vec<Op>,
+    ) -> StoreFuture<Vec<Result<Reply, StoreError>>>;
 
     /// Every event from now on. A subscriber that lags too far behind misses events and is told by
     /// the channel; it must then read everything anew.
     fn subscribe(&self) -> tokio::sync::broadcast::Receiver<StoreEvent>;
 
-    /// The session in force; 0 while there is none.
+    /// The session in force; 0 while there is none. It may have no connection at the moment.
     fn session_id(&self) -> i64;
 
-    /// Ends the session at once, so that its ephemerals go.
+    /// What the session's own deadline is computed from; `None` while there is no session.
+    fn lease(&self) -> Option<Lease>;
+
+    /// What a guard needs to end the session; `None` without a session, and where no other process
+    /// could end it.
+    fn credentials(&self) -> Option<Credentials>;
+
+    /// Ends the session at once, so that its ephemerals go. Every operation answers `Closed` afterwards.
     fn close(&self) -> StoreFuture<()>;
 }

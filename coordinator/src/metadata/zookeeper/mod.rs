@@ -1,0 +1,108 @@
+//! The store that is a ZooKeeper ensemble: our own client. `session` is its pure core, `driver` the task
+//! around it. Knows nothing of what Kafka keeps there.
+
+mod backoff;
+pub mod connect_string;
+mod driver;
+mod exchange;
+mod jute;
+mod messages;
+pub mod session;
+mod watches;
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+
+pub use self::connect_string::{ConnectString, ConnectStringError};
+pub use self::driver::Driver;
+pub use self::exchange::{ExchangeError, close_session};
+use super::inbox::Inbox;
+use super::store::{
+    ClockMs, Credentials, Lease, MetadataStore, Op, Reply, StoreError, StoreEvent, StoreFuture,
+};
+
+/// How to reach an ensemble.
+#[derive(Clone)]
+pub struct Config {
+    pub connect: ConnectString,
+    /// `zookeeper.session.timeout.ms` (18000 in Kafka); the server gives 2 to 20 of its ticks.
+    pub session_timeout_ms: u32,
+    /// `zookeeper.max.in.flight.requests` (10): more wait here.
+    pub in_flight_max: usize,
+    /// `jute.maxbuffer` as Kafka sets it (4 MiB): no longer packet is sent or taken.
+    pub packet_bytes_max: usize,
+    /// CLOCK_BOOTTIME: it goes on while the machine sleeps, as the server's timeout does.
+    pub boot_clock: ClockMs,
+    /// Chooses the first server and spreads reconnects; any number.
+    pub seed: u64,
+}
+
+impl Config {
+    /// Kafka's defaults.
+    pub fn new(connect: ConnectString, boot_clock: ClockMs) -> Self {
+        let seed = boot_clock();
+        Config {
+            connect,
+            session_timeout_ms: 18_000,
+            in_flight_max: 10,
+            packet_bytes_max: 4 * 1024 * 1024,
+            boot_clock,
+            seed,
+        }
+    }
+}
+
+/// A client of an ensemble, with at most one session at a time; a new one replaces it when it expires.
+pub struct ZooKeeperStore {
+    inbox: Arc<Inbox>,
+}
+
+/// The store and the task that must run for it to do anything. Nothing is awaited here: the first
+/// `SessionStarted` (or a `session_id` that is not 0) says that the ensemble was reached. The driver
+/// ends after `close`, or when the store is dropped.
+pub fn connect(config: Config) -> (Arc<dyn MetadataStore>, Driver) {
+    let inbox = Inbox::new();
+    let driver = Driver::new(config, Arc::clone(&inbox));
+    (Arc::new(ZooKeeperStore { inbox }), driver)
+}
+
+impl MetadataStore for ZooKeeperStore {
+    fn submit(&self, ops: Vec<Op>) -> StoreFuture<Vec<Result<Reply, StoreError>>> {
+        self.inbox.submit(None, ops)
+    }
+
+    fn submit_in(
+        &self,
+        session_id: i64,
+        ops: Vec<Op>,
+    ) -> StoreFuture<Vec<Result<Reply, StoreError>>> {
+        self.inbox.submit(Some(session_id), ops)
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<StoreEvent> {
+        self.inbox.subscribe()
+    }
+
+    fn session_id(&self) -> i64 {
+        self.lease().map_or(0, |lease| lease.session_id)
+    }
+
+    fn lease(&self) -> Option<Lease> {
+        self.inbox.lease()
+    }
+
+    fn credentials(&self) -> Option<Credentials> {
+        self.inbox.credentials()
+    }
+
+    fn close(&self) -> StoreFuture<()> {
+        self.inbox.close()
+    }
+}
+
+impl Drop for ZooKeeperStore {
+    fn drop(&mut self) {
+        drop(self.inbox.close());
+    }
+}
