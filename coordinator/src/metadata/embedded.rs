@@ -40,6 +40,7 @@ pub fn open(
     let inbox = Inbox::new();
     let lease = Lease { session_id, timeout_ms: 0, last_heard_ms: u64::MAX };
     inbox.set_session(Some(lease), None);
+    let journal = Some(journal);
     let driver = Driver { inbox: Arc::clone(&inbox), tree, session_id, journal, wall_clock };
     Ok((Arc::new(EmbeddedStore { inbox }), driver))
 }
@@ -91,7 +92,8 @@ pub struct Driver {
     inbox: Arc<Inbox>,
     tree: Tree,
     session_id: i64,
-    journal: Journal,
+    /// There until the driver ends.
+    journal: Option<Journal>,
     wall_clock: ClockMs,
 }
 
@@ -111,6 +113,16 @@ impl Driver {
     pub async fn run(mut self) {
         let session_id = self.session_id;
         self.inbox.publish(StoreEvent::SessionStarted { session_id });
+        self.serve().await;
+        // Closing the file is work for the disk; whoever waits for the end may open it at once.
+        let journal = self.journal.take();
+        let closed = tokio::task::spawn_blocking(move || drop(journal)).await;
+        if let Err(error) = closed {
+            tracing::error!(%error, "the metadata journal was not closed well");
+        }
+    }
+
+    async fn serve(&mut self) {
         loop {
             let taken = self.inbox.take(COMMIT_OPS_MAX);
             if !taken.batches.is_empty() {
@@ -161,10 +173,10 @@ impl Driver {
     }
 
     async fn commit(&self, done: &Done) -> Result<(), String> {
-        if done.changes.is_empty() {
+        let Some(journal) = self.journal.clone().filter(|_| !done.changes.is_empty()) else {
             return Ok(());
-        }
-        let (journal, changes) = (self.journal.clone(), done.changes.clone());
+        };
+        let changes = done.changes.clone();
         let last_zxid = self.tree.last_zxid();
         let written =
             tokio::task::spawn_blocking(move || journal.commit(&changes, last_zxid)).await;

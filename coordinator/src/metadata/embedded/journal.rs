@@ -43,7 +43,8 @@ impl Journal {
             error: Box::new(error),
         };
         let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES_MAX);
+        // Every page is checked first: a damaged one is then an error and not trusted.
+        builder.set_cache_size(CACHE_BYTES_MAX).set_check_integrity_on_open(true);
         let database = match builder.create(path) {
             Ok(database) => database,
             Err(DatabaseError::DatabaseAlreadyOpen) => {

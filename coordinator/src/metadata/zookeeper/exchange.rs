@@ -28,6 +28,8 @@ pub enum ExchangeError {
     Io(#[from] io::Error),
     #[error("the server's bytes make no sense: {0}")]
     Jute(#[from] JuteError),
+    #[error("the server refused with error {0}")]
+    Refused(i32),
     #[error("no answer in time")]
     Timeout,
     #[error("no server was reached in time")]
@@ -150,7 +152,10 @@ impl Exchange {
     async fn close(&mut self) -> Result<(), ExchangeError> {
         self.xid += 1;
         self.stream.write_all(&messages::close_session(self.xid)).await?;
-        self.reply().await.map(|_| ())
+        match self.reply().await?.0.err {
+            0 => Ok(()),
+            error => Err(ExchangeError::Refused(error)),
+        }
     }
 
     async fn reply(&mut self) -> Result<(messages::ReplyHeader, Reader), ExchangeError> {

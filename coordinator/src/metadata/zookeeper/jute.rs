@@ -27,10 +27,6 @@ impl Reader {
         Reader { bytes }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
     pub fn bool(&mut self) -> Result<bool, JuteError> {
         self.need(1)?;
         Ok(self.bytes.get_u8() != 0)
@@ -184,7 +180,6 @@ mod tests {
         assert_eq!(reader.buffer(), Ok(None));
         assert_eq!(reader.buffer(), Ok(Some(Bytes::new())));
         assert_eq!(reader.vector(8), Ok(0));
-        assert!(reader.is_empty());
         assert_eq!(reader.i32(), Err(JuteError::Short));
     }
 

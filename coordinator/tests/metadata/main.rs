@@ -1,0 +1,51 @@
+//! The metadata stores: one suite on a real ZooKeeper, the embedded store and the bare tree; then what
+//! only a real server can show, and random operations on server and tree side by side.
+
+mod cases;
+mod differential;
+mod faults;
+mod fixture;
+mod foreign;
+mod gate;
+mod persistence;
+
+use fixture::{Kind, Stores};
+
+fn suite(kind: Kind) {
+    let Some(mut stores) = Stores::start(kind) else { return };
+    fixture::runtime().block_on(async move {
+        cases::data_and_versions(&mut stores).await;
+        cases::children_and_numbers(&mut stores).await;
+        cases::sequential_names(&mut stores).await;
+        cases::multi_is_all_or_nothing(&mut stores).await;
+        cases::watches_fire_once(&mut stores).await;
+        cases::watches_of_absent_nodes(&mut stores).await;
+        cases::ephemerals_end_with_their_session(&mut stores).await;
+        cases::operations_of_another_session(&mut stores).await;
+        cases::refused_arguments(&mut stores).await;
+        cases::many_at_once_stay_in_order(&mut stores).await;
+        cases::big_data(&mut stores).await;
+        cases::retry_helpers(&mut stores).await;
+        cases::a_closed_store_says_so(&mut stores).await;
+    });
+}
+
+#[test]
+fn suite_on_zookeeper() {
+    suite(Kind::ZooKeeper { chroot: "" });
+}
+
+#[test]
+fn suite_on_zookeeper_below_a_chroot() {
+    suite(Kind::ZooKeeper { chroot: "/one/two" });
+}
+
+#[test]
+fn suite_on_the_embedded_store() {
+    suite(Kind::Embedded);
+}
+
+#[test]
+fn suite_on_the_bare_tree() {
+    suite(Kind::Tree);
+}
