@@ -1,1 +1,36 @@
-//! See Cargo.toml; filled by the first commits.
+//! One partition's log on a disk, in Kafka's own format, and the directories that hold many. It is
+//! synchronous, starts no thread, reads no clock (`now_ms` is an argument) and knows no cluster.
+//!
+//! [`Log`] may be shared freely: changes of one log wait for each other inside, readers never wait
+//! for a change's disk work.
+
+pub mod append;
+pub mod batch;
+pub mod checkpoint;
+pub mod config;
+pub mod disk;
+pub mod error;
+pub mod leader_epochs;
+pub mod log;
+pub mod partition_dir;
+pub mod producer_state;
+pub mod read;
+
+mod flush;
+mod index;
+mod producer_snapshot;
+mod recovery;
+mod retention;
+mod segment;
+mod truncate;
+
+#[cfg(test)]
+mod log_tests;
+
+pub use append::AppendInfo;
+pub use config::LogConfig;
+pub use error::{AppendError, DiskError, ReadError, StorageError};
+pub use index::transaction::AbortedTxn;
+pub use log::{Log, LogOptions};
+pub use producer_state::AppendOrigin;
+pub use read::{LogRead, LogSlice};

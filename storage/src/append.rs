@@ -1,0 +1,518 @@
+//! Appending: what a leader checks, assigns and stores, and what a follower takes over. Knows no
+//! sockets and no watermark.
+
+use protocol::ids::{LeaderEpoch, Offset, TimestampMs};
+use protocol::records::batch::{self, BatchError, BatchHeader, CRC_FROM, HEADER_BYTES};
+use protocol::records::codec::{Codec, Limits};
+use protocol::records::validate::{Origin, Rules, ValidateError, Validated, validate};
+use protocol::records::view::{Batches, RawBatch, RecordsError};
+
+use crate::batch::{LogBatch, parse_end_marker};
+use crate::config::{LogConfig, TimestampType, TopicCompression};
+use crate::disk::Durable;
+use crate::error::{AppendError, At, DiskError};
+use crate::log::{Boundary, Changes, Log};
+use crate::producer_state::{AppendOrigin, BatchMetadata, ProducerUpdates};
+use crate::segment::Segment;
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppendInfo {
+    /// −1 if nothing was appended.
+    pub first_offset: Offset,
+    pub last_offset: Offset,
+    /// −1 unless the topic's timestamps are times of append.
+    pub log_append_time_ms: TimestampMs,
+    pub max_timestamp: TimestampMs,
+    pub log_start_offset: Offset,
+    pub record_count: i64,
+    /// Bytes as stored.
+    pub bytes: u64,
+    /// The batch was here already; the offsets are those of then.
+    pub duplicate: bool,
+    /// A segment was closed: the old one waits for `flush`.
+    pub rolled: bool,
+    /// `flush.messages` or `flush.ms` asks for a sync before this is acknowledged.
+    pub flush_due: bool,
+}
+
+/// A produced batch that passed every check that needs no lock.
+struct Checked<'a> {
+    /// The header as it will be stored, but for offset, epoch and CRC.
+    header: [u8; HEADER_BYTES],
+    body: Body<'a>,
+    timestamps_changed: bool,
+    max_timestamp: TimestampMs,
+}
+
+enum Body<'a> {
+    Received(&'a [u8]),
+    Rebuilt(Vec<u8>),
+}
+
+impl Checked<'_> {
+    fn records(&self) -> &[u8] {
+        match &self.body {
+            Body::Received(bytes) => &bytes[HEADER_BYTES..],
+            Body::Rebuilt(bytes) => &bytes[HEADER_BYTES..],
+        }
+    }
+
+    fn size(&self) -> usize {
+        HEADER_BYTES + self.records().len()
+    }
+}
+
+impl Log {
+    /// Appends one produced record set as leader. `records` is stored as received but for what
+    /// the leader assigns, unless the topic's rules change format or codec.
+    ///
+    /// Checks and decompression happen before any lock is taken.
+    pub fn append_as_leader(
+        &self,
+        records: &[u8],
+        leader_epoch: LeaderEpoch,
+        origin: AppendOrigin,
+        now_ms: TimestampMs,
+    ) -> Result<AppendInfo, AppendError> {
+        let config = self.config();
+        let mut checked = check(records, origin, now_ms, &config)?;
+        let mut changes = self.changes.lock();
+        self.check_appendable(&changes)?;
+        let base = self.log_end_offset();
+        seal_header(&mut checked, base, leader_epoch);
+        let header = BatchHeader::parse(&checked.header).expect("a header that was checked");
+        let stored = LogBatch::from(header);
+        let log_append_time_ms = match config.message_timestamp_type {
+            TimestampType::LogAppendTime => now_ms,
+            TimestampType::CreateTime => -1,
+        };
+        let whole_if_control = stored.is_control().then(|| {
+            let mut whole = checked.header.to_vec();
+            whole.extend_from_slice(checked.records());
+            whole
+        });
+        let updates = {
+            let producers = self.producers.read();
+            if origin == AppendOrigin::Client
+                && stored.has_producer_id()
+                && let Some(known) = producers.duplicate_of(&stored)
+            {
+                return Ok(self.duplicate(&known));
+            }
+            let mut updates = ProducerUpdates::default();
+            prepare(&producers, &mut updates, &stored, whole_if_control.as_deref(), origin)?;
+            updates
+        };
+        let piece = Piece { batches: &[stored], parts: &[&checked.header, checked.records()] };
+        let rolled = self.write(&mut changes, &config, &piece, updates, now_ms)?;
+        let mut info = self.appended(&mut changes, &config, &[stored], now_ms);
+        info.rolled = rolled;
+        info.log_append_time_ms = log_append_time_ms;
+        info.max_timestamp = checked.max_timestamp;
+        Ok(info)
+    }
+
+    /// Appends what a leader sent, as received. Batches of an epoch above `leader_epoch`, the one
+    /// the fetch was made under, are left out with all that follow (KAFKA-18723).
+    pub fn append_as_follower(
+        &self,
+        records: &[u8],
+        leader_epoch: LeaderEpoch,
+        now_ms: TimestampMs,
+    ) -> Result<AppendInfo, AppendError> {
+        let config = self.config();
+        let batches = check_replicated(records, leader_epoch)?;
+        let mut changes = self.changes.lock();
+        self.check_appendable(&changes)?;
+        let mut log_end = self.log_end_offset();
+        for batch in &batches {
+            if batch.base_offset < log_end {
+                let (first, last) = (batch.base_offset, batch.last_offset);
+                return Err(AppendError::UnexpectedOffset { first, last, log_end });
+            }
+            log_end = batch.next_offset();
+        }
+        let mut rolled = false;
+        let (mut at, mut from) = (0, 0);
+        while from < batches.len() {
+            let count = fitting(&batches[from..], &config);
+            let group = &batches[from..from + count];
+            let bytes: u64 = group.iter().map(|b| b.size).sum();
+            let piece_bytes = &records[at..at + bytes as usize];
+            let updates = self.replicated_updates(group, piece_bytes)?;
+            let piece = Piece { batches: group, parts: &[piece_bytes] };
+            rolled |= self.write(&mut changes, &config, &piece, updates, now_ms)?;
+            at += bytes as usize;
+            from += count;
+        }
+        let mut info = self.appended(&mut changes, &config, &batches, now_ms);
+        info.rolled = rolled;
+        Ok(info)
+    }
+
+    fn replicated_updates(
+        &self,
+        batches: &[LogBatch],
+        bytes: &[u8],
+    ) -> Result<ProducerUpdates, AppendError> {
+        let producers = self.producers.read();
+        let mut updates = ProducerUpdates::default();
+        let mut at = 0;
+        for batch in batches {
+            let whole = &bytes[at..at + batch.size as usize];
+            prepare(&producers, &mut updates, batch, Some(whole), AppendOrigin::Replication)?;
+            at += batch.size as usize;
+        }
+        Ok(updates)
+    }
+
+    fn check_appendable(&self, changes: &Changes) -> Result<(), AppendError> {
+        if changes.failed {
+            return Err(AppendError::Failed(self.partition.to_string()));
+        }
+        Ok(())
+    }
+
+    fn duplicate(&self, known: &BatchMetadata) -> AppendInfo {
+        AppendInfo {
+            first_offset: known.first_offset(),
+            last_offset: known.last_offset,
+            log_append_time_ms: known.timestamp,
+            max_timestamp: known.timestamp,
+            log_start_offset: self.log_start_offset(),
+            record_count: 0,
+            bytes: 0,
+            duplicate: true,
+            rolled: false,
+            flush_due: false,
+        }
+    }
+
+    /// Rolls if it must, writes, indexes, publishes. Any error but a full disk before the first
+    /// byte leaves the log unusable.
+    fn write(
+        &self,
+        changes: &mut Changes,
+        config: &LogConfig,
+        piece: &Piece<'_>,
+        updates: ProducerUpdates,
+        now_ms: TimestampMs,
+    ) -> Result<bool, AppendError> {
+        let result = self.try_write(changes, config, piece, updates, now_ms);
+        if let Err(e) = &result {
+            // What a full disk left behind the log's end is overwritten by the next append.
+            changes.failed = !e.is_full();
+        }
+        Ok(result?)
+    }
+
+    fn try_write(
+        &self,
+        changes: &mut Changes,
+        config: &LogConfig,
+        piece: &Piece<'_>,
+        updates: ProducerUpdates,
+        now_ms: TimestampMs,
+    ) -> Result<bool, DiskError> {
+        let mut active = self.active();
+        // Before this append changes anything, so that an error leaves nothing half done.
+        for entries in [&active.offset_index.entries, &active.time_index.entries] {
+            if entries.wants_write() {
+                entries.write_pending()?;
+            }
+        }
+        self.note_epochs(changes, piece.batches)?;
+        let rolled = self.must_roll(&active, config, piece, now_ms)?;
+        if rolled {
+            active = self.roll_at(changes, piece.batches[0].base_offset, now_ms)?;
+        }
+        let position = active.size();
+        active.file()?.write_at(piece.parts, position).at("write", &active.log.path())?;
+        self.index(changes, config, &active, piece, position)?;
+        let next = piece.batches.last().expect("a piece has a batch").next_offset();
+        let aborted = self.producers.write().apply(updates, next);
+        let end = position + piece.batches.iter().map(|b| b.size).sum::<u64>();
+        {
+            let mut view = self.view.write();
+            active.set_size(end);
+            view.log_end = next;
+            view.remember(Boundary { offset: next, base: active.base_offset, position: end });
+        }
+        for txn in aborted {
+            active.txn_index.append(txn)?;
+        }
+        Ok(rolled)
+    }
+
+    /// Epochs reach their file before the first batch that carries them is written.
+    fn note_epochs(&self, changes: &mut Changes, batches: &[LogBatch]) -> Result<(), DiskError> {
+        for batch in batches {
+            let latest = self.epochs.read().latest();
+            if latest.is_some_and(|l| l.epoch == batch.leader_epoch) && batch.magic >= 2 {
+                continue;
+            }
+            let mut epochs = self.epochs.write();
+            changes.epochs_dirty |= match batch.magic {
+                2 => epochs.assign(batch.leader_epoch, batch.base_offset),
+                // Old formats carry no epoch: truncation falls back to the high watermark.
+                _ => epochs.clear(),
+            };
+        }
+        if changes.epochs_dirty {
+            self.write_epochs(changes, Durable::Later)?;
+        }
+        Ok(())
+    }
+
+    fn must_roll(
+        &self,
+        active: &Segment,
+        config: &LogConfig,
+        piece: &Piece<'_>,
+        now_ms: TimestampMs,
+    ) -> Result<bool, DiskError> {
+        let bytes: u64 = piece.batches.iter().map(|b| b.size).sum();
+        let size = active.size();
+        let last = piece.batches.last().expect("a piece has a batch").last_offset;
+        let index_bytes = config.segment_index_bytes as usize;
+        if last - active.base_offset > i64::from(i32::MAX) {
+            return Ok(true);
+        }
+        if size == 0 {
+            return Ok(false);
+        }
+        if size + bytes > config.segment_bytes as u64
+            || active.offset_index.is_full(index_bytes)
+            || active.time_index.is_full(index_bytes)
+        {
+            return Ok(true);
+        }
+        let newest = piece.batches.iter().map(|b| b.max_timestamp).max().unwrap_or(-1);
+        let jitter = jitter_ms(&self.partition.topic, active.base_offset, config);
+        Ok(active.age_for_roll(now_ms, newest)? > config.segment_ms - jitter)
+    }
+
+    fn index(
+        &self,
+        changes: &mut Changes,
+        config: &LogConfig,
+        active: &Segment,
+        piece: &Piece<'_>,
+        mut position: u64,
+    ) -> Result<(), DiskError> {
+        active.offset_index.entries.activate()?;
+        active.time_index.entries.activate()?;
+        for batch in piece.batches {
+            let max = active.note_batch(batch)?;
+            if changes.since_index > config.index_interval_bytes as u64 {
+                active.offset_index.append(batch.last_offset, position);
+                active.time_index.maybe_append(max.timestamp, max.offset)?;
+                changes.since_index = 0;
+            }
+            changes.since_index += batch.size;
+            position += batch.size;
+        }
+        Ok(())
+    }
+
+    fn appended(
+        &self,
+        changes: &mut Changes,
+        config: &LogConfig,
+        batches: &[LogBatch],
+        now_ms: TimestampMs,
+    ) -> AppendInfo {
+        let count = batches.last().map_or(0, |l| l.next_offset() - batches[0].base_offset);
+        changes.unflushed += count;
+        let silent_ms = now_ms.saturating_sub(changes.last_flush_ms);
+        AppendInfo {
+            first_offset: batches.first().map_or(-1, |b| b.base_offset),
+            last_offset: batches.last().map_or(-1, |b| b.last_offset),
+            log_append_time_ms: -1,
+            max_timestamp: batches.iter().map(|b| b.max_timestamp).max().unwrap_or(-1),
+            log_start_offset: self.log_start_offset(),
+            record_count: batches.iter().map(|b| i64::from(b.record_count.max(1))).sum(),
+            bytes: batches.iter().map(|b| b.size).sum(),
+            duplicate: false,
+            rolled: false,
+            flush_due: changes.unflushed >= config.flush_messages || silent_ms >= config.flush_ms,
+        }
+    }
+}
+
+/// Batches that are written together, and their bytes in order.
+struct Piece<'a> {
+    batches: &'a [LogBatch],
+    parts: &'a [&'a [u8]],
+}
+
+/// How many of the leading batches fit into one segment; at least one.
+fn fitting(batches: &[LogBatch], config: &LogConfig) -> usize {
+    let first = batches[0].base_offset;
+    let mut bytes = 0;
+    let fits = batches.iter().take_while(|b| {
+        bytes += b.size;
+        bytes <= config.segment_bytes as u64 && b.last_offset - first <= i64::from(i32::MAX)
+    });
+    fits.count().max(1)
+}
+
+/// The same for the same segment, different between partitions: they do not all roll at once.
+fn jitter_ms(topic: &str, base_offset: Offset, config: &LogConfig) -> i64 {
+    if config.segment_jitter_ms == 0 {
+        return 0;
+    }
+    let seed = crc32c::crc32c_append(crc32c::crc32c(topic.as_bytes()), &base_offset.to_be_bytes());
+    i64::from(seed) % config.segment_jitter_ms.min(config.segment_ms)
+}
+
+fn prepare(
+    producers: &crate::producer_state::ProducerState,
+    updates: &mut ProducerUpdates,
+    batch: &LogBatch,
+    whole: Option<&[u8]>,
+    origin: AppendOrigin,
+) -> Result<(), AppendError> {
+    if !batch.has_producer_id() {
+        return Ok(());
+    }
+    if !batch.is_control() {
+        return producers.prepare_data(updates, batch, origin);
+    }
+    match whole.and_then(parse_end_marker) {
+        Some(marker) => producers.prepare_marker(updates, batch, &marker, origin),
+        None => Ok(()),
+    }
+}
+
+/// Everything about a produced record set that the log's state does not decide.
+fn check<'a>(
+    records: &'a [u8],
+    origin: AppendOrigin,
+    now_ms: TimestampMs,
+    config: &LogConfig,
+) -> Result<Checked<'a>, AppendError> {
+    let size_max = config.max_message_bytes as usize;
+    let mut valid = 0;
+    for raw in Batches::new(records) {
+        let raw = raw.map_err(RecordsError::from)?;
+        check_one(&raw, origin, size_max)?;
+        valid += raw.bytes.len();
+    }
+    let set = &records[..valid];
+    let validated = validate(set, &rules(config, origin, now_ms))?;
+    let checked = assemble(set, validated)?;
+    if matches!(checked.body, Body::Rebuilt(_)) && checked.size() > size_max {
+        return Err(AppendError::MessageTooLarge { size: checked.size(), max: size_max });
+    }
+    if checked.size() > config.segment_bytes as usize {
+        let max = config.segment_bytes as usize;
+        return Err(AppendError::RecordListTooLarge { size: checked.size(), max });
+    }
+    Ok(checked)
+}
+
+fn check_one(raw: &RawBatch<'_>, origin: AppendOrigin, max: usize) -> Result<(), AppendError> {
+    if raw.magic >= 2 && origin == AppendOrigin::Client {
+        let base = BatchHeader::parse(raw.bytes).map_err(RecordsError::from)?.base_offset;
+        if base != 0 {
+            return Err(AppendError::BaseOffset(base));
+        }
+    }
+    if raw.bytes.len() > max {
+        return Err(AppendError::MessageTooLarge { size: raw.bytes.len(), max });
+    }
+    Ok(raw.verify()?)
+}
+
+fn rules(config: &LogConfig, origin: AppendOrigin, now_ms: TimestampMs) -> Rules {
+    let (codec, level) = match config.compression_type {
+        TopicCompression::Producer => (None, None),
+        TopicCompression::None => (Some(Codec::None), None),
+        TopicCompression::Gzip => (Some(Codec::Gzip), Some(config.compression_gzip_level)),
+        TopicCompression::Snappy => (Some(Codec::Snappy), None),
+        TopicCompression::Lz4 => (Some(Codec::Lz4), Some(config.compression_lz4_level)),
+        TopicCompression::Zstd => (Some(Codec::Zstd), Some(config.compression_zstd_level)),
+    };
+    Rules {
+        origin: match origin {
+            AppendOrigin::Client => Origin::Client,
+            AppendOrigin::Coordinator | AppendOrigin::Replication => Origin::Coordinator,
+        },
+        compacted: config.cleanup_policy.compact,
+        append_time: config.message_timestamp_type == TimestampType::LogAppendTime,
+        before_max_ms: config.message_timestamp_before_max_ms,
+        after_max_ms: config.message_timestamp_after_max_ms,
+        codec,
+        level,
+        now_ms,
+        limits: Limits::default(),
+    }
+}
+
+fn assemble<'a>(set: &'a [u8], validated: Validated) -> Result<Checked<'a>, AppendError> {
+    let body = match validated.rebuilt {
+        Some(bytes) => Body::Rebuilt(bytes),
+        None => Body::Received(set),
+    };
+    let bytes = match &body {
+        Body::Received(bytes) => bytes,
+        Body::Rebuilt(bytes) => bytes.as_slice(),
+    };
+    let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
+        let short = BatchError::Short { have: bytes.len(), need: HEADER_BYTES };
+        return Err(ValidateError::from(short).into());
+    };
+    let mut header = *header;
+    if let Some((attributes, max_timestamp)) = validated.timestamps {
+        header[21..23].copy_from_slice(&attributes.to_be_bytes());
+        header[35..43].copy_from_slice(&max_timestamp.to_be_bytes());
+    }
+    Ok(Checked {
+        header,
+        body,
+        timestamps_changed: validated.timestamps.is_some(),
+        max_timestamp: validated.timestamp_max,
+    })
+}
+
+/// Writes offset and epoch, which the CRC does not cover, and the CRC if it must change.
+fn seal_header(checked: &mut Checked<'_>, base: Offset, leader_epoch: LeaderEpoch) {
+    batch::assign(&mut checked.header, base, leader_epoch);
+    if checked.timestamps_changed {
+        let crc = crc32c::crc32c(&checked.header[CRC_FROM..]);
+        let crc = crc32c::crc32c_append(crc, checked.records());
+        checked.header[17..21].copy_from_slice(&crc.to_be_bytes());
+    }
+}
+
+/// The batches of a replicated set whose CRCs hold, up to the first of a later epoch.
+fn check_replicated(
+    records: &[u8],
+    leader_epoch: LeaderEpoch,
+) -> Result<Vec<LogBatch>, AppendError> {
+    let mut batches = Vec::new();
+    let mut last_offset = -1;
+    for raw in Batches::new(records) {
+        let raw = raw.map_err(RecordsError::from)?;
+        let batch = LogBatch::parse(raw.bytes).map_err(RecordsError::from)?;
+        if batch.leader_epoch > leader_epoch {
+            tracing::info!(
+                offset = batch.base_offset,
+                batch_epoch = batch.leader_epoch,
+                leader_epoch,
+                "leaving out replicated batches of a later epoch"
+            );
+            break;
+        }
+        raw.verify()?;
+        let (first, last) = (batch.base_offset, batch.last_offset);
+        if last < first || last <= last_offset {
+            return Err(AppendError::UnexpectedOffset { first, last, log_end: last_offset + 1 });
+        }
+        last_offset = last;
+        batches.push(batch);
+    }
+    Ok(batches)
+}

@@ -1,0 +1,96 @@
+//! Making appended records durable. Syncs run outside every lock that appends or reads need.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use protocol::ids::{Offset, TimestampMs};
+
+use crate::checkpoint::LEADER_EPOCH_FILE;
+use crate::disk::{Durable, OpenHow};
+use crate::error::{At, DiskError, StorageError};
+use crate::log::{Changes, Log};
+use crate::partition_dir::segment_file_name;
+use crate::producer_snapshot;
+use crate::segment::Segment;
+
+/// What one flush has to sync.
+pub(crate) struct FlushWork {
+    segments: Vec<Arc<Segment>>,
+    active_base: Offset,
+    snapshots: Vec<Offset>,
+    dir: bool,
+    up_to: Offset,
+}
+
+impl Log {
+    /// Syncs everything that was appended before the call and raises the recovery point. After an
+    /// error the log takes no more appends: a failed sync is never tried again.
+    pub fn flush(&self, now_ms: TimestampMs) -> Result<(), StorageError> {
+        let _flushing = self.flushing.lock();
+        let work = {
+            let mut changes = self.changes.lock();
+            self.check_usable(&changes)?;
+            changes.last_flush_ms = now_ms;
+            self.flush_work(&mut changes)?
+        };
+        self.sync(&work).inspect_err(|_| self.changes.lock().failed = true)?;
+        Ok(())
+    }
+
+    /// Whether a closed segment or a record waits for a sync.
+    pub fn is_dirty(&self) -> bool {
+        self.recovery_point() < self.log_end_offset()
+    }
+
+    pub(crate) fn flush_work(&self, changes: &mut Changes) -> Result<FlushWork, DiskError> {
+        // The epochs of what is below the recovery point are not rebuilt from batches.
+        if changes.epochs_dirty {
+            self.write_epochs(changes, Durable::Later)?;
+        }
+        changes.unflushed = 0;
+        let from = self.recovery_point();
+        let view = self.view.read();
+        let first = view.segment_at(from);
+        Ok(FlushWork {
+            segments: view.segments[first..].to_vec(),
+            active_base: view.segments.last().expect("a log has a segment").base_offset,
+            snapshots: std::mem::take(&mut changes.unsynced_snapshots),
+            dir: std::mem::take(&mut changes.dir_dirty),
+            up_to: view.log_end,
+        })
+    }
+
+    pub(crate) fn sync(&self, work: &FlushWork) -> Result<(), DiskError> {
+        let disk = &*self.dir.disk;
+        for offset in &work.snapshots {
+            let path = self.dir.file_path(&segment_file_name(*offset, producer_snapshot::SUFFIX));
+            match disk.open(&path, OpenHow::Write) {
+                Ok(file) => file.sync().at("sync", &path)?,
+                // Its segment was deleted meanwhile.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => return Err(e).at("open", &path),
+            }
+        }
+        for segment in &work.segments {
+            if segment.base_offset == work.active_base {
+                // Its indexes are rebuilt after a crash: the recovery point lies in it.
+                segment.file()?.sync().at("sync", &segment.log.path())?;
+                segment.txn_index.sync()?;
+            } else {
+                segment.sync()?;
+            }
+        }
+        if self.recovery_point() < work.up_to {
+            let path = self.dir.file_path(LEADER_EPOCH_FILE);
+            if let Ok(file) = disk.open(&path, OpenHow::Write) {
+                file.sync().at("sync", &path)?;
+            }
+        }
+        if work.dir {
+            let path = self.dir.path();
+            disk.sync_dir(&path).at("sync", &path)?;
+        }
+        self.recovery_point.fetch_max(work.up_to, Ordering::AcqRel);
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+//! A partition's directory and its lazily opened files: an idle partition holds no descriptor.
+//! Knows names and descriptors, nothing of what the files hold.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, RwLock};
+use protocol::ids::Offset;
+
+use crate::disk::{Disk, DiskFile, OpenHow};
+use crate::error::{At, DiskError};
+
+/// `00000000000000000042.log` and the like.
+pub(crate) fn segment_file_name(base_offset: Offset, suffix: &str) -> String {
+    format!("{base_offset:020}{suffix}")
+}
+
+/// The offset that a file name begins with, and the rest from its first dot.
+pub(crate) fn parse_file_name(name: &str) -> Option<(Offset, &str)> {
+    let dot = name.find('.')?;
+    let digits = &name[..dot];
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some((digits.parse().ok()?, &name[dot..]))
+}
+
+/// Descriptors that lazily opened files keep; beyond it the least used are closed.
+pub const OPEN_FILES_MAX: usize = 4096;
+
+/// Bounds the descriptors of all partitions of a process. Cheap to share, one per process.
+#[derive(Debug)]
+pub struct FileCache {
+    max: usize,
+    open: Mutex<Clock>,
+}
+
+/// A second-chance ring: `used` is set by readers and cleared by the hand.
+#[derive(Debug, Default)]
+struct Clock {
+    files: Vec<Weak<LazyFile>>,
+    hand: usize,
+}
+
+impl FileCache {
+    pub fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self { max: max.max(1), open: Mutex::default() })
+    }
+
+    fn opened(&self, file: &Arc<LazyFile>) {
+        let mut clock = self.open.lock();
+        if clock.files.len() < self.max {
+            clock.files.push(Arc::downgrade(file));
+            return;
+        }
+        // At most two rounds: the first clears every mark.
+        for _ in 0..=2 * clock.files.len() {
+            let at = clock.hand % clock.files.len();
+            clock.hand = at + 1;
+            let free = match clock.files[at].upgrade() {
+                None => true,
+                Some(other) if Arc::ptr_eq(&other, file) => true,
+                Some(other) => {
+                    !other.used.swap(false, Ordering::Relaxed) && {
+                        // Its owner may be opening it right now: then it stays.
+                        other.slot.try_lock().map(|mut slot| slot.take()).is_some()
+                    }
+                }
+            };
+            if free {
+                clock.files[at] = Arc::downgrade(file);
+                return;
+            }
+        }
+    }
+}
+
+/// Where a partition's files are. The path changes when the directory is renamed.
+#[derive(Debug)]
+pub struct PartitionDir {
+    pub(crate) disk: Arc<dyn Disk>,
+    files: Arc<FileCache>,
+    path: RwLock<PathBuf>,
+}
+
+impl PartitionDir {
+    pub fn new(disk: Arc<dyn Disk>, files: Arc<FileCache>, path: PathBuf) -> Arc<Self> {
+        Arc::new(Self { disk, files, path: RwLock::new(path) })
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.path.read().clone()
+    }
+
+    /// Renames the directory; open descriptors stay valid.
+    pub(crate) fn rename(&self, to: PathBuf) -> Result<(), DiskError> {
+        let mut path = self.path.write();
+        self.disk.rename(&path, &to).at("rename", &path)?;
+        *path = to;
+        Ok(())
+    }
+
+    pub(crate) fn file_path(&self, name: &str) -> PathBuf {
+        self.path.read().join(name)
+    }
+
+    pub(crate) fn file(self: &Arc<Self>, name: String) -> Arc<LazyFile> {
+        Arc::new(LazyFile {
+            dir: self.clone(),
+            name: RwLock::new(name),
+            slot: Mutex::new(None),
+            used: AtomicBool::new(false),
+        })
+    }
+}
+
+/// A file that is opened when it is first needed and may be closed behind its owner's back.
+#[derive(Debug)]
+pub(crate) struct LazyFile {
+    dir: Arc<PartitionDir>,
+    name: RwLock<String>,
+    slot: Mutex<Option<Arc<dyn DiskFile>>>,
+    used: AtomicBool,
+}
+
+impl LazyFile {
+    pub fn path(&self) -> PathBuf {
+        self.dir.file_path(&self.name.read())
+    }
+
+    /// The open file. Whoever holds the answer keeps the descriptor open.
+    pub fn get(self: &Arc<Self>) -> Result<Arc<dyn DiskFile>, DiskError> {
+        self.open(OpenHow::Write)
+    }
+
+    pub fn create_new(self: &Arc<Self>) -> Result<Arc<dyn DiskFile>, DiskError> {
+        self.open(OpenHow::CreateNew)
+    }
+
+    pub fn get_or_create(self: &Arc<Self>) -> Result<Arc<dyn DiskFile>, DiskError> {
+        self.open(OpenHow::Create)
+    }
+
+    fn open(self: &Arc<Self>, how: OpenHow) -> Result<Arc<dyn DiskFile>, DiskError> {
+        self.used.store(true, Ordering::Relaxed);
+        let file = {
+            let mut slot = self.slot.lock();
+            if let Some(file) = &*slot {
+                return Ok(file.clone());
+            }
+            // The directory's path is held while opening, so that a rename cannot pass between.
+            let dir = self.dir.path.read();
+            let path = dir.join(&*self.name.read());
+            let file = self.dir.disk.open(&path, how).at("open", &path)?;
+            *slot = Some(file.clone());
+            file
+        };
+        self.dir.files.opened(self);
+        Ok(file)
+    }
+
+    /// Drops the descriptor; the next use opens the file anew.
+    pub fn close(&self) {
+        *self.slot.lock() = None;
+    }
+
+    /// Renames the file inside its directory. The descriptor, if open, stays.
+    pub fn rename(&self, to: String) -> Result<(), DiskError> {
+        let dir = self.dir.path.read();
+        let mut name = self.name.write();
+        let from = dir.join(&*name);
+        self.dir.disk.rename(&from, &dir.join(&to)).at("rename", &from)?;
+        *name = to;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::OsDisk;
+
+    #[test]
+    fn names_parse() {
+        assert_eq!(segment_file_name(42, ".log"), "00000000000000000042.log");
+        assert_eq!(parse_file_name("00000000000000000042.log"), Some((42, ".log")));
+        assert_eq!(
+            parse_file_name("00000000000000000042.timeindex.deleted"),
+            Some((42, ".timeindex.deleted"))
+        );
+        assert_eq!(parse_file_name("leader-epoch-checkpoint"), None);
+        assert_eq!(parse_file_name("x1.log"), None);
+        assert_eq!(parse_file_name("99999999999999999999.log"), None);
+    }
+
+    #[test]
+    fn descriptors_stay_within_their_bound() {
+        let temp = tempfile::tempdir().unwrap();
+        let cache = FileCache::new(3);
+        let dir =
+            PartitionDir::new(Arc::new(OsDisk::default()), cache.clone(), temp.path().to_owned());
+        let files: Vec<_> = (0..10).map(|i| dir.file(format!("f{i}"))).collect();
+        for _ in 0..3 {
+            for file in &files {
+                file.get_or_create().unwrap();
+                let open = files.iter().filter(|f| f.slot.lock().is_some()).count();
+                assert!(open <= 3, "{open} files are open");
+            }
+        }
+    }
+}

@@ -1,0 +1,556 @@
+//! Loading a partition's directory: what compaction or a roll left half done, which segments are
+//! rebuilt and which trusted, where the log ends. Knows one partition; the order among many is
+//! `log_manager.rs`'s.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use protocol::ids::{Offset, TimestampMs};
+
+use crate::batch::{LogBatch, Scan, Torn, parse_end_marker};
+use crate::checkpoint::{LEADER_EPOCH_FILE, corrupt, read_text};
+use crate::disk::{Durable, remove_if_there, replace_file};
+use crate::error::{At, DiskError, ReadError, StorageError};
+use crate::leader_epochs::LeaderEpochs;
+use crate::log::{LogOptions, create_segment};
+use crate::partition_dir::{PartitionDir, parse_file_name, segment_file_name};
+use crate::producer_snapshot;
+use crate::producer_state::{AppendOrigin, ProducerState, ProducerUpdates};
+use crate::segment::{
+    FileLengths, LOG_SUFFIX, OFFSET_INDEX_SUFFIX, Segment, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX,
+};
+
+const CLEANED_SUFFIX: &str = ".cleaned";
+const SWAP_SUFFIX: &str = ".swap";
+const DELETED_SUFFIX: &str = ".deleted";
+/// A leader epoch file with more than some million entries is not one.
+const EPOCH_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// What a directory held.
+pub(crate) struct Loaded {
+    pub segments: Vec<Arc<Segment>>,
+    pub log_start: Offset,
+    pub log_end: Offset,
+    pub recovery_point: Offset,
+    pub epochs: LeaderEpochs,
+    pub producers: ProducerState,
+    pub snapshots: Vec<Offset>,
+}
+
+/// A read error met while loading.
+pub(crate) fn unreadable(error: ReadError) -> StorageError {
+    match error {
+        ReadError::Disk(e) => StorageError::Disk(e),
+        ReadError::Corrupt { path, reason } => StorageError::Corrupt { path, reason },
+        ReadError::OffsetOutOfRange { .. } => unreachable!("no offset is asked for while loading"),
+    }
+}
+
+struct Loader<'a> {
+    dir: &'a Arc<PartitionDir>,
+    options: &'a LogOptions,
+    now_ms: TimestampMs,
+    epochs: LeaderEpochs,
+    producers: ProducerState,
+    snapshots: Vec<Offset>,
+}
+
+/// Loads, and recovers where the log was not closed cleanly.
+pub(crate) fn load(
+    dir: &Arc<PartitionDir>,
+    options: &LogOptions,
+    now_ms: TimestampMs,
+) -> Result<Loaded, StorageError> {
+    finish_interrupted(dir)?;
+    let (files, snapshots) = list_files(dir)?;
+    let mut loader = Loader {
+        dir,
+        options,
+        now_ms,
+        epochs: read_epochs(dir)?,
+        producers: ProducerState::default(),
+        snapshots,
+    };
+    loader.run(files)
+}
+
+impl Loader<'_> {
+    fn run(&mut self, files: BTreeMap<Offset, FileLengths>) -> Result<Loaded, StorageError> {
+        let bases: Vec<Offset> = files.keys().copied().collect();
+        self.remove_stray_snapshots(&bases)?;
+        let epochs_before = self.epochs.clone();
+        let (mut segments, recovered) = self.open_segments(&files)?;
+        let mut log_start = self.options.log_start;
+        let mut log_end = match segments.last() {
+            Some(last) => last.next_offset().map_err(unreadable)?,
+            None => log_start,
+        };
+        if !segments.is_empty() && log_end < log_start {
+            tracing::warn!(path = %self.dir.path().display(), log_end, log_start,
+                "the log ends before its checkpointed start; starting over there");
+            self.remove_segments(&segments)?;
+            self.remove_snapshots(|_| true)?;
+            self.epochs.clear();
+            segments.clear();
+            log_end = log_start;
+        }
+        if segments.is_empty() {
+            segments.push(create_segment(self.dir, log_start, self.now_ms)?);
+        }
+        log_start = log_start.max(segments[0].base_offset);
+        let trusted = self.options.clean && recovered.is_none();
+        let recovery_point =
+            if trusted { log_end } else { self.options.recovery_point.clamp(0, log_end) };
+        self.epochs.truncate_from_end(log_end);
+        self.epochs.truncate_from_start(log_start);
+        if self.epochs != epochs_before {
+            let path = self.dir.file_path(LEADER_EPOCH_FILE);
+            let text = self.epochs.to_text();
+            replace_file(&*self.dir.disk, &path, text.as_bytes(), Durable::Later)?;
+        }
+        self.load_producers(&segments, log_start, log_end)?;
+        Ok(Loaded {
+            segments,
+            log_start,
+            log_end,
+            recovery_point,
+            epochs: std::mem::take(&mut self.epochs),
+            producers: std::mem::take(&mut self.producers),
+            snapshots: std::mem::take(&mut self.snapshots),
+        })
+    }
+
+    /// Opens all segments, recovering those that must be; the base of the first that was.
+    fn open_segments(
+        &mut self,
+        files: &BTreeMap<Offset, FileLengths>,
+    ) -> Result<(Vec<Arc<Segment>>, Option<Offset>), StorageError> {
+        let from = match self.options.clean {
+            true => Offset::MAX,
+            false => {
+                let point = self.options.recovery_point;
+                let base = files.range(..=point).next_back().or(files.iter().next());
+                base.map_or(Offset::MAX, |(base, _)| *base)
+            }
+        };
+        let mut segments: Vec<Arc<Segment>> = Vec::new();
+        let mut recovered = None;
+        let mut cut = false;
+        for (base, lengths) in files {
+            if cut {
+                let segment = Segment::new(self.dir, *base, self.now_ms);
+                tracing::warn!(path = %segment.log.path().display(), bytes = lengths.log,
+                    "removing a segment behind a torn one");
+                self.remove_segments(&[Arc::new(segment)])?;
+                self.remove_snapshots(|snapshot| snapshot >= *base)?;
+                continue;
+            }
+            let opened = Segment::existing(self.dir, *base, lengths, self.now_ms);
+            let segment = match opened {
+                Ok(segment) if *base < from && indexes_plausible(&segment, lengths)? => segment,
+                Ok(_) | Err(StorageError::Corrupt { .. }) => {
+                    recovered.get_or_insert(*base);
+                    let (segment, was_cut) = self.recover(&segments, *base, lengths.log)?;
+                    cut = was_cut;
+                    segment
+                }
+                Err(e) => return Err(e),
+            };
+            segments.push(Arc::new(segment));
+        }
+        Ok((segments, recovered))
+    }
+
+    /// Rebuilds one segment from its log; `true` if bytes were cut off its end.
+    fn recover(
+        &mut self,
+        earlier: &[Arc<Segment>],
+        base: Offset,
+        file_len: u64,
+    ) -> Result<(Segment, bool), StorageError> {
+        self.producers_at(earlier, base)?;
+        let segment = Segment::new(self.dir, base, self.now_ms);
+        for file in segment.index_files() {
+            remove_if_there(&*self.dir.disk, &file.path())?;
+        }
+        let (end, next, torn) = self.rebuild(&segment, base, file_len)?;
+        segment.set_size(end);
+        if let Some(torn) = &torn {
+            self.judge_tail(&segment, end, next, file_len, torn)?;
+            let file = segment.file()?;
+            file.set_len(end).at("truncate", &segment.log.path())?;
+        }
+        segment.close_indexes()?;
+        self.producers.end_offset = next.max(base);
+        self.snapshot_now()?;
+        Ok((segment, torn.is_some()))
+    }
+
+    /// Walks over the batches; returns where the good ones end, the next offset, and what ended
+    /// them before the file's end.
+    fn rebuild(
+        &mut self,
+        segment: &Segment,
+        base: Offset,
+        file_len: u64,
+    ) -> Result<(u64, Offset, Option<Torn>), StorageError> {
+        let file = segment.file()?;
+        let path = segment.log.path();
+        let interval = self.options.config.index_interval_bytes as u64;
+        let mut scan = Scan::new(&*file, 0, file_len);
+        let (mut next, mut since_index) = (base, 0);
+        loop {
+            let (batch, at) = match scan.next_verified().at("read", &path)? {
+                None => return Ok((scan.position(), next, None)),
+                Some(Err(torn)) => return Ok((scan.position(), next, Some(torn))),
+                Some(Ok(found)) => found,
+            };
+            let first = if batch.magic >= 2 { batch.base_offset } else { batch.last_offset };
+            if first < next || batch.last_offset - base > i64::from(i32::MAX) {
+                let reason = format!("offsets {first}..={} after {next}", batch.last_offset);
+                return Ok((at, next, Some(Torn::Header(reason))));
+            }
+            let max = segment.note_batch(&batch)?;
+            if since_index > interval {
+                segment.offset_index.append(batch.last_offset, at);
+                segment.time_index.maybe_append(max.timestamp, max.offset)?;
+                since_index = 0;
+            }
+            since_index += batch.size;
+            segment.set_size(at + batch.size);
+            if self.epochs.latest().is_none_or(|l| batch.leader_epoch > l.epoch) {
+                self.epochs.assign(batch.leader_epoch, batch.base_offset);
+            }
+            let aborted =
+                apply_batch(&mut self.producers, &batch, &mut scan, at).at("read", &path)?;
+            for txn in aborted {
+                segment.txn_index.append(txn)?;
+            }
+            next = batch.next_offset();
+        }
+    }
+
+    /// A torn tail above the recovery point is an interrupted write. Below it the bytes were
+    /// synced once: that is damage, which is not thrown away silently.
+    fn judge_tail(
+        &self,
+        segment: &Segment,
+        end: u64,
+        next: Offset,
+        file_len: u64,
+        torn: &Torn,
+    ) -> Result<(), StorageError> {
+        let path = segment.log.path();
+        if next < self.options.recovery_point && !self.options.accept_loss {
+            let reason = format!(
+                "at byte {end}: {torn}; offsets from {next} on are lost, but all below {} were \
+                 synced",
+                self.options.recovery_point
+            );
+            return Err(corrupt(&path, reason));
+        }
+        let file = segment.file()?;
+        if !only_zeros(&*file, end, file_len).at("read", &path)? {
+            tracing::warn!(path = %path.display(), at_byte = end, next_offset = next,
+                bytes = file_len - end, reason = %torn, "cutting a torn tail");
+        }
+        Ok(())
+    }
+
+    /// Brings the producer state to `base`, from a snapshot and the segments before.
+    fn producers_at(&mut self, earlier: &[Arc<Segment>], base: Offset) -> Result<(), StorageError> {
+        if self.producers.end_offset == base && base > 0 {
+            return Ok(());
+        }
+        let first = earlier.first().map_or(base, |s| s.base_offset);
+        self.producers = self.newest_snapshot(first.max(self.options.log_start), base)?;
+        replay(earlier, &mut self.producers, base)
+    }
+
+    fn newest_snapshot(
+        &mut self,
+        log_start: Offset,
+        up_to: Offset,
+    ) -> Result<ProducerState, DiskError> {
+        let expiration_ms = self.options.config.producer_id_expiration_ms;
+        let found = producer_snapshot::load_newest(
+            self.dir,
+            &mut self.snapshots,
+            log_start,
+            up_to,
+            self.now_ms,
+            expiration_ms,
+        )?;
+        Ok(found.unwrap_or_else(|| ProducerState::starting_at(log_start)))
+    }
+
+    /// The producer state at the log's end; snapshots are written where Kafka's loader does.
+    fn load_producers(
+        &mut self,
+        segments: &[Arc<Segment>],
+        log_start: Offset,
+        log_end: Offset,
+    ) -> Result<(), StorageError> {
+        self.remove_snapshots(|snapshot| snapshot > log_end)?;
+        if self.options.clean && self.snapshots.is_empty() {
+            self.producers = ProducerState::starting_at(log_end);
+            if log_end > log_start {
+                self.snapshot_now()?;
+            }
+            return Ok(());
+        }
+        self.producers = self.newest_snapshot(log_start, log_end)?;
+        let recent = segments.iter().rev().take(2).map(|s| s.base_offset);
+        let mut stops: Vec<Offset> = recent.filter(|base| *base > log_start).collect();
+        stops.reverse();
+        stops.push(log_end);
+        for stop in stops {
+            if stop > self.producers.end_offset {
+                replay(segments, &mut self.producers, stop)?;
+                self.snapshot_now()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn snapshot_now(&mut self) -> Result<(), DiskError> {
+        let offset = self.producers.end_offset;
+        if let Err(at) = self.snapshots.binary_search(&offset) {
+            producer_snapshot::write(self.dir, &self.producers, Durable::Later)?;
+            self.snapshots.insert(at, offset);
+        }
+        Ok(())
+    }
+
+    /// Kept are one per segment base and the newest other one, if it is behind the last base.
+    fn remove_stray_snapshots(&mut self, bases: &[Offset]) -> Result<(), DiskError> {
+        let is_base = |o: &Offset| bases.binary_search(o).is_ok();
+        let newest_stray = self.snapshots.iter().rev().find(|o| !is_base(o)).copied();
+        let kept_stray = newest_stray.filter(|o| bases.last().is_some_and(|last| o > last));
+        let bases = bases.to_vec();
+        self.remove_snapshots(move |o| bases.binary_search(&o).is_err() && Some(o) != kept_stray)
+    }
+
+    fn remove_snapshots(&mut self, which: impl Fn(Offset) -> bool) -> Result<(), DiskError> {
+        for offset in self.snapshots.iter().filter(|o| which(**o)) {
+            let name = segment_file_name(*offset, producer_snapshot::SUFFIX);
+            remove_if_there(&*self.dir.disk, &self.dir.file_path(&name))?;
+        }
+        self.snapshots.retain(|o| !which(*o));
+        Ok(())
+    }
+
+    fn remove_segments(&self, segments: &[Arc<Segment>]) -> Result<(), DiskError> {
+        for segment in segments {
+            segment.close_files();
+            remove_if_there(&*self.dir.disk, &segment.log.path())?;
+            for file in segment.index_files() {
+                remove_if_there(&*self.dir.disk, &file.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lengths that can be, and a last entry that lies inside the log.
+fn indexes_plausible(segment: &Segment, lengths: &FileLengths) -> Result<bool, StorageError> {
+    let Some(offset_bytes) = lengths.offset_index else { return Ok(false) };
+    if offset_bytes % 8 != 0 || lengths.time_index.unwrap_or(0) % 12 != 0 {
+        return Ok(false);
+    }
+    let last = segment.offset_index.last()?;
+    Ok(last.is_none_or(|(offset, position)| {
+        offset >= segment.base_offset && position < lengths.log.max(1)
+    }))
+}
+
+/// Applies the batches up to `up_to` that the state does not contain yet.
+pub(crate) fn replay(
+    segments: &[Arc<Segment>],
+    producers: &mut ProducerState,
+    up_to: Offset,
+) -> Result<(), StorageError> {
+    let from = producers.end_offset;
+    let first = segments.partition_point(|s| s.base_offset <= from).saturating_sub(1);
+    for segment in &segments[first.min(segments.len())..] {
+        if segment.base_offset >= up_to || segment.size() == 0 {
+            continue;
+        }
+        let path = segment.log.path();
+        let (_, position) = segment.offset_index.lookup(from)?;
+        let file = segment.file()?;
+        let mut scan = Scan::new(&*file, position, segment.size());
+        while let Some(found) = scan.next().at("read", &path)? {
+            let (batch, at) = match found {
+                Ok(found) => found,
+                Err(torn) => return Err(unreadable(segment.corrupt(scan.position(), &torn))),
+            };
+            if batch.base_offset >= up_to {
+                break;
+            }
+            if batch.last_offset >= from {
+                apply_batch(producers, &batch, &mut scan, at).at("read", &path)?;
+            }
+        }
+    }
+    producers.end_offset = up_to.max(from);
+    Ok(())
+}
+
+fn apply_batch(
+    producers: &mut ProducerState,
+    batch: &LogBatch,
+    scan: &mut Scan<'_>,
+    at: u64,
+) -> std::io::Result<Vec<crate::index::transaction::AbortedTxn>> {
+    if !batch.has_producer_id() {
+        return Ok(Vec::new());
+    }
+    let mut updates = ProducerUpdates::default();
+    // What is in the log was accepted once: as for a follower, nothing is refused.
+    let origin = AppendOrigin::Replication;
+    if !batch.is_control() {
+        if batch.record_count != 0 {
+            let judged = producers.prepare_data(&mut updates, batch, origin);
+            debug_assert!(judged.is_ok(), "replicated batches are only warned about");
+        }
+    } else if let Some(whole) = scan.control_bytes(batch, at)?
+        && let Some(marker) = parse_end_marker(&whole)
+    {
+        let judged = producers.prepare_marker(&mut updates, batch, &marker, origin);
+        debug_assert!(judged.is_ok(), "replicated markers are only noted");
+    }
+    Ok(producers.apply(updates, batch.next_offset()))
+}
+
+fn only_zeros(file: &dyn crate::disk::DiskFile, from: u64, to: u64) -> std::io::Result<bool> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut at = from;
+    while at < to {
+        let want = buffer.len().min((to - at) as usize);
+        let read = file.read_at(&mut buffer[..want], at)?;
+        if buffer[..read].iter().any(|b| *b != 0) {
+            return Ok(false);
+        }
+        if read == 0 {
+            break;
+        }
+        at += read as u64;
+    }
+    Ok(true)
+}
+
+fn read_epochs(dir: &PartitionDir) -> Result<LeaderEpochs, StorageError> {
+    let path = dir.file_path(LEADER_EPOCH_FILE);
+    let text = match read_text(&*dir.disk, &path, EPOCH_BYTES_MAX) {
+        Ok(None) => return Ok(LeaderEpochs::default()),
+        Ok(Some(text)) => text,
+        Err(StorageError::Corrupt { .. }) => String::from("?"),
+        Err(e) => return Err(e),
+    };
+    LeaderEpochs::parse(&text).ok_or_else(|| corrupt(&path, "not a leader epoch checkpoint"))
+}
+
+/// Finishes or undoes what compaction or deletion was doing (`spec` of Kafka's `LogLoader`).
+fn finish_interrupted(dir: &PartitionDir) -> Result<(), StorageError> {
+    let disk = &*dir.disk;
+    let path = dir.path();
+    let mut names: Vec<String> =
+        disk.list(&path).at("list", &path)?.into_iter().map(|e| e.name).collect();
+    let remove = |name: &str| remove_if_there(disk, &path.join(name));
+    let mut cleaned_min = Offset::MAX;
+    for name in &names {
+        if name.ends_with(DELETED_SUFFIX) || name.ends_with(".tmp") {
+            remove(name)?;
+        } else if name.ends_with(CLEANED_SUFFIX)
+            && let Some((base, _)) = parse_file_name(name)
+        {
+            cleaned_min = cleaned_min.min(base);
+        }
+    }
+    for name in &names {
+        let base = parse_file_name(name).map(|(base, _)| base);
+        let undone = name.ends_with(SWAP_SUFFIX) && base.is_some_and(|b| b >= cleaned_min);
+        if name.ends_with(CLEANED_SUFFIX) || undone {
+            remove(name)?;
+        }
+    }
+    names = disk.list(&path).at("list", &path)?.into_iter().map(|e| e.name).collect();
+    let (mut low, mut high) = (Offset::MAX, Offset::MIN);
+    for name in names.iter().filter(|n| n.ends_with(".log.swap")) {
+        let Some((base, _)) = parse_file_name(name) else { continue };
+        let swap = path.join(name);
+        let file = disk.open(&swap, crate::disk::OpenHow::Read).at("open", &swap)?;
+        let len = file.len().at("stat", &swap)?;
+        let mut scan = Scan::new(&*file, 0, len);
+        low = low.min(base);
+        high = high.max(base);
+        while let Some(Ok((batch, _))) = scan.next().at("read", &swap)? {
+            high = high.max(batch.next_offset());
+        }
+    }
+    for name in &names {
+        let Some((base, suffix)) = parse_file_name(name) else { continue };
+        let is_segment_file =
+            [LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX]
+                .contains(&suffix);
+        if is_segment_file && base >= low && base < high {
+            remove(name)?;
+        }
+    }
+    for name in names.iter().filter(|n| n.ends_with(SWAP_SUFFIX)) {
+        let from = path.join(name);
+        let to = path.join(&name[..name.len() - SWAP_SUFFIX.len()]);
+        disk.rename(&from, &to).at("rename", &from)?;
+    }
+    Ok(())
+}
+
+type Files = (BTreeMap<Offset, FileLengths>, Vec<Offset>);
+
+/// The segments' files by base offset, and the snapshots; orphan indexes are removed.
+fn list_files(dir: &PartitionDir) -> Result<Files, StorageError> {
+    let disk = &*dir.disk;
+    let path = dir.path();
+    let mut found: BTreeMap<Offset, (bool, FileLengths)> = BTreeMap::new();
+    let mut snapshots = Vec::new();
+    for entry in disk.list(&path).at("list", &path)? {
+        let Some((base, suffix)) = parse_file_name(&entry.name) else { continue };
+        if suffix == producer_snapshot::SUFFIX {
+            snapshots.push(base);
+            continue;
+        }
+        let file = path.join(&entry.name);
+        let len = || Ok::<_, DiskError>(disk.stat(&file).at("stat", &file)?.map(|s| s.len));
+        let slot = || FileLengths::default();
+        match suffix {
+            LOG_SUFFIX => {
+                let lengths = found.entry(base).or_insert_with(|| (false, slot()));
+                *lengths = (true, FileLengths { log: len()?.unwrap_or(0), ..lengths.1 });
+            }
+            OFFSET_INDEX_SUFFIX => {
+                found.entry(base).or_insert_with(|| (false, slot())).1.offset_index = len()?;
+            }
+            TIME_INDEX_SUFFIX => {
+                found.entry(base).or_insert_with(|| (false, slot())).1.time_index = len()?;
+            }
+            TXN_INDEX_SUFFIX => {
+                found.entry(base).or_insert_with(|| (false, slot())).1.txn_index = len()?;
+            }
+            _ => {}
+        }
+    }
+    let mut files = BTreeMap::new();
+    for (base, (has_log, lengths)) in found {
+        if has_log {
+            files.insert(base, lengths);
+            continue;
+        }
+        tracing::warn!(path = %path.display(), base, "removing indexes without a log");
+        for suffix in [OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX] {
+            remove_if_there(disk, &path.join(segment_file_name(base, suffix)))?;
+        }
+    }
+    snapshots.sort_unstable();
+    Ok((files, snapshots))
+}

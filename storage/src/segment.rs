@@ -1,0 +1,269 @@
+//! One segment: a `.log` file and its three indexes. Knows positions and bytes; which segment is
+//! active, and who may see how much, is `log.rs`'s business.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use protocol::ids::{Offset, TimestampMs};
+
+use crate::batch::{LogBatch, Scan, Torn};
+use crate::disk::DiskFile;
+use crate::error::{At, DiskError, ReadError, StorageError};
+use crate::index::offset::OffsetIndex;
+use crate::index::time::TimeIndex;
+use crate::index::transaction::TransactionIndex;
+use crate::partition_dir::{LazyFile, PartitionDir, segment_file_name};
+
+pub(crate) const LOG_SUFFIX: &str = ".log";
+pub(crate) const OFFSET_INDEX_SUFFIX: &str = ".index";
+pub(crate) const TIME_INDEX_SUFFIX: &str = ".timeindex";
+pub(crate) const TXN_INDEX_SUFFIX: &str = ".txnindex";
+/// A removed file waits under this suffix for its deletion.
+pub(crate) const DELETED_SUFFIX: &str = ".deleted";
+
+/// The largest timestamp of a segment, and the last offset of the batch that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MaxTimestamp {
+    pub timestamp: TimestampMs,
+    pub offset: Offset,
+}
+
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub base_offset: Offset,
+    pub log: Arc<LazyFile>,
+    pub offset_index: OffsetIndex,
+    pub time_index: TimeIndex,
+    pub txn_index: TransactionIndex,
+    /// Logical length; the file may be longer while the segment is active.
+    size: AtomicU64,
+    /// When the segment began, for rolling by time where records have no timestamps.
+    created_ms: TimestampMs,
+    times: Mutex<Times>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Times {
+    /// Of the first batch; `None` until it is known.
+    first: Option<TimestampMs>,
+    max: Option<MaxTimestamp>,
+}
+
+impl Segment {
+    /// A new segment; no file exists yet.
+    pub fn new(dir: &Arc<PartitionDir>, base_offset: Offset, now_ms: TimestampMs) -> Segment {
+        let file = |suffix| dir.file(segment_file_name(base_offset, suffix));
+        Segment {
+            base_offset,
+            log: file(LOG_SUFFIX),
+            offset_index: OffsetIndex::new(base_offset, file(OFFSET_INDEX_SUFFIX), None),
+            time_index: TimeIndex::new(base_offset, file(TIME_INDEX_SUFFIX), None),
+            txn_index: TransactionIndex::empty(file(TXN_INDEX_SUFFIX)),
+            size: AtomicU64::new(0),
+            created_ms: now_ms,
+            times: Mutex::default(),
+        }
+    }
+
+    /// An existing segment. Lengths are of its files; `None` for one that is not there.
+    pub fn existing(
+        dir: &Arc<PartitionDir>,
+        base_offset: Offset,
+        lengths: &FileLengths,
+        now_ms: TimestampMs,
+    ) -> Result<Segment, StorageError> {
+        let file = |suffix| dir.file(segment_file_name(base_offset, suffix));
+        let txn_file = file(TXN_INDEX_SUFFIX);
+        let txn_index = match lengths.txn_index {
+            Some(_) => TransactionIndex::load(txn_file, base_offset)?,
+            None => TransactionIndex::empty(txn_file),
+        };
+        Ok(Segment {
+            offset_index: OffsetIndex::new(
+                base_offset,
+                file(OFFSET_INDEX_SUFFIX),
+                lengths.offset_index,
+            ),
+            time_index: TimeIndex::new(base_offset, file(TIME_INDEX_SUFFIX), lengths.time_index),
+            txn_index,
+            size: AtomicU64::new(lengths.log),
+            ..Segment::new(dir, base_offset, now_ms)
+        })
+    }
+
+    pub fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// Publishes bytes that are written.
+    pub fn set_size(&self, size: u64) {
+        self.size.store(size, Ordering::Release);
+    }
+
+    pub fn file(&self) -> Result<Arc<dyn DiskFile>, DiskError> {
+        self.log.get()
+    }
+
+    /// The first batch whose last offset is at or behind `offset`, from the index entry before it.
+    /// `end` bounds the bytes that may be looked at.
+    pub fn find(&self, offset: Offset, end: u64) -> Result<Option<(LogBatch, u64)>, ReadError> {
+        let (_, position) = self.offset_index.lookup(offset)?;
+        let file = self.file()?;
+        // An index may run ahead of the log only after damage: then the scan begins at the start.
+        let mut scan = Scan::near(&*file, if position < end { position } else { 0 }, end);
+        while let Some(found) = scan.next().at("read", &self.log.path())? {
+            match found {
+                Ok((batch, at)) if batch.last_offset >= offset => return Ok(Some((batch, at))),
+                Ok(_) => {}
+                Err(torn) => return Err(self.corrupt(scan.position(), &torn)),
+            }
+        }
+        Ok(None)
+    }
+
+    pub fn corrupt(&self, position: u64, torn: &Torn) -> ReadError {
+        ReadError::Corrupt { path: self.log.path(), reason: format!("at byte {position}: {torn}") }
+    }
+
+    /// The offset after the last batch: found from the last index entry.
+    pub fn next_offset(&self) -> Result<Offset, ReadError> {
+        if self.size() == 0 {
+            return Ok(self.base_offset);
+        }
+        let from = self.offset_index.last()?.map_or(0, |(_, position)| position);
+        let file = self.file()?;
+        let mut scan = Scan::near(&*file, if from < self.size() { from } else { 0 }, self.size());
+        let mut next = self.base_offset;
+        while let Some(found) = scan.next().at("read", &self.log.path())? {
+            match found {
+                Ok((batch, _)) => next = batch.next_offset(),
+                // A torn tail is recovery's to judge; what is before it counts.
+                Err(_) => break,
+            }
+        }
+        Ok(next)
+    }
+
+    /// Timestamp of the first batch, for rolling by time; `None` while the segment is empty.
+    pub fn first_timestamp(&self) -> Result<Option<TimestampMs>, DiskError> {
+        if let Some(first) = self.times.lock().first {
+            return Ok(Some(first));
+        }
+        if self.size() == 0 {
+            return Ok(None);
+        }
+        let file = self.file()?;
+        let found = Scan::near(&*file, 0, self.size()).next().at("read", &self.log.path())?;
+        let Some(Ok((batch, _))) = found else { return Ok(None) };
+        self.times.lock().first = Some(batch.max_timestamp);
+        Ok(Some(batch.max_timestamp))
+    }
+
+    /// How long the segment has been growing as of a batch of `timestamp`.
+    pub fn age_for_roll(&self, now_ms: i64, timestamp: TimestampMs) -> Result<i64, DiskError> {
+        Ok(match self.first_timestamp()? {
+            Some(first) if first >= 0 => timestamp.saturating_sub(first),
+            _ => now_ms.saturating_sub(self.created_ms),
+        })
+    }
+
+    /// Largest timestamp so far; from the time index's last entry if nothing else is known.
+    pub fn max_timestamp(&self) -> Result<MaxTimestamp, DiskError> {
+        if let Some(max) = self.times.lock().max {
+            return Ok(max);
+        }
+        let last = self.time_index.last()?;
+        let (timestamp, offset) = last.unwrap_or((-1, self.base_offset));
+        let max = MaxTimestamp { timestamp, offset };
+        self.times.lock().max = Some(max);
+        Ok(max)
+    }
+
+    /// Finds the largest timestamp: the time index's last entry, or a later batch's.
+    pub fn load_max_timestamp(&self) -> Result<(), ReadError> {
+        let last = self.time_index.last()?;
+        let (timestamp, offset) = last.unwrap_or((-1, self.base_offset));
+        let mut max = MaxTimestamp { timestamp, offset };
+        let (_, position) = self.offset_index.lookup(offset)?;
+        if self.size() > 0 {
+            let file = self.file()?;
+            let mut scan = Scan::new(&*file, position, self.size());
+            while let Some(Ok((batch, _))) = scan.next().at("read", &self.log.path())? {
+                if batch.max_timestamp > max.timestamp {
+                    max =
+                        MaxTimestamp { timestamp: batch.max_timestamp, offset: batch.last_offset };
+                }
+            }
+        }
+        self.times.lock().max = Some(max);
+        Ok(())
+    }
+
+    /// Takes a batch that was appended into account.
+    pub fn note_batch(&self, batch: &LogBatch) -> Result<MaxTimestamp, DiskError> {
+        let known = self.max_timestamp()?;
+        let mut times = self.times.lock();
+        if times.first.is_none() && self.size() == 0 {
+            times.first = Some(batch.max_timestamp);
+        }
+        if batch.max_timestamp > known.timestamp {
+            let max = MaxTimestamp { timestamp: batch.max_timestamp, offset: batch.last_offset };
+            times.max = Some(max);
+            return Ok(max);
+        }
+        Ok(known)
+    }
+
+    /// Enters the largest timestamp as the closing entry, cuts the indexes to their entries.
+    pub fn close_indexes(&self) -> Result<(), DiskError> {
+        let max = self.max_timestamp()?;
+        if self.size() > 0 {
+            self.time_index.entries.activate()?;
+            self.time_index.maybe_append(max.timestamp, max.offset)?;
+        }
+        self.offset_index.entries.seal()?;
+        self.time_index.entries.seal()
+    }
+
+    /// Makes log and indexes durable.
+    pub fn sync(&self) -> Result<(), DiskError> {
+        self.file()?.sync().at("sync", &self.log.path())?;
+        self.offset_index.entries.sync()?;
+        self.time_index.entries.sync()?;
+        self.txn_index.sync()
+    }
+
+    /// The files that exist of this segment.
+    pub fn files(&self) -> Vec<Arc<LazyFile>> {
+        let mut files = vec![
+            self.log.clone(),
+            self.offset_index.entries.file.clone(),
+            self.time_index.entries.file.clone(),
+        ];
+        if !self.txn_index.is_empty() {
+            files.push(self.txn_index.file.clone());
+        }
+        files
+    }
+
+    pub fn index_files(&self) -> [&Arc<LazyFile>; 3] {
+        [&self.offset_index.entries.file, &self.time_index.entries.file, &self.txn_index.file]
+    }
+
+    pub fn close_files(&self) {
+        self.log.close();
+        self.offset_index.entries.file.close();
+        self.time_index.entries.file.close();
+        self.txn_index.file.close();
+    }
+}
+
+/// Lengths of a segment's files.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct FileLengths {
+    pub log: u64,
+    pub offset_index: Option<u64>,
+    pub time_index: Option<u64>,
+    pub txn_index: Option<u64>,
+}
