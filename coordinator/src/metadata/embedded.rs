@@ -1,6 +1,6 @@
 //! The store of a broker with nothing beside it: ZooKeeper's tree in memory, its persistent nodes
-//! journalled in one file. One session, which ends with the process; ephemerals are never stored. What
-//! waits is committed together, and nobody sees the outcome of a write before it is on disk.
+//! journalled in one file. One session, which ends with the process; ephemerals are never stored.
+//! What waits is committed together, and nobody sees the outcome of a write before it is on disk.
 
 mod journal;
 
@@ -27,8 +27,8 @@ pub struct EmbeddedStore {
 }
 
 /// Opens (or makes) the journal at `path` and loads it: blocking work of a few milliseconds. The
-/// session is there at once. The driver must run for anything else to happen; it ends after `close`, or
-/// when the store is dropped. `wall_clock` gives the times in `Stat`.
+/// session is there at once. The driver must run for anything else to happen; it ends after
+/// `close`, or when the store is dropped. `wall_clock` gives the times in `Stat`.
 pub fn open(
     path: &Path,
     wall_clock: ClockMs,

@@ -1,8 +1,10 @@
-//! Where the cluster's metadata lives: the seam, its stores, and what a broker does first with them.
+//! Where the cluster's metadata lives: the seam, its stores, and what a broker does first with
+//! them.
 
 pub mod embedded;
 mod inbox;
 pub mod path;
+pub mod registration;
 pub mod retry;
 pub mod store;
 pub mod tree;

@@ -1,7 +1,7 @@
 //! Which node paths ZooKeeper takes, and how they nest; knows nothing of any store.
 
-/// Whether `path` names a node: absolute, no trailing slash, no empty, `.` or `..` element and none of
-/// the characters ZooKeeper refuses (`org.apache.zookeeper.common.PathUtils`).
+/// Whether `path` names a node: absolute, no trailing slash, no empty, `.` or `..` element and none
+/// of the characters ZooKeeper refuses (`org.apache.zookeeper.common.PathUtils`).
 pub fn is_valid(path: &str) -> bool {
     if path == "/" {
         return true;
@@ -14,8 +14,8 @@ pub fn is_valid(path: &str) -> bool {
         })
 }
 
-/// Whether a sequential node can be created here: its number is appended, so the last element may be
-/// empty.
+/// Whether a sequential node can be created here: its number is appended, so the last element may
+/// be empty.
 pub fn is_valid_sequential(path: &str) -> bool {
     path.starts_with('/') && is_valid(&format!("{path}1"))
 }

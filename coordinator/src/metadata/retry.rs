@@ -1,5 +1,5 @@
-//! Operations that a caller may simply try again: reads, and writes whose second try shows by itself
-//! that the first was done. Knows nothing of what the nodes hold.
+//! Operations that a caller may simply try again: reads, and writes whose second try shows by
+//! itself that the first was done. Knows nothing of what the nodes hold.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::path;
 use super::store::{CreateMode, MetadataStore, Op, Reply, Stat, StoreError, StoreEvent};
 
-/// Tries of one read. Each one waits for a connection by itself, so this many lost ones in a row mean
-/// that no read will ever get through (an answer too long for the connection, say).
+/// Tries of one read. Each one waits for a connection by itself, so this many lost ones in a row
+/// mean that no read will ever get through (an answer too long for the connection, say).
 const TRIES_MAX: usize = 50;
 
 /// One operation, once.

@@ -57,8 +57,8 @@ pub enum Op {
         path: String,
         version: i32,
     },
-    /// Waits until the server that is asked has everything the ensemble had committed before. A read
-    /// after it sees the outcome of a write that was lost with an earlier connection.
+    /// Waits until the server that is asked has everything the ensemble had committed before. A
+    /// read after it sees the outcome of a write that was lost with an earlier connection.
     Sync {
         path: String,
     },
@@ -237,7 +237,8 @@ pub enum Change {
 
 pub type StoreFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A clock in milliseconds: the coordinator reads none of its own. Which one is said where it is asked.
+/// A clock in milliseconds: the coordinator reads none of its own. Which one is said where it is
+/// asked.
 pub type ClockMs = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// The session in force, as far as its holder can vouch for it.
@@ -252,8 +253,8 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// From here on the holder must act as if the session were over: nine tenths of the timeout after
-    /// `last_heard_ms`. The server cannot have ended it earlier for silence.
+    /// From here on the holder must act as if the session were over: nine tenths of the timeout
+    /// after `last_heard_ms`. The server cannot have ended it earlier for silence.
     pub fn deadline_ms(&self) -> u64 {
         self.last_heard_ms.saturating_add(self.timeout_ms / 10 * 9)
     }
@@ -287,8 +288,8 @@ impl fmt::Debug for Credentials {
 pub trait MetadataStore: Send + Sync + 'static {
     /// Sends `ops` in this order without waiting between them; the answers come in the same order.
     /// They are sent when this is called, not when the future is polled. Without a connection they
-    /// wait for one, also for a new session's. If the connection goes, those of `ops` that were under
-    /// way and those behind them answer `ConnectionLost`.
+    /// wait for one, also for a new session's. If the connection goes, those of `ops` that were
+    /// under way and those behind them answer `ConnectionLost`.
     fn submit(&self, ops: Vec<Op>) -> StoreFuture<Vec<Result<Reply, StoreError>>>;
 
     /// As `submit`, but only ever in this session: in another one every operation answers
@@ -313,6 +314,7 @@ pub trait MetadataStore: Send + Sync + 'static {
     /// could end it.
     fn credentials(&self) -> Option<Credentials>;
 
-    /// Ends the session at once, so that its ephemerals go. Every operation answers `Closed` afterwards.
+    /// Ends the session at once, so that its ephemerals go. Every operation answers `Closed`
+    /// afterwards.
     fn close(&self) -> StoreFuture<()>;
 }

@@ -1,6 +1,7 @@
 //! ZooKeeper's data model as a pure state machine: versioned nodes, zxids, sessions with their
-//! ephemerals, sequential names, all-or-nothing multis and one-shot watches. Knows no clock (time is an
-//! argument), no storage and no network; the embedded store and the simulation are built on it.
+//! ephemerals, sequential names, all-or-nothing multis and one-shot watches. Knows no clock (time
+//! is an argument), no storage and no network; the embedded store and the simulation are built on
+//! it.
 
 mod watches;
 
@@ -195,7 +196,8 @@ impl Tree {
         Ok(Reply::Children { names: self.child_names(path), stat })
     }
 
-    /// Names below `path`, sorted. Deeper nodes lie between children in the map and are jumped over.
+    /// Names below `path`, sorted. Deeper nodes lie between children in the map and are jumped
+    /// over.
     fn child_names(&self, path: &str) -> Vec<String> {
         let prefix = path::child(path, "");
         let mut names = Vec::new();

@@ -1,4 +1,5 @@
-//! A way to a server that a test can close, or fill with sand: nothing is passed on, nothing is said.
+//! A way to a server that a test can close, or fill with sand: nothing is passed on, nothing is
+//! said.
 
 use std::io;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The metadata stores: one suite on a real ZooKeeper, the embedded store and the bare tree; then what
-//! only a real server can show, and random operations on server and tree side by side.
+//! The metadata stores: one suite on a real ZooKeeper, the embedded store and the bare tree; then
+//! what only a real server can show, and random operations on server and tree side by side.
 
 mod cases;
 mod differential;
@@ -8,6 +8,7 @@ mod fixture;
 mod foreign;
 mod gate;
 mod persistence;
+mod registration;
 
 use fixture::{Kind, Stores};
 

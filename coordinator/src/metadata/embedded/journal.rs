@@ -1,5 +1,5 @@
-//! The embedded tree on disk: one redb file, a row per persistent node. Its lock keeps a second process
-//! out. Blocking; knows nothing of sessions or watches.
+//! The embedded tree on disk: one redb file, a row per persistent node. Its lock keeps a second
+//! process out. Blocking; knows nothing of sessions or watches.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

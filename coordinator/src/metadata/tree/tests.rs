@@ -1,4 +1,5 @@
-//! The tree's own rules that no suite over a `MetadataStore` can see: undo, what is touched, restoring.
+//! The tree's own rules that no suite over a `MetadataStore` can see: undo, what is touched,
+//! restoring.
 
 use super::*;
 

@@ -3,8 +3,8 @@
 const WAIT_MS_MIN: u64 = 20;
 const WAIT_MS_MAX: u64 = 1000;
 
-/// Goes round the servers: nothing is waited on the first round, then twice as long each round, half
-/// of it at random, so that a server that comes back is not met by all its clients at once.
+/// Goes round the servers: nothing is waited on the first round, then twice as long each round,
+/// half of it at random, so that a server that comes back is not met by all its clients at once.
 #[derive(Debug)]
 pub struct Backoff {
     servers: u64,

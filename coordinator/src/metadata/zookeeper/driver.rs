@@ -1,5 +1,5 @@
-//! The task that owns a session: it moves bytes between one socket and the session's core, wakes it in
-//! time and carries answers and events out. It decides nothing.
+//! The task that owns a session: it moves bytes between one socket and the session's core, wakes it
+//! in time and carries answers and events out. It decides nothing.
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -1,5 +1,5 @@
-//! A connection used for one request at a time, then dropped: making a chroot, and ending the session
-//! of a process that is gone. Holds no watch and outlives nothing.
+//! A connection used for one request at a time, then dropped: making a chroot, and ending the
+//! session of a process that is gone. Holds no watch and outlives nothing.
 
 use std::io;
 use std::time::Duration;
@@ -37,8 +37,8 @@ pub enum ExchangeError {
 }
 
 /// Ends a session from a connection of its own, as the guard of a broker that died does: its
-/// ephemerals are gone when this returns. Tries every server until `give_up` has passed. Succeeds too
-/// if the session is over already.
+/// ephemerals are gone when this returns. Tries every server until `give_up` has passed. Succeeds
+/// too if the session is over already.
 pub async fn close_session(
     connect: &ConnectString,
     credentials: &Credentials,
@@ -70,8 +70,8 @@ async fn close_at(
     }
 }
 
-/// Makes the chroot of `config` with a session of its own, whose paths start at the ensemble's root.
-/// Tries for ever: whoever waits for the store has a deadline.
+/// Makes the chroot of `config` with a session of its own, whose paths start at the ensemble's
+/// root. Tries for ever: whoever waits for the store has a deadline.
 pub(super) async fn create_chroot(config: &Config) {
     loop {
         for server in &config.connect.servers {

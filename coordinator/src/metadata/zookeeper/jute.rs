@@ -1,5 +1,5 @@
-//! Jute, ZooKeeper's serialisation: big-endian numbers, length-prefixed buffers, strings and vectors,
-//! and the length-prefixed frame around a packet. Knows nothing of what a packet means.
+//! Jute, ZooKeeper's serialisation: big-endian numbers, length-prefixed buffers, strings and
+//! vectors, and the length-prefixed frame around a packet. Knows nothing of what a packet means.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -42,7 +42,8 @@ impl Reader {
         Ok(self.bytes.get_i64())
     }
 
-    /// A buffer, copied out so that it does not keep its packet alive; `None` is jute's null (length -1).
+    /// A buffer, copied out so that it does not keep its packet alive; `None` is jute's null
+    /// (length -1).
     pub fn buffer(&mut self) -> Result<Option<Bytes>, JuteError> {
         Ok(self.slice()?.map(|slice| Bytes::copy_from_slice(&slice)))
     }
@@ -53,7 +54,8 @@ impl Reader {
         std::str::from_utf8(&slice).map(str::to_owned).map_err(|_| JuteError::Utf8)
     }
 
-    /// The length of a vector whose elements take at least `element_bytes_min` each; null reads as 0.
+    /// The length of a vector whose elements take at least `element_bytes_min` each; null reads as
+    /// 0.
     pub fn vector(&mut self, element_bytes_min: usize) -> Result<usize, JuteError> {
         let count = self.i32()?;
         if count == -1 {

@@ -1,5 +1,5 @@
-//! ZooKeeper's packets: requests from operations, operations' outcomes from replies. Field orders and
-//! numbers are those of ZooKeeper's `zookeeper.jute` and `ZooDefs.OpCode`. Knows nothing of
+//! ZooKeeper's packets: requests from operations, operations' outcomes from replies. Field orders
+//! and numbers are those of ZooKeeper's `zookeeper.jute` and `ZooDefs.OpCode`. Knows nothing of
 //! connections or of the order in which packets come.
 
 use bytes::Bytes;

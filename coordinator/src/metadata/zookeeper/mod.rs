@@ -1,5 +1,5 @@
-//! The store that is a ZooKeeper ensemble: our own client. `session` is its pure core, `driver` the task
-//! around it. Knows nothing of what Kafka keeps there.
+//! The store that is a ZooKeeper ensemble: our own client. `session` is its pure core, `driver` the
+//! task around it. Knows nothing of what Kafka keeps there.
 
 mod backoff;
 pub mod connect_string;
@@ -53,14 +53,15 @@ impl Config {
     }
 }
 
-/// A client of an ensemble, with at most one session at a time; a new one replaces it when it expires.
+/// A client of an ensemble, with at most one session at a time; a new one replaces it when it
+/// expires.
 pub struct ZooKeeperStore {
     inbox: Arc<Inbox>,
 }
 
 /// The store and the task that must run for it to do anything. Nothing is awaited here: the first
-/// `SessionStarted` (or a `session_id` that is not 0) says that the ensemble was reached. The driver
-/// ends after `close`, or when the store is dropped.
+/// `SessionStarted` (or a `session_id` that is not 0) says that the ensemble was reached. The
+/// driver ends after `close`, or when the store is dropped.
 pub fn connect(config: Config) -> (Arc<dyn MetadataStore>, Driver) {
     let inbox = Inbox::new();
     let driver = Driver::new(config, Arc::clone(&inbox));

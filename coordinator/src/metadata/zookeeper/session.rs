@@ -1,5 +1,6 @@
-//! A ZooKeeper session as a pure state machine: what happened goes in, what is to be done comes out. It
-//! outlives connections and replaces itself when it expires; it knows no socket, no clock, no task.
+//! A ZooKeeper session as a pure state machine: what happened goes in, what is to be done comes
+//! out. It outlives connections and replaces itself when it expires; it knows no socket, no clock,
+//! no task.
 
 use std::collections::VecDeque;
 
@@ -26,7 +27,8 @@ pub struct Settings {
     pub seed: u64,
 }
 
-/// Names an operation in an `Answer`. Operations of one batch share its fate when a connection goes.
+/// Names an operation in an `Answer`. Operations of one batch share its fate when a connection
+/// goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestId {
     pub batch: u64,
