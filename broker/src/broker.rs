@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
@@ -22,8 +21,6 @@ pub struct Broker {
     pub authorizer: Authorizer,
     pub broker_id: i32,
     pub cluster_id: String,
-    /// Data version of the `/feature` znode; −1 until it has been read.
-    pub finalized_features_epoch: AtomicI64,
 }
 
 /// What the requests of one connection have in common.

@@ -6,7 +6,6 @@ pub mod broker;
 pub mod clock;
 pub mod config;
 pub mod delayed;
-pub mod dispatch;
 pub mod fetch;
 pub mod handlers;
 pub mod tasks;

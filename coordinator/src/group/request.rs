@@ -1,0 +1,253 @@
+//! What a group shard is asked and what it answers, free of wire versions. Bytes in requests are
+//! kept for as long as the group lives: they must not be slices of a larger frame.
+
+use bytes::Bytes;
+use protocol::ids::{LeaderEpoch, Offset, TimestampMs, TopicPartition};
+
+use super::metadata::State;
+use super::{GroupError, Name};
+use crate::shard::{Marker, Producer};
+
+/// One way of dividing work that a member can take part in, with what it says about itself there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Protocol {
+    pub name: String,
+    pub metadata: Bytes,
+}
+
+/// Who sends a member's request, and which generation it believes in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Caller {
+    /// Empty: unknown or none.
+    pub member_id: String,
+    pub instance_id: Option<String>,
+    /// Negative: none.
+    pub generation: i32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinRequest {
+    pub member_id: String,
+    pub instance_id: Option<String>,
+    pub client_id: String,
+    /// As Kafka shows it: "/ip".
+    pub client_host: String,
+    pub rebalance_timeout_ms: i32,
+    pub session_timeout_ms: i32,
+    pub protocol_type: String,
+    /// In order of preference.
+    pub protocols: Vec<Protocol>,
+    /// A new dynamic member must come back with the id it is given (v4+).
+    pub needs_known_member_id: bool,
+    /// The caller understands `skip_assignment` (v9+).
+    pub can_skip_assignment: bool,
+    /// Randomness for a new member id.
+    pub random: u128,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinedMember {
+    pub member_id: Name,
+    pub instance_id: Option<String>,
+    pub metadata: Bytes,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinAnswer {
+    pub error: Option<GroupError>,
+    /// -1 with most errors.
+    pub generation: i32,
+    pub protocol_type: Option<String>,
+    pub protocol: Option<String>,
+    /// Empty if there is none to tell.
+    pub leader: Name,
+    pub member_id: Name,
+    pub skip_assignment: bool,
+    /// Everyone, for the leader; empty for the others.
+    pub members: Vec<JoinedMember>,
+}
+
+impl JoinAnswer {
+    pub fn refused(member_id: &str, error: GroupError) -> JoinAnswer {
+        JoinAnswer {
+            error: Some(error),
+            generation: -1,
+            protocol_type: None,
+            protocol: None,
+            leader: "".into(),
+            member_id: member_id.into(),
+            skip_assignment: false,
+            members: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncRequest {
+    pub caller: Caller,
+    /// `None` before v5.
+    pub protocol_type: Option<String>,
+    pub protocol: Option<String>,
+    /// Member id and assignment; only the leader's are looked at.
+    pub assignments: Vec<(String, Bytes)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncAnswer {
+    pub error: Option<GroupError>,
+    pub protocol_type: Option<String>,
+    pub protocol: Option<String>,
+    pub assignment: Bytes,
+}
+
+impl SyncAnswer {
+    pub fn refused(error: GroupError) -> SyncAnswer {
+        SyncAnswer {
+            error: Some(error),
+            protocol_type: None,
+            protocol: None,
+            assignment: Bytes::new(),
+        }
+    }
+}
+
+/// One who leaves; an empty member id with an instance id is an administrator's removal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeavingMember {
+    pub member_id: String,
+    pub instance_id: Option<String>,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaveAnswer {
+    pub error: Option<GroupError>,
+    /// One per leaving member, in order; empty with an error.
+    pub members: Vec<Option<GroupError>>,
+}
+
+/// A committed offset, as `OffsetCommitValue` holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OffsetCommit {
+    pub offset: Offset,
+    /// -1: unknown.
+    pub leader_epoch: LeaderEpoch,
+    pub metadata: String,
+    pub commit_ms: TimestampMs,
+    /// An explicit end of retention (OffsetCommit v2 to v4).
+    pub expire_ms: Option<TimestampMs>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitRequest {
+    pub caller: Caller,
+    /// The transaction the commit belongs to.
+    pub producer: Option<Producer>,
+    pub offsets: Vec<(TopicPartition, OffsetCommit)>,
+}
+
+/// One result per committed partition, in the request's order.
+pub type CommitAnswer = Vec<(TopicPartition, Option<GroupError>)>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedOffset {
+    pub partition: TopicPartition,
+    /// `Ok(None)`: nothing is committed.
+    pub commit: Result<Option<OffsetCommit>, GroupError>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberDescription {
+    pub member_id: Name,
+    pub instance_id: Option<String>,
+    pub client_id: String,
+    pub client_host: String,
+    /// Empty unless the group is stable.
+    pub metadata: Bytes,
+    pub assignment: Bytes,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupDescription {
+    /// `Dead` if there is no such group.
+    pub state: State,
+    pub protocol_type: String,
+    /// Empty unless the group is stable.
+    pub protocol: String,
+    pub members: Vec<MemberDescription>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupListing {
+    pub group_id: Name,
+    pub protocol_type: String,
+    pub state: State,
+}
+
+/// Everything one group shard can be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    Join {
+        group: String,
+        join: JoinRequest,
+    },
+    Sync {
+        group: String,
+        sync: SyncRequest,
+    },
+    Heartbeat {
+        group: String,
+        caller: Caller,
+    },
+    Leave {
+        group: String,
+        members: Vec<LeavingMember>,
+    },
+    Commit {
+        group: String,
+        commit: CommitRequest,
+    },
+    /// `partitions: None` asks for all.
+    Fetch {
+        group: String,
+        partitions: Option<Vec<TopicPartition>>,
+        require_stable: bool,
+    },
+    Describe {
+        group: String,
+    },
+    /// All groups of the shard.
+    List,
+    Delete {
+        group: String,
+    },
+    DeleteOffsets {
+        group: String,
+        partitions: Vec<TopicPartition>,
+    },
+    /// These partitions are gone from the cluster, and so are their offsets in every group.
+    PartitionsDeleted {
+        partitions: Vec<TopicPartition>,
+    },
+    /// A transaction marker was written into this shard's partition.
+    TransactionEnded {
+        producer_id: i64,
+        marker: Marker,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Join(JoinAnswer),
+    Sync(SyncAnswer),
+    Heartbeat(Result<(), GroupError>),
+    Leave(LeaveAnswer),
+    Commit(CommitAnswer),
+    Fetch(Vec<FetchedOffset>),
+    Describe(GroupDescription),
+    List(Vec<GroupListing>),
+    Delete(Result<(), GroupError>),
+    DeleteOffsets(Result<CommitAnswer, GroupError>),
+    Done,
+}

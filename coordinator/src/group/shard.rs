@@ -1,0 +1,325 @@
+//! The groups of one `__consumer_offsets` partition as a [`Shard`]: finds the group of a request,
+//! keeps the timers, and hears the outcome of appends. Knows no clock and no log.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::ids::{Offset, ProducerId};
+
+use super::load::Loading;
+use super::metadata::{Group, State, Step};
+use super::records::{self, GroupRecord};
+use super::request::{Answer, JoinAnswer, Request, SyncAnswer};
+use super::{GroupConfig, GroupError, Name};
+use crate::shard::timers::Timers;
+use crate::shard::writer::{Acks, AppendError};
+use crate::shard::{Append, Effects, KeyValue, Now, Shard, StoredBatch, Ticket};
+
+pub type Out = Effects<GroupRecord, Answer, Pending>;
+
+/// What a deadline is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TimerKey {
+    /// The end of the wait for members to join.
+    Join { group: Name },
+    /// The end of the wait for members to sync.
+    Sync { group: Name },
+    /// A member's session, or the time a pending one has to come back.
+    Member { group: Name, member: Name },
+}
+
+/// What must be known when the outcome of an append comes back.
+#[derive(Debug)]
+pub struct Pending {
+    pub(super) group: Name,
+    pub(super) incarnation: u64,
+    pub(super) kind: PendingKind,
+}
+
+#[derive(Debug)]
+pub(super) enum PendingKind {
+    Assignment(super::sync::PendingAssignment),
+    StaticMember(super::static_member::PendingStaticMember),
+    Commit(super::commit::PendingCommit),
+    /// A rebalance that left nobody.
+    Emptied,
+    Tombstones,
+}
+
+/// All groups of one partition.
+#[derive(Debug)]
+pub struct GroupShard {
+    pub(super) config: GroupConfig,
+    pub(super) groups: BTreeMap<Name, Group>,
+    pub(super) timers: Timers<TimerKey>,
+    /// Groups that hold offsets of a producer's open transaction.
+    pub(super) open_transactions: BTreeMap<ProducerId, BTreeSet<Name>>,
+    pub(super) next_incarnation: u64,
+    next_expiry_ms: Option<i64>,
+    loading: Option<Box<Loading>>,
+}
+
+impl GroupShard {
+    /// A shard that is to be loaded by `replay` and `loaded`.
+    pub fn new(config: GroupConfig) -> GroupShard {
+        GroupShard {
+            config,
+            groups: BTreeMap::new(),
+            timers: Timers::default(),
+            open_transactions: BTreeMap::new(),
+            next_incarnation: 0,
+            next_expiry_ms: None,
+            loading: Some(Box::default()),
+        }
+    }
+
+    /// Every group, in the order of the ids.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.values()
+    }
+
+    pub fn group(&self, id: &str) -> Option<&Group> {
+        self.groups.get(id)
+    }
+
+    /// The group of that name and what a step of it works with.
+    pub(super) fn step<'a>(
+        &'a mut self,
+        id: &str,
+        now: Now,
+        out: &'a mut Out,
+    ) -> Option<(&'a mut Group, Step<'a>)> {
+        let group = self.groups.get_mut(id)?;
+        Some((group, Step { config: &self.config, timers: &mut self.timers, now, out }))
+    }
+
+    /// Creates the group unless it exists; `false` if the shard holds as many as it may.
+    pub(super) fn ensure_group(&mut self, id: &str, now: Now) -> bool {
+        if self.groups.contains_key(id) {
+            return true;
+        }
+        if self.groups.len() >= self.config.groups_max {
+            tracing::warn!(group = id, max = self.config.groups_max, "too many groups");
+            return false;
+        }
+        let id: Name = id.into();
+        self.next_incarnation += 1;
+        self.groups.insert(id.clone(), Group::new(id, self.next_incarnation, now.wall_ms));
+        true
+    }
+
+    /// Takes a group and its timers out of memory.
+    pub(super) fn forget_group(&mut self, id: &Name) {
+        let Some(group) = self.groups.remove(id) else { return };
+        for producer in group.offsets.transactions() {
+            self.close_transaction(producer, id);
+        }
+        self.timers.cancel(&TimerKey::Join { group: id.clone() });
+        self.timers.cancel(&TimerKey::Sync { group: id.clone() });
+        for member in group.members().map(|m| &m.id).chain(&group.pending_members) {
+            self.timers.cancel(&group.session_key(member));
+        }
+    }
+
+    pub(super) fn close_transaction(&mut self, producer: ProducerId, group: &Name) {
+        if let Some(groups) = self.open_transactions.get_mut(&producer) {
+            groups.remove(group);
+            if groups.is_empty() {
+                self.open_transactions.remove(&producer);
+            }
+        }
+    }
+
+    fn on_timer(&mut self, key: TimerKey, now: Now, out: &mut Out) {
+        match key {
+            TimerKey::Join { group } => {
+                if let Some((group, mut step)) = self.step(&group, now, out) {
+                    group.on_join_timer(&mut step);
+                }
+            }
+            TimerKey::Sync { group } => {
+                if let Some((group, mut step)) = self.step(&group, now, out) {
+                    group.on_sync_timer(&mut step);
+                }
+            }
+            TimerKey::Member { group, member } => {
+                if let Some((group, mut step)) = self.step(&group, now, out) {
+                    group.on_member_timer(&mut step, &member);
+                }
+            }
+        }
+    }
+
+    fn expire_offsets_when_due(&mut self, now: Now, out: &mut Out) {
+        // Bounded steps would need a cursor; Kafka does it in one go too, every ten minutes.
+        if self.next_expiry_ms.is_some_and(|at_ms| at_ms <= now.steady_ms) {
+            let interval_ms = self.config.retention_check_interval_ms.max(1);
+            self.next_expiry_ms = Some(now.steady_ms.saturating_add(interval_ms));
+            let ids: Vec<Name> = self.groups.keys().cloned().collect();
+            for id in ids {
+                self.expire_offsets(&id, now, out);
+            }
+        }
+    }
+}
+
+impl Shard for GroupShard {
+    type Request = Request;
+    type Answer = Answer;
+    type Record = GroupRecord;
+    type Pending = Pending;
+
+    fn handle(&mut self, caller: Ticket, request: Request, now: Now, out: &mut Out) {
+        match request {
+            Request::Join { group, join } => self.join(caller, &group, join, now, out),
+            Request::Sync { group, sync } => match self.step(&group, now, out) {
+                Some((group, mut step)) => group.sync(&mut step, caller, sync),
+                None => {
+                    let answer = SyncAnswer::refused(GroupError::UnknownMemberId);
+                    out.answers.push((caller, Answer::Sync(answer)));
+                }
+            },
+            Request::Heartbeat { group, caller: member } => {
+                let result = match self.step(&group, now, out) {
+                    Some((group, mut step)) => group.heartbeat(&mut step, &member),
+                    None => Err(GroupError::UnknownMemberId),
+                };
+                out.answers.push((caller, Answer::Heartbeat(result)));
+            }
+            Request::Leave { group, members } => {
+                let answer = self.leave(&group, &members, now, out);
+                out.answers.push((caller, Answer::Leave(answer)));
+            }
+            Request::Commit { group, commit } => self.commit(caller, &group, commit, now, out),
+            Request::Fetch { group, partitions, require_stable } => {
+                let offsets = self.fetch(&group, partitions, require_stable);
+                out.answers.push((caller, Answer::Fetch(offsets)));
+            }
+            Request::Describe { group } => {
+                out.answers.push((caller, Answer::Describe(self.describe(&group))));
+            }
+            Request::List => out.answers.push((caller, Answer::List(self.list()))),
+            Request::Delete { group } => {
+                let result = self.delete(&group, now, out);
+                out.answers.push((caller, Answer::Delete(result)));
+            }
+            Request::DeleteOffsets { group, partitions } => {
+                let result = self.delete_offsets(&group, partitions, now, out);
+                out.answers.push((caller, Answer::DeleteOffsets(result)));
+            }
+            Request::PartitionsDeleted { partitions } => {
+                self.partitions_deleted(&partitions, now, out);
+                out.answers.push((caller, Answer::Done));
+            }
+            Request::TransactionEnded { producer_id, marker } => {
+                self.end_transaction(producer_id, marker);
+                out.answers.push((caller, Answer::Done));
+            }
+        }
+    }
+
+    fn appended(
+        &mut self,
+        pending: Pending,
+        outcome: Result<Offset, AppendError>,
+        now: Now,
+        out: &mut Out,
+    ) {
+        let Pending { group: id, incarnation, kind } = pending;
+        let alive = self.groups.get(&id).is_some_and(|group| group.incarnation == incarnation);
+        match kind {
+            PendingKind::Commit(commit) => {
+                self.commit_appended(&id, alive, commit, outcome, out);
+            }
+            PendingKind::Assignment(assignment) if alive => {
+                if let Some((group, mut step)) = self.step(&id, now, out) {
+                    group.assignment_appended(&mut step, assignment, outcome);
+                }
+            }
+            PendingKind::StaticMember(joining) if alive => {
+                if let Some((group, mut step)) = self.step(&id, now, out) {
+                    group.static_member_appended(&mut step, joining, outcome);
+                }
+            }
+            PendingKind::Assignment(_) | PendingKind::StaticMember(_) => {}
+            PendingKind::Emptied | PendingKind::Tombstones => {
+                // The previous record may come back after a restart: its members time out again,
+                // and expired offsets expire again.
+                if let Err(error) = outcome {
+                    tracing::warn!(group = %id, %error, "a group's removal was not recorded");
+                }
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Now, out: &mut Out) {
+        while let Some(key) = self.timers.pop_due(now.steady_ms) {
+            self.on_timer(key, now, out);
+        }
+        self.expire_offsets_when_due(now, out);
+    }
+
+    fn next_deadline_ms(&self) -> Option<i64> {
+        [self.timers.next_ms(), self.next_expiry_ms].into_iter().flatten().min()
+    }
+
+    fn replay(&mut self, batch: StoredBatch) {
+        if let Some(loading) = &mut self.loading {
+            loading.replay(batch);
+        }
+    }
+
+    fn loaded(&mut self, now: Now, out: &mut Out) {
+        if let Some(loading) = self.loading.take() {
+            self.adopt(*loading, now, out);
+            self.next_expiry_ms = Some(now.steady_ms);
+        }
+    }
+
+    fn unload(&mut self, _now: Now, out: &mut Out) {
+        self.timers.clear();
+        self.next_expiry_ms = None;
+        self.open_transactions.clear();
+        for (_, mut group) in std::mem::take(&mut self.groups) {
+            group.state = State::Dead;
+            for id in group.member_ids() {
+                if let Some(caller) = group.take_join(&id) {
+                    let answer = JoinAnswer::refused(&id, GroupError::NotCoordinator);
+                    out.answers.push((caller, Answer::Join(answer)));
+                }
+                if let Some(caller) = group.get_mut(&id).and_then(|m| m.awaiting_sync.take()) {
+                    let answer = SyncAnswer::refused(GroupError::NotCoordinator);
+                    out.answers.push((caller, Answer::Sync(answer)));
+                }
+            }
+        }
+    }
+
+    fn encode(record: &GroupRecord) -> Option<KeyValue> {
+        records::encode(record).ok()
+    }
+}
+
+/// An append of the group's own record or of tombstones.
+pub(super) fn append(
+    group: &Group,
+    records: Vec<GroupRecord>,
+    acks: Acks,
+    now: Now,
+    kind: PendingKind,
+) -> Append<GroupRecord, Pending> {
+    Append {
+        records,
+        producer: None,
+        acks,
+        base_sequence: -1,
+        timestamp_ms: now.wall_ms,
+        pending: Pending { group: group.id.clone(), incarnation: group.incarnation, kind },
+    }
+}
+
+impl GroupConfig {
+    /// How safe a commit or a group's record must be before its callers are answered.
+    pub(super) fn commit_acks(&self) -> Acks {
+        if self.commit_needs_isr { Acks::All } else { Acks::Leader }
+    }
+}
