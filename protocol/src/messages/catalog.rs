@@ -17,6 +17,8 @@ pub struct Entry {
     /// `i16::MAX` if no version is flexible.
     pub flexible_from: i16,
     pub schema: &'static Schema,
+    /// Decodes one message and drops it.
+    pub decode: fn(&mut Reader, i16) -> Result<(), WireError>,
     /// Decodes one message and encodes it again in the same version.
     pub recode: fn(&mut Reader, i16, &mut Writer) -> Result<(), WireError>,
 }
@@ -33,6 +35,7 @@ const fn entry<M: Message>(api: Option<ApiKey>) -> Entry {
         max_version: M::MAX_VERSION,
         flexible_from: M::FLEXIBLE_FROM,
         schema,
+        decode: |r, version| M::decode(r, version).map(drop),
         recode: recode::<M>,
     }
 }

@@ -26,6 +26,9 @@ use bytes::Bytes;
 
 use schema::Type;
 
+/// The longest string in UTF-8: Kafka keeps to 16 bits in compact strings as well.
+pub const STRING_BYTES_MAX: usize = i16::MAX as usize;
+
 /// What a type must know to encode itself: the message's version number and whether that version is
 /// flexible (compact lengths, tagged fields).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Version, WireError};
+use super::{STRING_BYTES_MAX, Version, WireError};
 use crate::varint::{self, VarintError};
 
 /// How much memory the decoded form of a frame may take, counting every array element and every
@@ -148,8 +148,16 @@ impl Reader {
                 Ok(text.to_owned())
             }
             Err(_) => {
-                charge(&mut self.budget, len * REPLACEMENT_BYTES)?;
-                Ok(String::from_utf8_lossy(raw).into_owned())
+                let most = len * REPLACEMENT_BYTES;
+                charge(&mut self.budget, most)?;
+                let mut text = String::with_capacity(most);
+                for chunk in raw.utf8_chunks() {
+                    text.push_str(chunk.valid());
+                    if !chunk.invalid().is_empty() {
+                        text.push(char::REPLACEMENT_CHARACTER);
+                    }
+                }
+                Ok(text)
             }
         }
     }
@@ -157,13 +165,13 @@ impl Reader {
     /// The length of a string: `i16` or compact; `None` is null.
     #[inline]
     pub fn string_len(&mut self, v: Version) -> Result<Option<usize>, WireError> {
-        if v.flexible {
-            return self.compact_len();
-        }
-        match self.i16()? {
+        if !v.flexible {
             // Kafka takes any negative number for null.
-            len if len < 0 => Ok(None),
-            len => Ok(Some(len as usize)),
+            return Ok(usize::try_from(self.i16()?).ok());
+        }
+        match self.compact_len()? {
+            Some(len) if len > STRING_BYTES_MAX => Err(WireError::TooLong(len)),
+            len => Ok(len),
         }
     }
 
@@ -173,10 +181,7 @@ impl Reader {
         if v.flexible {
             return self.compact_len();
         }
-        match self.i32()? {
-            len if len < 0 => Ok(None),
-            len => Ok(Some(len as usize)),
-        }
+        Ok(usize::try_from(self.i32()?).ok())
     }
 
     #[inline]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{Payload, Records, Version, WireError};
+use super::{Payload, Records, STRING_BYTES_MAX, Version, WireError};
 
 /// Shared bytes shorter than this are copied into the buffer: a piece of its own costs more.
 const COPY_BELOW_BYTES: usize = 512;
@@ -186,7 +186,7 @@ impl Writer {
     /// The length of a string, `i16` or compact; `None` is null.
     pub fn string_len(&mut self, len: Option<usize>, v: Version) -> Result<(), WireError> {
         if let Some(len) = len
-            && len > i16::MAX as usize
+            && len > STRING_BYTES_MAX
         {
             return Err(WireError::TooLong(len));
         }
