@@ -123,7 +123,8 @@ impl Reader {
         if need > have { Err(WireError::Short { need, have }) } else { Ok(()) }
     }
 
-    /// The next `len` bytes as a slice of the frame.
+    /// The next `len` bytes as a slice of the frame, which stays in memory as long as the slice:
+    /// what is to be kept for long is better copied.
     pub fn slice(&mut self, len: usize) -> Result<Bytes, WireError> {
         self.require(len)?;
         let slice = self.frame.slice(self.at..self.at + len);

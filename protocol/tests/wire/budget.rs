@@ -2,8 +2,11 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use protocol::messages::catalog::{CATALOG, Entry};
-use protocol::messages::{FetchRequest, MetadataRequest};
-use protocol::wire::{Budget, Message, Reader, WireError};
+use protocol::messages::{
+    FetchRequest, LeaderAndIsrRequest, MetadataRequest, ProduceRequest, UpdateMetadataRequest,
+};
+use protocol::messages::{fetch, leader_and_isr, produce, update_metadata};
+use protocol::wire::{Budget, Message, Reader, WireError, Writer};
 
 use crate::allocations;
 use crate::random::{self, Random};
@@ -95,20 +98,70 @@ fn millions_of_unknown_tags_cost_nothing() {
     assert_eq!((result, allocated), (Ok(()), 0));
 }
 
+fn encoded<M: Message>(message: &M, version: i16) -> Bytes {
+    let mut w = Writer::new();
+    message.encode(&mut w, version).expect("fits the version");
+    frame(&w.finish().expect("small").into_bytes().expect("no payload"))
+}
+
+fn fits<M: Message>(message: &M, version: i16) {
+    let bytes = encoded(message, version);
+    let budget = Budget::for_frame(bytes.len());
+    assert_eq!(decode(entry::<M>(), version, bytes, budget), Ok(()));
+}
+
 #[test]
-fn large_requests_of_honest_clients_fit() {
-    // 2,000 partitions in the oldest and in the newest Fetch.
-    let partitions = vec![Default::default(); 2000];
+fn large_requests_of_honest_peers_fit() {
+    let topic =
+        fetch::FetchTopic { partitions: vec![Default::default(); 10_000], ..Default::default() };
+    let request = FetchRequest { topics: vec![topic], ..Default::default() };
     for version in [0, 12, 17] {
-        let topic = protocol::messages::fetch::FetchTopic {
-            partitions: partitions.clone(),
-            ..Default::default()
-        };
-        let request = FetchRequest { topics: vec![topic], ..Default::default() };
-        let mut w = protocol::wire::Writer::new();
-        request.encode(&mut w, version).expect("defaults fit every version");
-        let bytes = w.finish().expect("small").into_bytes().expect("no payload");
-        let budget = Budget::for_frame(bytes.len());
-        assert_eq!(decode(entry::<FetchRequest>(), version, bytes, budget), Ok(()));
+        fits(&request, version);
+    }
+
+    let state = leader_and_isr::LeaderAndIsrPartitionState {
+        isr: vec![1],
+        replicas: vec![1],
+        ..Default::default()
+    };
+    let topic = leader_and_isr::LeaderAndIsrTopicState {
+        partition_states: vec![state; 50_000],
+        ..Default::default()
+    };
+    fits(&LeaderAndIsrRequest { topic_states: vec![topic], ..Default::default() }, 7);
+
+    let state = update_metadata::UpdateMetadataPartitionState {
+        isr: vec![1],
+        replicas: vec![1],
+        ..Default::default()
+    };
+    let topic = update_metadata::UpdateMetadataTopicState {
+        partition_states: vec![state; 200_000],
+        ..Default::default()
+    };
+    fits(&UpdateMetadataRequest { topic_states: vec![topic], ..Default::default() }, 8);
+}
+
+#[test]
+fn a_produce_request_allocates_its_arrays_and_names_only() {
+    let partition = produce::PartitionProduceData {
+        records: Some(Bytes::from(vec![7; 10_000]).into()),
+        ..Default::default()
+    };
+    let topic =
+        produce::TopicProduceData { name: "topic".into(), partition_data: vec![partition; 10] };
+    let request = ProduceRequest { topic_data: vec![topic; 3], ..Default::default() };
+    let arrays = 3 * size_of::<produce::TopicProduceData>()
+        + 3 * 10 * size_of::<produce::PartitionProduceData>();
+    for version in [3, 11] {
+        let bytes = encoded(&request, version);
+        let mut r = Reader::for_frame(bytes.clone());
+        let (decoded, allocated) =
+            allocations::during(|| ProduceRequest::decode(&mut r, version).expect("well-formed"));
+        assert_eq!(allocated, arrays + 3 * "topic".len());
+        assert_eq!(decoded, request);
+        let records = decoded.topic_data[2].partition_data[9].records.as_ref().expect("not null");
+        let at = records.bytes().expect("decoded records are bytes").as_ptr();
+        assert!(bytes.as_ptr_range().contains(&at), "a slice of the frame");
     }
 }

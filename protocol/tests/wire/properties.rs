@@ -17,6 +17,11 @@ fn message_type() -> impl Strategy<Value = (&'static Entry, i16)> {
     })
 }
 
+fn sample(seed: u64, entry: &Entry, version: i16) -> Bytes {
+    let flexible = version >= entry.flexible_from;
+    random::message(&mut Random(seed), entry.schema, version, flexible).into()
+}
+
 /// Decodes and encodes; whatever is left over counts as an error here.
 fn recode(entry: &Entry, version: i16, bytes: Bytes, budget: Budget) -> Result<Bytes, WireError> {
     let mut r = Reader::new(bytes, budget);
@@ -31,16 +36,14 @@ proptest! {
 
     #[test]
     fn messages_round_trip((entry, version) in message_type(), seed: u64) {
-        let flexible = version >= entry.flexible_from;
-        let bytes = Bytes::from(random::message(&mut Random(seed), entry.schema, version, flexible));
+        let bytes = sample(seed, entry, version);
         let budget = Budget::for_frame(bytes.len());
         prop_assert_eq!(recode(entry, version, bytes.clone(), budget), Ok(bytes));
     }
 
     #[test]
     fn a_message_cut_short_is_an_error((entry, version) in message_type(), seed: u64, cut: u64) {
-        let flexible = version >= entry.flexible_from;
-        let bytes = Bytes::from(random::message(&mut Random(seed), entry.schema, version, flexible));
+        let bytes = sample(seed, entry, version);
         prop_assume!(!bytes.is_empty());
         let cut = bytes.slice(..(cut % bytes.len() as u64) as usize);
         let budget = Budget::for_frame(cut.len());
@@ -49,18 +52,18 @@ proptest! {
 
     #[test]
     fn a_message_with_flipped_bytes_is_read_or_refused(
-        (entry, version) in message_type(), seed: u64, flips in prop::collection::vec(any::<(u64, u8)>(), 1..4)
+        (entry, version) in message_type(),
+        seed: u64,
+        flips in prop::collection::vec(any::<(u64, u8)>(), 1..4),
     ) {
-        let flexible = version >= entry.flexible_from;
-        let mut bytes = random::message(&mut Random(seed), entry.schema, version, flexible);
+        let mut bytes = sample(seed, entry, version).to_vec();
         prop_assume!(!bytes.is_empty());
         for (at, value) in flips {
             let at = (at % bytes.len() as u64) as usize;
             bytes[at] = value;
         }
         let mut r = Reader::for_frame(bytes.into());
-        // Malformed text and unknown tags do not come back as they were; only panics are wrong
-        // here.
+        // Malformed text and unknown tags do not come back as they were; only panics are wrong.
         let _ = (entry.recode)(&mut r, version, &mut Writer::new());
     }
 
@@ -92,9 +95,7 @@ fn every_type_and_version_round_trips() {
     for entry in CATALOG {
         for version in entry.min_version..=entry.max_version {
             for _ in 0..20 {
-                let flexible = version >= entry.flexible_from;
-                let bytes: Bytes =
-                    random::message(&mut random, entry.schema, version, flexible).into();
+                let bytes = sample(random.next(), entry, version);
                 let again = recode(entry, version, bytes.clone(), Budget::for_frame(bytes.len()));
                 assert_eq!(again, Ok(bytes), "{} v{version}", entry.name);
             }
