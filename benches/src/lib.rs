@@ -1,5 +1,6 @@
 //! Measurements: ours beside Apache Kafka 3.9.1, interleaved, with one client for both.
 
+pub mod floor;
 pub mod load;
 pub mod process_cost;
 pub mod rows;

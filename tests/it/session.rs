@@ -91,7 +91,7 @@ fn scene() -> Option<Scene> {
     let mut python = clients::python_command("steady", &[&bootstrap, "steady"]);
     let mut load = Process::start("steady", dir.path(), &mut python);
     load.ready(LIMIT, |p| (newest(p, "read") > 20).then_some(()));
-    Some(Scene { load, broker: broker, zookeeper, proxy, _dir: dir })
+    Some(Scene { load, broker, zookeeper, proxy, _dir: dir })
 }
 
 #[test]

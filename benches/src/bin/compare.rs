@@ -1,8 +1,9 @@
 //! Measures ours beside Apache Kafka and prints the table; `--write` puts it into
-//! `benches/RESULTS.md`. Words choose rows: `start`, `throughput`, `latency`, `topics`.
+//! `benches/RESULTS.md`. Words choose parts: `floor`, `start`, `throughput`, `latency`, `topics`.
 
 use std::process::Command;
 
+use benches::floor;
 use benches::load::Load;
 use benches::rows::{latency, start, throughput, topics};
 use benches::table::{self, Row};
@@ -37,7 +38,10 @@ fn main() {
     if wanted("topics") {
         rows.extend(topics::rows());
     }
-    let table = table::markdown(&rows);
+    let mut table = table::markdown(&rows);
+    if wanted("floor") {
+        table += &format!("\n## The machine's floor\n\n{}", floor::markdown());
+    }
     println!("{table}");
     if words.iter().any(|w| w == "--write") {
         let text = format!("{HOW}\n{}\n\n{table}", machine());

@@ -93,6 +93,8 @@ pub enum ValidateError {
     Count(i32),
     #[error("offset range [{base}, {last}] does not fit record count {count}")]
     CountOfRange { base: Offset, last: Offset, count: i32 },
+    #[error("inner offsets of a compressed batch do not count 0, 1, 2, …")]
+    OffsetDeltas,
     #[error("clients may not write control records")]
     Control,
     #[error("invalid sequence number {sequence} in a batch of producer id {producer_id}")]
@@ -160,10 +162,11 @@ pub fn validate(set: &[u8], rules: &Rules) -> Result<Validated, ValidateError> {
     let keep = source == target || source == Codec::None && header.is_control();
     if keep {
         let found = scan(&first, &header, source, rules)?;
-        // Old clients got inner offsets wrong; Kafka rewrites such a compressed batch.
-        if found.sequential || source == Codec::None {
-            return Ok(kept(&header, &found, rules));
+        // Kafka looks at this in compressed batches only.
+        if !found.sequential && source != Codec::None {
+            return Err(ValidateError::OffsetDeltas);
         }
+        return Ok(kept(&header, &found, rules));
     }
     rebuild(&first, &header, target, rules)
 }
@@ -203,6 +206,8 @@ struct Found {
     sequential: bool,
     rejections: Vec<RecordRejection>,
     timestamps_bad: bool,
+    /// Records before the current batch: rejections count from its start.
+    before: i32,
 }
 
 impl Found {
@@ -214,6 +219,7 @@ impl Found {
             sequential: true,
             rejections: Vec::new(),
             timestamps_bad: false,
+            before: 0,
         }
     }
 
@@ -250,7 +256,7 @@ impl Found {
 
     fn reject(&mut self, message: String) {
         if self.rejections.len() < REJECTIONS_MAX {
-            self.rejections.push(RecordRejection { index: self.count, message });
+            self.rejections.push(RecordRejection { index: self.count - self.before, message });
         }
     }
 
@@ -308,7 +314,7 @@ fn kept(header: &BatchHeader, found: &Found, rules: &Rules) -> Validated {
     }
 }
 
-/// Writes the batch anew with another codec or with offset deltas put right.
+/// Writes the batch anew with another codec; offset deltas are counted anew.
 fn rebuild(
     raw: &RawBatch<'_>,
     header: &BatchHeader,
@@ -388,6 +394,10 @@ fn validate_legacy(
                 builder.append(message.timestamp, message.key, message.value, &[])?;
             }
         }
+        if !found.rejections.is_empty() {
+            break;
+        }
+        found.before = found.count;
     }
     built(builder, found.finish()?, rules)
 }

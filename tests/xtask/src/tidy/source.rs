@@ -22,32 +22,40 @@ const BANNED: &[(&str, &str)] = &[
     ("deb.debian", ".org"),
 ];
 
-/// Calls that one folder may not make, with the only files below it that may, and why.
-const CALLS: &[(&[&str], &[&str], &[&str], &str)] = &[
-    (
-        &["protocol/src/", "storage/src/", "broker/replica/src/", "coordinator/src/"],
-        &["SystemTime::now", "Instant::now"],
-        &[],
-        "time is an argument here",
-    ),
-    (
-        &["broker/src/"],
-        &["SystemTime::now", "Instant::now"],
-        &["broker/src/clock.rs"],
-        "only clock.rs reads a clock",
-    ),
-    (
-        &["broker/src/"],
-        &["tokio::spawn(", "thread::spawn(", "spawn_blocking(", "thread::Builder"],
-        &["broker/src/tasks.rs"],
-        "only tasks.rs spawns",
-    ),
-    (
-        &["protocol/src/", "storage/src/", "broker/replica/src/"],
-        &["thread::spawn(", "thread::Builder"],
-        &[],
-        "this crate starts no thread",
-    ),
+/// Calls that some folders may not make.
+struct Rule {
+    folders: &'static [&'static str],
+    calls: &'static [&'static str],
+    /// The only files below the folders that may.
+    but: &'static [&'static str],
+    why: &'static str,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        folders: &["protocol/src/", "storage/src/", "broker/replica/src/", "coordinator/src/"],
+        calls: &["SystemTime::now", "Instant::now"],
+        but: &[],
+        why: "time is an argument here",
+    },
+    Rule {
+        folders: &["broker/src/"],
+        calls: &["SystemTime::now", "Instant::now"],
+        but: &["broker/src/clock.rs"],
+        why: "only clock.rs reads a clock",
+    },
+    Rule {
+        folders: &["broker/src/"],
+        calls: &["tokio::spawn(", "thread::spawn(", "spawn_blocking(", "thread::Builder"],
+        but: &["broker/src/tasks.rs"],
+        why: "only tasks.rs spawns",
+    },
+    Rule {
+        folders: &["protocol/src/", "storage/src/", "broker/replica/src/"],
+        calls: &["thread::spawn(", "thread::Builder"],
+        but: &[],
+        why: "this crate starts no thread",
+    },
 ];
 
 pub fn words(path: &str, text: &str) -> Findings {
@@ -145,12 +153,12 @@ fn calls(path: &str, lines: &[&str]) -> Findings {
         if line.trim_start().starts_with("//") {
             continue;
         }
-        for (folders, banned, but, why) in CALLS {
-            if !folders.iter().any(|f| path.starts_with(f)) || but.contains(&path) {
+        for rule in RULES {
+            if !rule.folders.iter().any(|f| path.starts_with(f)) || rule.but.contains(&path) {
                 continue;
             }
-            for call in banned.iter().filter(|call| line.contains(**call)) {
-                found.push(format!("{path}:{}: `{call}`: {why}", number + 1));
+            for call in rule.calls.iter().filter(|call| line.contains(**call)) {
+                found.push(format!("{path}:{}: `{call}`: {}", number + 1, rule.why));
             }
         }
     }
