@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
@@ -10,6 +11,7 @@ use futures::future::BoxFuture;
 use crate::authorizer::Authorizer;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
+use crate::metrics::RequestMetrics;
 use crate::tasks::Tasks;
 
 /// What every handler may reach. Made once by `server.rs`, shared by all connections.
@@ -21,6 +23,24 @@ pub struct Broker {
     pub authorizer: Authorizer,
     pub broker_id: i32,
     pub cluster_id: String,
+    pub request_metrics: Arc<RequestMetrics>,
+    /// Data version of the `/feature` znode; −1 until it has been read.
+    pub finalized_features_epoch: AtomicI64,
+}
+
+impl Broker {
+    pub fn new(config: BrokerConfig, clock: Clock, broker_id: i32, cluster_id: String) -> Broker {
+        Broker {
+            config: ArcSwap::from_pointee(config),
+            clock,
+            tasks: Tasks::new(),
+            authorizer: Authorizer::allow_all(),
+            broker_id,
+            cluster_id,
+            request_metrics: RequestMetrics::new(),
+            finalized_features_epoch: AtomicI64::new(-1),
+        }
+    }
 }
 
 /// What the requests of one connection have in common.

@@ -24,8 +24,15 @@ impl Clock {
         i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// A point on the monotonic clock.
-    pub fn instant(&self) -> Instant {
-        Instant::now()
+    /// Milliseconds since this clock was made, to the microsecond. For measuring.
+    pub fn elapsed_ms(&self) -> f64 {
+        self.started.elapsed().as_secs_f64() * 1000.0
+    }
+
+    /// Milliseconds since the machine started, sleep included: ZooKeeper's sessions go on meanwhile.
+    pub fn boot_ms(&self) -> u64 {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        u64::try_from(time.tv_sec).unwrap_or(0) * 1000
+            + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
     }
 }

@@ -1,2 +1,133 @@
-//! The `ottla` binary.
-fn main() {}
+//! The `ottla` binary: `serve` starts a broker, every other subcommand is one of the tools, and so is
+//! the program itself when it is called through a link with a tool's name. Knows nothing of either.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use broker::config::load;
+use broker::{logging, server};
+
+const USAGE: &str = "\
+usage: ottla serve [FILE] [--override key=value]...
+       ottla TOOL [ARGUMENT]...
+       ottla --version
+
+FILE is *.yaml, *.yml or a Kafka server.properties; without one the broker has the id 1, listens on
+127.0.0.1:9092 and keeps everything in ./ottla-data.";
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq)]
+struct Serve {
+    file: Option<PathBuf>,
+    overrides: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let program = arguments.first().map(|name| name.to_string_lossy().into_owned());
+    if program.as_deref().is_some_and(tools::is_tool_name) {
+        return tools::run(arguments.into_iter());
+    }
+    let subcommand = arguments.get(1).map(|name| name.to_string_lossy().into_owned());
+    match subcommand.as_deref() {
+        Some("serve") => match parse_serve(&arguments[2..]) {
+            Ok(Some(command)) => serve(&command),
+            Ok(None) => {
+                println!("{USAGE}\ntools: {}", tools::TOOL_NAMES.join(", "));
+                ExitCode::SUCCESS
+            }
+            Err(reason) => refuse(&reason),
+        },
+        Some("--version" | "-V") => {
+            println!("ottla {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        Some("--help" | "-h" | "help") => {
+            println!("{USAGE}\ntools: {}", tools::TOOL_NAMES.join(", "));
+            ExitCode::SUCCESS
+        }
+        Some(name) if tools::is_subcommand(name) => tools::run(arguments.into_iter()),
+        Some(name) => refuse(&format!("no subcommand {name:?}")),
+        None => refuse("a subcommand is missing"),
+    }
+}
+
+fn refuse(reason: &str) -> ExitCode {
+    eprintln!("ottla: {reason}\n{USAGE}");
+    ExitCode::from(server::EXIT_CONFIGURATION)
+}
+
+/// `None` asks for help; the error is the reason before the usage.
+fn parse_serve(arguments: &[OsString]) -> Result<Option<Serve>, String> {
+    let mut serve = Serve { file: None, overrides: Vec::new() };
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let text = argument.to_string_lossy();
+        if text == "--help" || text == "-h" {
+            return Ok(None);
+        } else if text == "--override" {
+            let value = rest.next().ok_or("--override needs key=value")?;
+            serve.overrides.push(value.to_string_lossy().into_owned());
+        } else if let Some(value) = text.strip_prefix("--override=") {
+            serve.overrides.push(value.to_owned());
+        } else if text.starts_with('-') {
+            return Err(format!("no flag {text:?}"));
+        } else if serve.file.is_some() {
+            return Err(format!("one FILE is enough, {text:?} is another"));
+        } else {
+            serve.file = Some(PathBuf::from(argument));
+        }
+    }
+    Ok(Some(serve))
+}
+
+fn serve(command: &Serve) -> ExitCode {
+    let clock = broker::clock::Clock::system();
+    let loaded = match load::load(command.file.as_deref(), &command.overrides) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(server::EXIT_CONFIGURATION);
+        }
+    };
+    logging::init(&loaded.config);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    server::exit_on_panic();
+    match server::run(loaded.config, clock) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Option<Serve>, String> {
+        parse_serve(&arguments.iter().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn flags_and_file_in_any_order() {
+        let expected = Serve {
+            file: Some("a.yaml".into()),
+            overrides: vec!["x=1".to_owned(), "y=2".to_owned()],
+        };
+        let read = parse(&["--override", "x=1", "a.yaml", "--override=y=2"]);
+        assert_eq!(read, Ok(Some(expected)));
+        assert_eq!(parse(&["--help"]), Ok(None));
+    }
+
+    #[test]
+    fn what_is_wrong_comes_back_as_the_reason() {
+        assert_eq!(parse(&["--overide", "x=1"]), Err("no flag \"--overide\"".to_owned()));
+        assert_eq!(parse(&["--override"]), Err("--override needs key=value".to_owned()));
+        assert!(parse(&["a", "b"]).is_err());
+    }
+}

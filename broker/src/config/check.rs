@@ -1,5 +1,7 @@
 //! What must hold between keys, as Kafka's own start checks it. Knows nothing of files.
 
+use coordinator::metadata::zookeeper::ConnectString;
+
 use super::BrokerConfig;
 use super::listeners;
 
@@ -14,7 +16,9 @@ pub fn whole(config: &BrokerConfig) -> Result<(), Fault> {
     log(config)?;
     limits(config)?;
     if let Some(text) = config.text("zookeeper.connect") {
-        listeners::zookeeper_connect(text).map_err(|why| fault("zookeeper.connect", why))?;
+        text.parse::<ConnectString>().map_err(|error| {
+            fault("zookeeper.connect", format!("expected host:port,…[/chroot]: {error}"))
+        })?;
     }
     http_listener(config)?;
     tracing_subscriber::EnvFilter::try_new(config.text("ottla.log.level").unwrap_or_default())

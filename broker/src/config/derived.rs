@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use coordinator::metadata::zookeeper::ConnectString;
+
 use super::BrokerConfig;
-use super::listeners::{self, Endpoint, ZooKeeperConnect};
+use super::listeners::{self, Endpoint};
 
 const HOUR_MS: i64 = 3_600_000;
 const MINUTE_MS: i64 = 60_000;
@@ -66,9 +68,9 @@ impl BrokerConfig {
     }
 
     /// The ensemble; `None` is embedded metadata.
-    pub fn zookeeper(&self) -> Option<ZooKeeperConnect> {
+    pub fn zookeeper(&self) -> Option<ConnectString> {
         let text = self.text("zookeeper.connect")?;
-        Some(listeners::zookeeper_connect(text).expect("checked when the configuration was loaded"))
+        Some(text.parse().expect("checked when the configuration was loaded"))
     }
 
     /// How long to wait for the ensemble at the start, in milliseconds (default: the session timeout).

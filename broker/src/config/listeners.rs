@@ -1,4 +1,4 @@
-//! `listeners`, `advertised.listeners` and `zookeeper.connect` as parts. Knows nothing of sockets.
+//! `listeners` and `advertised.listeners` as parts. Knows nothing of sockets.
 
 use std::collections::BTreeMap;
 
@@ -20,25 +20,6 @@ impl std::fmt::Display for Endpoint {
         } else {
             write!(f, "{}://{}:{}", self.name, self.host, self.port)
         }
-    }
-}
-
-/// `zookeeper.connect` taken apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ZooKeeperConnect {
-    /// Host and port, in the order given; at least one.
-    pub servers: Vec<(String, u16)>,
-    /// Empty, or a path that begins with a slash and does not end with one.
-    pub chroot: String,
-}
-
-impl std::fmt::Display for ZooKeeperConnect {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, (host, port)) in self.servers.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            write!(f, "{comma}{host}:{port}")?;
-        }
-        write!(f, "{}", self.chroot)
     }
 }
 
@@ -88,38 +69,6 @@ pub fn protocol_map(text: &str) -> Result<BTreeMap<String, String>, String> {
     Ok(map)
 }
 
-/// Reads `host:port,host:port/chroot`; the port may be left out and is then 2181.
-pub fn zookeeper_connect(text: &str) -> Result<ZooKeeperConnect, String> {
-    let expected = || format!("expected host:port,…[/chroot], found \"{text}\"");
-    let text = text.trim();
-    let (hosts, chroot) = match text.find('/') {
-        Some(slash) => text.split_at(slash),
-        None => (text, ""),
-    };
-    let chroot = chroot.trim_end_matches('/');
-    if chroot.contains("//") || chroot.split('/').any(|part| part == "." || part == "..") {
-        return Err(expected());
-    }
-    let mut servers = Vec::new();
-    for item in hosts.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-        let (host, port) = match item.rsplit_once(':') {
-            // An IPv6 address without a port ends in its bracket.
-            Some((host, port)) if !item.ends_with(']') => {
-                (host, port.parse().ok().filter(|port| *port > 0).ok_or_else(expected)?)
-            }
-            _ => (item, 2181),
-        };
-        if host.is_empty() || host.contains(' ') {
-            return Err(expected());
-        }
-        servers.push((host.trim_matches(['[', ']']).to_owned(), port));
-    }
-    if servers.is_empty() {
-        return Err(expected());
-    }
-    Ok(ZooKeeperConnect { servers, chroot: chroot.to_owned() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,19 +82,6 @@ mod tests {
             ["h:9092", "A://h", "A://h:70000", "A://h:x", "://h:1", "A://a/b:1", "A://:1,a://:2"]
         {
             assert!(endpoints(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn zookeeper_addresses_and_chroot() {
-        let read = zookeeper_connect("a:1, b/x/y/").expect("legal");
-        assert_eq!(read.servers, [("a".to_owned(), 1), ("b".to_owned(), 2181)]);
-        assert_eq!(read.chroot, "/x/y");
-        assert_eq!(read.to_string(), "a:1,b:2181/x/y");
-        let bare = zookeeper_connect("[::1]:5/").expect("legal");
-        assert_eq!((bare.servers[0].0.as_str(), bare.chroot.as_str()), ("::1", ""));
-        for bad in ["", "/x", "a:0", "a:b", "a:1//x", ":1", "a:1/x/../y"] {
-            assert!(zookeeper_connect(bad).is_err(), "{bad}");
         }
     }
 

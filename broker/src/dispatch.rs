@@ -1,0 +1,162 @@
+//! Bytes of one request to its handler and back to bytes of its answer. Knows nothing of sockets.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use protocol::api::ApiKey;
+use protocol::frame;
+use protocol::header::{HeaderError, RequestHeader};
+use protocol::wire::{Message, Reader, Request, Rope};
+
+use crate::broker::{Broker, ConnectionContext, Reply, RequestContext};
+use crate::handlers;
+
+/// An answer on its way; the error is the reason to close the connection.
+pub type Waiting = BoxFuture<'static, Result<Rope, String>>;
+
+/// What becomes of a request.
+pub enum Outcome {
+    Now(Rope),
+    Later {
+        reply: Waiting,
+        /// No other request of the connection starts before this one is answered.
+        holds: bool,
+        /// It may be forgotten once the peer is gone.
+        abandon: bool,
+    },
+    Nothing,
+    Close(String),
+}
+
+/// The requests of one connection.
+pub struct Dispatcher {
+    broker: Arc<Broker>,
+    connection: Arc<ConnectionContext>,
+    /// Clients send the same id with every request.
+    client_id: Option<Arc<str>>,
+}
+
+/// The APIs that this broker answers, in the order of their keys. What is not here is not advertised
+/// and closes the connection, as an unknown key does.
+pub const SERVED: &[ApiKey] = &[ApiKey::ApiVersions];
+
+impl Dispatcher {
+    pub fn new(broker: Arc<Broker>, connection: Arc<ConnectionContext>) -> Dispatcher {
+        Dispatcher { broker, connection, client_id: None }
+    }
+
+    /// Decodes, runs the handler and encodes. `frame` is a request without its length.
+    pub fn dispatch(&mut self, frame: Bytes) -> Outcome {
+        let is_produce = frame.starts_with(&ApiKey::Produce.key().to_be_bytes());
+        // Whatever a handler keeps of a small request must not keep the whole read buffer alive.
+        let frame = if is_produce { frame } else { Bytes::copy_from_slice(&frame) };
+        let mut reader = Reader::for_frame(frame);
+        let header = match RequestHeader::decode(&mut reader) {
+            Ok(header) => header,
+            Err(HeaderError::UnknownApi { key }) => {
+                return Outcome::Close(format!("request with unknown key {key}"));
+            }
+            Err(HeaderError::Wire(error)) => {
+                return Outcome::Close(format!("malformed request header: {error}"));
+            }
+        };
+        if !SERVED.contains(&header.api) {
+            return Outcome::Close(format!("{} is not served", header.api));
+        }
+        if !header.is_supported() {
+            return self.unsupported(&header);
+        }
+        self.broker.request_metrics.request(header.api);
+        let api = header.api;
+        let outcome = self.serve(header, reader);
+        if matches!(outcome, Outcome::Close(_)) {
+            self.broker.request_metrics.refused(api);
+        }
+        outcome
+    }
+
+    /// A client may ask for a newer ApiVersions than there is: it learns that in version 0.
+    fn unsupported(&self, header: &RequestHeader) -> Outcome {
+        if header.api != ApiKey::ApiVersions {
+            return Outcome::Close(format!("{} has no version {}", header.api, header.version));
+        }
+        let response = handlers::api_versions::unsupported();
+        encode(ApiKey::ApiVersions, 0, header.correlation_id, &response)
+            .map_or_else(Outcome::Close, Outcome::Now)
+    }
+
+    fn context(&mut self, header: RequestHeader) -> RequestContext {
+        if self.client_id.as_deref() != header.client_id.as_deref() {
+            self.client_id = header.client_id.map(Arc::from);
+        }
+        RequestContext {
+            connection: self.connection.clone(),
+            api_key: header.api.key(),
+            api_version: header.version,
+            correlation_id: header.correlation_id,
+            client_id: self.client_id.clone(),
+        }
+    }
+
+    /// One arm per API; a new key does not compile until it is decided here.
+    fn serve(&mut self, header: RequestHeader, reader: Reader) -> Outcome {
+        let api = header.api;
+        let context = self.context(header);
+        let call = Call { broker: &self.broker, context, reader };
+        match api {
+            ApiKey::ApiVersions => call.run(handlers::api_versions::handle),
+            _ => Outcome::Close(format!("{api} is not served")),
+        }
+    }
+}
+
+/// A request whose header is read.
+struct Call<'a> {
+    broker: &'a Arc<Broker>,
+    context: RequestContext,
+    reader: Reader,
+}
+
+impl Call<'_> {
+    fn run<R: Request>(
+        mut self,
+        handle: fn(&Arc<Broker>, &RequestContext, R) -> Reply<R::Response>,
+    ) -> Outcome
+    where
+        R::Response: Send + 'static,
+    {
+        let (api, version) = (R::KEY, self.context.api_version);
+        let correlation_id = self.context.correlation_id;
+        let request = match R::decode(&mut self.reader, version) {
+            Ok(request) => request,
+            Err(error) => return Outcome::Close(format!("malformed {api} v{version}: {error}")),
+        };
+        match handle(self.broker, &self.context, request) {
+            Reply::Now(response) => encode(api, version, correlation_id, &response)
+                .map_or_else(Outcome::Close, Outcome::Now),
+            Reply::Later(response) => Outcome::Later {
+                reply: Box::pin(
+                    async move { encode(api, version, correlation_id, &response.await) },
+                ),
+                holds: api != ApiKey::Produce,
+                abandon: api == ApiKey::Fetch,
+            },
+            Reply::Nothing => Outcome::Nothing,
+            Reply::Close(reason) => Outcome::Close(format!("{api} v{version}: {reason}")),
+        }
+    }
+}
+
+fn encode<M: Message>(
+    api: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    response: &M,
+) -> Result<Rope, String> {
+    frame::response_frame(api, version, correlation_id, response).map_err(|error| {
+        // The handler made an answer that its version cannot carry: a fault of ours.
+        tracing::error!(%api, version, %error, "an answer could not be encoded");
+        format!("the answer to {api} v{version} could not be encoded: {error}")
+    })
+}

@@ -1,0 +1,418 @@
+//! One connection: frames in, requests started in order, answers out in the same order. Knows nothing of
+//! what a request says; `dispatch` does.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
+use protocol::frame::{self, FrameError};
+use protocol::wire::Rope;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::Sleep;
+
+use super::memory::{Lease, MemoryPool};
+use super::outbox::{self, Flush, Outbox};
+use super::residency::Residency;
+use super::throttle::Slot;
+use crate::broker::{Broker, ConnectionContext};
+use crate::dispatch::{Dispatcher, Outcome, Waiting};
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Shared {
+    pub memory: Arc<MemoryPool>,
+    pub residency: Residency,
+    /// Reads of cold file ranges that may run at a time.
+    pub cold_reads: Arc<Semaphore>,
+    pub settings: Settings,
+}
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `socket.request.max.bytes`.
+    pub frame_bytes_max: usize,
+    /// `ottla.connection.inflight.max`.
+    pub inflight_max: usize,
+    /// `connections.max.idle.ms`; `None` is for ever.
+    pub idle: Option<Duration>,
+    /// `ottla.frame.timeout.ms`: in this time a begun frame must be complete or `PROGRESS_BYTES`
+    /// further.
+    pub frame_timeout: Duration,
+}
+
+/// Room in front of every read.
+const READ_BYTES: usize = 64 << 10;
+/// Answers in memory beyond this are sent before more requests start.
+const OUTBOX_BYTES_MAX: u64 = 256 << 10;
+/// A sender slower than this per frame timeout holds memory for nothing.
+const PROGRESS_BYTES: usize = 64 << 10;
+
+/// Why a connection ended, beyond the peer closing it.
+#[derive(Debug, thiserror::Error)]
+pub enum Closed {
+    #[error("the peer closed it")]
+    Peer,
+    #[error("the broker stops")]
+    Stopping,
+    #[error("idle")]
+    Idle,
+    #[error("a frame was begun and not finished in time")]
+    SlowFrame,
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("{0}")]
+    Request(String),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+struct Pending {
+    reply: Reply,
+    /// No request starts before this one is answered.
+    holds: bool,
+    /// Of no use once the peer is gone.
+    abandon: bool,
+    /// Pays for the frame, parts of which the waiting handler may still read.
+    lease: Lease,
+}
+
+enum Reply {
+    Ready(Rope),
+    Waiting(Waiting),
+}
+
+pub struct Connection {
+    stream: TcpStream,
+    shared: Arc<Shared>,
+    broker: Arc<Broker>,
+    dispatcher: Dispatcher,
+    context: Arc<ConnectionContext>,
+    buffer: BytesMut,
+    lease: Lease,
+    pending: VecDeque<Pending>,
+    outbox: Outbox,
+    /// The socket takes no more at the moment.
+    blocked: bool,
+    ended: bool,
+    /// When anything last moved, on the monotonic clock.
+    active_ms: i64,
+    /// When the incomplete frame in the buffer was last known to make progress.
+    partial: Option<Partial>,
+    _slot: Slot,
+}
+
+struct Partial {
+    since_ms: i64,
+    received: usize,
+}
+
+enum Woke {
+    Reply(Result<Rope, String>),
+    Readable,
+    Writable,
+    Timer,
+    Stop,
+}
+
+impl Connection {
+    pub fn new(
+        stream: TcpStream,
+        broker: Arc<Broker>,
+        shared: Arc<Shared>,
+        context: Arc<ConnectionContext>,
+        slot: Slot,
+    ) -> Connection {
+        let active_ms = broker.clock.monotonic_ms();
+        Connection {
+            stream,
+            dispatcher: Dispatcher::new(broker.clone(), context.clone()),
+            broker,
+            context,
+            buffer: BytesMut::new(),
+            lease: shared.memory.empty_lease(),
+            shared,
+            pending: VecDeque::new(),
+            outbox: Outbox::default(),
+            blocked: false,
+            ended: false,
+            active_ms,
+            partial: None,
+            _slot: slot,
+        }
+    }
+
+    /// Serves until the peer goes, misbehaves or the broker stops.
+    pub async fn run(mut self) {
+        let peer = self.context.peer;
+        match self.serve().await {
+            Closed::Peer | Closed::Stopping => {}
+            Closed::Idle => tracing::debug!(%peer, "connection closed: idle"),
+            Closed::Io(error) if is_disconnect(&error) => {
+                tracing::debug!(%peer, %error, "connection lost");
+            }
+            closed => tracing::warn!(%peer, reason = %closed, "connection closed"),
+        }
+    }
+
+    async fn serve(&mut self) -> Closed {
+        let stopping = self.broker.tasks.stopping();
+        let mut timer = pin!(tokio::time::sleep(self.timer_length()));
+        let mut armed_for_frame = false;
+        loop {
+            if let Err(closed) = self.turn().await {
+                return closed;
+            }
+            if self.ended && self.nothing_left() {
+                return Closed::Peer;
+            }
+            if self.partial.is_some() && !armed_for_frame {
+                timer.set(tokio::time::sleep(self.shared.settings.frame_timeout));
+                armed_for_frame = true;
+            }
+            match self.wait(timer.as_mut(), stopping.cancelled()).await {
+                Woke::Reply(Ok(rope)) => {
+                    let done = self.pending.pop_front().expect("its reply just came");
+                    drop(done.lease);
+                    if let Err(error) = self.outbox.push(rope) {
+                        return Closed::Request(error.to_string());
+                    }
+                }
+                Woke::Reply(Err(reason)) => return Closed::Request(reason),
+                Woke::Readable => {
+                    if let Err(closed) = self.fill().await {
+                        return closed;
+                    }
+                }
+                Woke::Writable => self.blocked = false,
+                Woke::Timer => {
+                    if let Err(closed) = self.check_deadlines() {
+                        return closed;
+                    }
+                    timer.set(tokio::time::sleep(self.timer_length()));
+                    armed_for_frame = false;
+                }
+                Woke::Stop => return Closed::Stopping,
+            }
+        }
+    }
+
+    /// Starts what may start and sends what may be sent, until neither goes on.
+    async fn turn(&mut self) -> Result<(), Closed> {
+        loop {
+            let started = self.start_requests()?;
+            while matches!(self.pending.front(), Some(Pending { reply: Reply::Ready(_), .. })) {
+                let ready = self.pending.pop_front().expect("there is a front");
+                if let Reply::Ready(rope) = ready.reply {
+                    self.outbox.push(rope).map_err(|error| Closed::Request(error.to_string()))?;
+                }
+            }
+            self.flush().await?;
+            if !started || self.blocked {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The peer sends no more, and everything it can still hear has been said.
+    fn nothing_left(&self) -> bool {
+        self.outbox.is_empty() && self.pending.front().is_none_or(|pending| pending.abandon)
+    }
+
+    fn may_start(&self) -> bool {
+        let held = self.pending.back().is_some_and(|pending| pending.holds);
+        !held
+            && self.pending.len() < self.shared.settings.inflight_max
+            && self.outbox.bytes() < OUTBOX_BYTES_MAX
+    }
+
+    /// True if it stopped for room rather than for lack of frames.
+    fn start_requests(&mut self) -> Result<bool, Closed> {
+        while self.may_start() {
+            let max = self.shared.settings.frame_bytes_max;
+            let Some(frame) = frame::take_frame(&mut self.buffer, max)? else {
+                self.note_partial();
+                return Ok(false);
+            };
+            self.partial = None;
+            self.lease.end_overdraft();
+            let lease = self.lease.split(frame.len() + frame::LENGTH_BYTES);
+            self.start(frame, lease)?;
+        }
+        Ok(self.outbox.bytes() >= OUTBOX_BYTES_MAX)
+    }
+
+    fn start(&mut self, frame: Bytes, lease: Lease) -> Result<(), Closed> {
+        match self.dispatcher.dispatch(frame) {
+            Outcome::Now(rope) if self.pending.is_empty() => {
+                self.outbox.push(rope).map_err(|error| Closed::Request(error.to_string()))?;
+            }
+            Outcome::Now(rope) => {
+                let lease = self.shared.memory.empty_lease();
+                let reply = Reply::Ready(rope);
+                self.pending.push_back(Pending { reply, holds: false, abandon: false, lease });
+            }
+            Outcome::Later { reply, holds, abandon } => {
+                let reply = Reply::Waiting(reply);
+                self.pending.push_back(Pending { reply, holds, abandon, lease });
+            }
+            Outcome::Nothing => {}
+            Outcome::Close(reason) => return Err(Closed::Request(reason)),
+        }
+        Ok(())
+    }
+
+    fn note_partial(&mut self) {
+        if self.buffer.is_empty() {
+            self.partial = None;
+            if self.buffer.capacity() > 0 {
+                let buffer = std::mem::take(&mut self.buffer);
+                self.shared.memory.put_spare(buffer, READ_BYTES);
+            }
+            self.lease.settle(0);
+        } else if self.partial.is_none() {
+            let since_ms = self.broker.clock.monotonic_ms();
+            self.partial = Some(Partial { since_ms, received: 0 });
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Closed> {
+        while !self.blocked {
+            match self.outbox.flush(&self.stream, &self.shared.residency)? {
+                Flush::Empty => return Ok(()),
+                Flush::Blocked => self.blocked = true,
+                Flush::Yield => tokio::task::yield_now().await,
+                Flush::Cold(slice) => {
+                    let permit = self.shared.cold_reads.clone().acquire_owned().await;
+                    let cold = slice.clone();
+                    let read = self.broker.tasks.blocking(move || outbox::warm(&cold)).await?;
+                    drop(permit);
+                    match read {
+                        None => self.outbox.warmed(&slice),
+                        Some(bytes) => self.outbox.replace_cold(bytes),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the next thing to do.
+    async fn wait(&mut self, timer: Pin<&mut Sleep>, stopping: impl Future<Output = ()>) -> Woke {
+        let reads = !self.ended && (self.buffer.is_empty() || self.may_start());
+        let waits = !self.pending.is_empty();
+        let front = self.pending.front_mut();
+        let reply = async {
+            match front {
+                Some(Pending { reply: Reply::Waiting(waiting), .. }) => waiting.await,
+                _ => std::future::pending().await,
+            }
+        };
+        let woke = tokio::select! {
+            biased;
+            reply = reply, if waits => Woke::Reply(reply),
+            _ = self.stream.writable(), if self.blocked => Woke::Writable,
+            _ = self.stream.readable(), if reads => Woke::Readable,
+            () = timer => return Woke::Timer,
+            () = stopping => return Woke::Stop,
+        };
+        self.active_ms = self.broker.clock.monotonic_ms();
+        woke
+    }
+
+    /// One read into the buffer, with memory paid for first.
+    async fn fill(&mut self) -> Result<(), Closed> {
+        self.reserve().await?;
+        match self.stream.read_buf(&mut self.buffer).now_or_never() {
+            // Readiness was a false alarm.
+            None => {}
+            Some(Ok(0)) => self.ended = true,
+            Some(Ok(read)) => {
+                if let Some(partial) = &mut self.partial {
+                    partial.received += read;
+                }
+            }
+            Some(Err(error)) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    async fn reserve(&mut self) -> Result<(), Closed> {
+        if self.buffer.capacity() == 0
+            && let Some((buffer, lease)) = self.shared.memory.take_spare()
+        {
+            self.buffer = buffer;
+            self.lease.merge(lease);
+        }
+        let want = self.wanted()?;
+        if self.buffer.capacity() - self.buffer.len() >= want {
+            return Ok(());
+        }
+        if !self.buffer.try_reclaim(want) {
+            let must_finish = self.partial.is_some();
+            let patience = self.shared.settings.frame_timeout;
+            let lease = self.shared.memory.lease(want, must_finish);
+            match tokio::time::timeout(patience, lease).await {
+                Ok(lease) => self.lease.merge(lease),
+                // Whoever holds part of a frame while nothing moves makes room for the others.
+                Err(_) if must_finish => return Err(Closed::SlowFrame),
+                Err(_) => self.lease.merge(self.shared.memory.lease(want, false).await),
+            }
+            self.buffer.reserve(want);
+        }
+        self.lease.settle(self.buffer.capacity());
+        Ok(())
+    }
+
+    /// How much room the next read needs: what is missing of the frame, but no more than what the
+    /// sender has proved to be serious about.
+    fn wanted(&self) -> Result<usize, Closed> {
+        let Some(prefix) = self.buffer.first_chunk::<{ frame::LENGTH_BYTES }>() else {
+            return Ok(READ_BYTES);
+        };
+        let length = frame::frame_len(*prefix, self.shared.settings.frame_bytes_max)?;
+        let missing = (length + frame::LENGTH_BYTES).saturating_sub(self.buffer.len());
+        Ok(missing.clamp(READ_BYTES / 4, READ_BYTES.max(self.buffer.len())))
+    }
+
+    fn timer_length(&self) -> Duration {
+        let Some(idle) = self.shared.settings.idle else { return Duration::from_secs(86_400) };
+        if !self.pending.is_empty() {
+            return idle;
+        }
+        let quiet = self.broker.clock.monotonic_ms() - self.active_ms;
+        let quiet = Duration::from_millis(u64::try_from(quiet).unwrap_or(0));
+        idle.saturating_sub(quiet).max(Duration::from_millis(1))
+    }
+
+    fn check_deadlines(&mut self) -> Result<(), Closed> {
+        let now_ms = self.broker.clock.monotonic_ms();
+        let elapsed =
+            |since_ms: i64| Duration::from_millis(u64::try_from(now_ms - since_ms).unwrap_or(0));
+        let may_start = self.may_start();
+        if let Some(partial) = &mut self.partial
+            && elapsed(partial.since_ms) >= self.shared.settings.frame_timeout
+        {
+            // While the broker itself does not read, the peer cannot go on.
+            if may_start && partial.received < PROGRESS_BYTES {
+                return Err(Closed::SlowFrame);
+            }
+            *partial = Partial { since_ms: now_ms, received: 0 };
+        }
+        let quiet = self.shared.settings.idle.is_some_and(|idle| elapsed(self.active_ms) >= idle);
+        if quiet && self.pending.is_empty() {
+            return Err(Closed::Idle);
+        }
+        Ok(())
+    }
+}
+
+fn is_disconnect(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, TimedOut};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | TimedOut)
+}

@@ -1,0 +1,154 @@
+//! Listening sockets: bound early so that a port in use ends the start, accepted from once requests are
+//! served. Knows nothing of frames.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::connection::{Connection, Shared};
+use super::throttle::Throttle;
+use crate::broker::{Broker, ConnectionContext};
+use crate::config::listeners::Endpoint;
+
+/// Socket options of a listener and of what it accepts.
+#[derive(Debug, Clone, Copy)]
+pub struct SocketOptions {
+    /// `socket.listen.backlog.size`.
+    pub backlog: i32,
+    /// `socket.receive.buffer.bytes` if it is set; else the system adapts it.
+    pub receive_buffer_bytes: Option<usize>,
+    /// `socket.send.buffer.bytes` if it is set; else the system adapts it.
+    pub send_buffer_bytes: Option<usize>,
+}
+
+/// A bound socket under its listener's name.
+#[derive(Debug)]
+pub struct Listener {
+    pub name: Arc<str>,
+    pub local: SocketAddr,
+    socket: TcpListener,
+    options: SocketOptions,
+}
+
+/// The address of a listener cannot be had: exit code 6.
+#[derive(Debug, thiserror::Error)]
+#[error("{endpoint}: {error}")]
+pub struct BindError {
+    pub endpoint: Endpoint,
+    pub error: io::Error,
+}
+
+impl Listener {
+    /// Binds; connections wait in the backlog until `accept`. Must be called inside the runtime.
+    pub fn bind(endpoint: &Endpoint, options: SocketOptions) -> Result<Listener, BindError> {
+        let bound = || -> io::Result<Listener> {
+            let socket = socket(endpoint, options)?;
+            socket.set_nonblocking(true)?;
+            let socket = TcpListener::from_std(socket.into())?;
+            Ok(Listener {
+                name: endpoint.name.as_str().into(),
+                local: socket.local_addr()?,
+                socket,
+                options,
+            })
+        };
+        bound().map_err(|error| BindError { endpoint: endpoint.clone(), error })
+    }
+
+    /// Accepts until the broker stops; each connection becomes a task.
+    pub async fn accept(self, broker: Arc<Broker>, shared: Arc<Shared>, throttle: Arc<Throttle>) {
+        /// Descriptors or memory ran out: others must close before it can go on.
+        const PAUSE: Duration = Duration::from_millis(100);
+        let mut index: u64 = 0;
+        loop {
+            let permit = throttle.vacancy().await;
+            let delay_ms = throttle.delay_ms(broker.clock.now_ms());
+            if delay_ms > 0 {
+                tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            }
+            let (stream, peer) = match self.socket.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(listener = %self.name, %error, "a connection was not accepted");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let Some(slot) = throttle.enter(peer.ip(), permit) else {
+                tracing::info!(%peer, "connection refused: its address has its share already");
+                continue;
+            };
+            match self.prepare(&stream, peer, index) {
+                Ok(context) => {
+                    let connection =
+                        Connection::new(stream, broker.clone(), shared.clone(), context, slot);
+                    broker.tasks.spawn(connection.run());
+                }
+                Err(error) => tracing::debug!(%peer, %error, "connection lost while accepted"),
+            }
+            index += 1;
+        }
+    }
+
+    fn prepare(
+        &self,
+        stream: &TcpStream,
+        peer: SocketAddr,
+        index: u64,
+    ) -> io::Result<Arc<ConnectionContext>> {
+        stream.set_nodelay(true)?;
+        let socket = SockRef::from(stream);
+        socket.set_keepalive(true)?;
+        if let Some(bytes) = self.options.send_buffer_bytes {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        let local = stream.local_addr()?;
+        Ok(Arc::new(ConnectionContext {
+            id: format!("{local}-{peer}-{index}"),
+            peer,
+            local,
+            listener: self.name.clone(),
+            principal: "User:ANONYMOUS".into(),
+        }))
+    }
+}
+
+fn socket(endpoint: &Endpoint, options: SocketOptions) -> io::Result<Socket> {
+    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "no such host");
+    for address in addresses(endpoint)? {
+        let open = || -> io::Result<Socket> {
+            let domain = Domain::for_address(address);
+            let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+            socket.set_reuse_address(true)?;
+            if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+                // One socket for both families, as Java opens it.
+                socket.set_only_v6(false)?;
+            }
+            if let Some(bytes) = options.receive_buffer_bytes {
+                // Accepted sockets inherit it; it must be set before they offer a window.
+                socket.set_recv_buffer_size(bytes)?;
+            }
+            socket.bind(&address.into())?;
+            socket.listen(options.backlog)?;
+            Ok(socket)
+        };
+        match open() {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Candidates in order; the first that can be bound is taken.
+fn addresses(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
+    if endpoint.host.is_empty() {
+        let any = |ip| SocketAddr::new(ip, endpoint.port);
+        return Ok(vec![any(Ipv6Addr::UNSPECIFIED.into()), any(Ipv4Addr::UNSPECIFIED.into())]);
+    }
+    Ok((endpoint.host.as_str(), endpoint.port).to_socket_addrs()?.collect())
+}

@@ -1,0 +1,219 @@
+//! Answers on their way out: what is in memory by `sendmsg`, slices of files by `sendfile`, without a
+//! copy. Knows nothing of requests.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use bytes::{Buf, Bytes};
+use protocol::wire::{Chunk, Rope};
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use storage::LogSlice;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use super::payload::FilePayload;
+use super::residency::Residency;
+
+/// One `sendfile` sends at most this, so that a worker is never long in the kernel.
+pub const SLICE_BYTES_MAX: u64 = 1 << 20;
+/// Pieces that one `sendmsg` takes.
+const PIECES_MAX: usize = 64;
+/// Slices sent before other connections get their turn.
+const TURN_SLICES: usize = 8;
+
+/// What has not been sent yet, in order.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pieces: VecDeque<Piece>,
+    bytes: u64,
+    /// Bytes at the front's position that were found resident or read in.
+    warm: u64,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Bytes(Bytes),
+    File(LogSlice),
+}
+
+/// Where a flush ended.
+#[derive(Debug)]
+pub enum Flush {
+    /// Everything was given to the kernel.
+    Empty,
+    /// The peer must read before more can be sent.
+    Blocked,
+    /// The next bytes are on disk: read this off the worker, then say `warmed`.
+    Cold(LogSlice),
+    /// There is more to send, but others wait for this worker.
+    Yield,
+}
+
+/// The answer holds records of a kind that cannot be sent.
+#[derive(Debug, thiserror::Error)]
+#[error("a payload of an unknown kind")]
+pub struct UnknownPayload;
+
+impl Outbox {
+    /// Bytes not sent yet.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    pub fn push(&mut self, rope: Rope) -> Result<(), UnknownPayload> {
+        self.bytes += rope.len() as u64;
+        for chunk in rope.chunks {
+            match chunk {
+                Chunk::Bytes(bytes) if bytes.is_empty() => {}
+                Chunk::Bytes(bytes) => self.pieces.push_back(Piece::Bytes(bytes)),
+                Chunk::Payload(payload) => {
+                    let any: &dyn Any = &*payload;
+                    let Some(files) = any.downcast_ref::<FilePayload>() else {
+                        return Err(UnknownPayload);
+                    };
+                    let slices = files.slices().iter().filter(|slice| slice.len > 0);
+                    self.pieces.extend(slices.cloned().map(Piece::File));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends as much as the socket takes. An error ends the connection; so does a file that turns out
+    /// shorter than the length already sent (`UnexpectedEof`).
+    pub fn flush(&mut self, stream: &TcpStream, residency: &Residency) -> io::Result<Flush> {
+        for _ in 0..TURN_SLICES {
+            let sent = match self.pieces.front() {
+                None => return Ok(Flush::Empty),
+                Some(Piece::Bytes(_)) => self.send_memory(stream),
+                Some(Piece::File(range)) => {
+                    let slice = LogSlice { len: range.len.min(SLICE_BYTES_MAX), ..range.clone() };
+                    if self.warm == 0 {
+                        match slice.file.fd() {
+                            Some(fd) if residency.is_resident(fd, slice.position, slice.len) => {
+                                self.warm = slice.len;
+                            }
+                            _ => return Ok(Flush::Cold(slice)),
+                        }
+                    }
+                    self.send_file(stream, &slice)
+                }
+            };
+            match sent {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Flush::Blocked);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(if self.pieces.is_empty() { Flush::Empty } else { Flush::Yield })
+    }
+
+    /// The slice that `flush` called cold is in the page cache now.
+    pub fn warmed(&mut self, slice: &LogSlice) {
+        self.warm = slice.len;
+    }
+
+    /// The slice that `flush` called cold, read into memory because its file has no descriptor.
+    pub fn replace_cold(&mut self, bytes: Bytes) {
+        if let Some(Piece::File(range)) = self.pieces.front_mut() {
+            range.position += bytes.len() as u64;
+            range.len -= bytes.len() as u64;
+            if range.len == 0 {
+                self.pieces.pop_front();
+            }
+            self.pieces.push_front(Piece::Bytes(bytes));
+        }
+    }
+
+    fn send_memory(&mut self, stream: &TcpStream) -> io::Result<()> {
+        let mut slices = [IoSlice::new(&[]); PIECES_MAX];
+        let mut count = 0;
+        for piece in self.pieces.iter().take(PIECES_MAX) {
+            let Piece::Bytes(bytes) = piece else { break };
+            slices[count] = IoSlice::new(bytes);
+            count += 1;
+        }
+        let more = self.pieces.len() > count;
+        let flags = SendFlags::NOSIGNAL | if more { SendFlags::MORE } else { SendFlags::empty() };
+        let sent = stream.try_io(Interest::WRITABLE, || {
+            let mut ancillary = SendAncillaryBuffer::default();
+            Ok(sendmsg(stream, &slices[..count], &mut ancillary, flags)?)
+        })?;
+        self.advance_memory(sent);
+        Ok(())
+    }
+
+    fn advance_memory(&mut self, mut sent: usize) {
+        self.bytes -= sent as u64;
+        while let Some(Piece::Bytes(bytes)) = self.pieces.front_mut() {
+            if bytes.len() > sent {
+                bytes.advance(sent);
+                return;
+            }
+            sent -= bytes.len();
+            self.pieces.pop_front();
+        }
+    }
+
+    fn send_file(&mut self, stream: &TcpStream, slice: &LogSlice) -> io::Result<()> {
+        let fd = slice.file.fd().ok_or(io::ErrorKind::Unsupported)?;
+        let wanted = slice.len.min(self.warm);
+        let count = usize::try_from(wanted).unwrap_or(usize::MAX);
+        let sent = stream.try_io(Interest::WRITABLE, || {
+            let mut position = slice.position;
+            Ok(rustix::fs::sendfile(stream, fd, Some(&mut position), count)?)
+        })? as u64;
+        if sent == 0 {
+            let text = "the file is shorter than the length that was sent";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+        }
+        self.bytes -= sent;
+        self.warm -= sent.min(self.warm);
+        if let Some(Piece::File(range)) = self.pieces.front_mut() {
+            range.position += sent;
+            range.len -= sent;
+            if range.len == 0 {
+                self.warm = 0;
+                self.pieces.pop_front();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a cold slice so that it is in the page cache; blocks. With a descriptor the bytes go nowhere
+/// else; without one they are handed back.
+pub fn warm(slice: &LogSlice) -> io::Result<Option<Bytes>> {
+    const STEP_BYTES: usize = 128 << 10;
+    let total = usize::try_from(slice.len).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let short = || {
+        let text = "the file is shorter than the length that was sent";
+        io::Error::new(io::ErrorKind::UnexpectedEof, text)
+    };
+    if slice.file.fd().is_none() {
+        let mut bytes = vec![0; total];
+        if slice.file.read_at(&mut bytes, slice.position)? < total {
+            return Err(short());
+        }
+        return Ok(Some(bytes.into()));
+    }
+    let mut scratch = vec![0; STEP_BYTES.min(total)];
+    let mut done = 0;
+    while done < total {
+        let step = scratch.len().min(total - done);
+        let read = slice.file.read_at(&mut scratch[..step], slice.position + done as u64)?;
+        if read == 0 {
+            return Err(short());
+        }
+        done += read;
+    }
+    Ok(None)
+}

@@ -1,0 +1,109 @@
+//! Is a range of a file in the page cache? A send from there never waits for the disk. Knows nothing of
+//! what the file is.
+
+use std::io::IoSliceMut;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+/// How this kernel lets us ask; probed once at the start, each way can be turned off.
+#[derive(Debug, Clone, Copy)]
+pub struct Residency {
+    /// Linux 6.5: counts a range's cached pages in one call.
+    pub cachestat: bool,
+    /// Linux 4.14: a read that fails rather than waits.
+    pub nowait: bool,
+}
+
+/// `SYS_cachestat`, the same on every architecture; libc names it only on some.
+const CACHESTAT: libc::c_long = 451;
+const PAGE_BYTES: u64 = 4096;
+/// Without cachestat one byte in so many is asked for: read-ahead brings pages in runs.
+const SAMPLE_BYTES: u64 = 64 << 10;
+
+impl Residency {
+    /// What works here, less what `disabled` names (`ottla.io.disable`).
+    pub fn probe(disabled: &[String]) -> Residency {
+        let allowed = |name: &str| !disabled.iter().any(|item| item == name);
+        // A bad descriptor tells "no such call" apart from "no such file".
+        let known = cached_pages(-1, 0, 1) != Err(Errno::NOSYS);
+        Residency { cachestat: allowed("cachestat") && known, nowait: allowed("nowait") }
+    }
+
+    /// False also when nobody can tell: the caller then reads off the worker.
+    pub fn is_resident(&self, file: BorrowedFd<'_>, position: u64, bytes: u64) -> bool {
+        if bytes == 0 {
+            return true;
+        }
+        if self.cachestat
+            && let Ok(cached) = cached_pages(file.as_raw_fd(), position, bytes)
+        {
+            let first = position / PAGE_BYTES;
+            let last = (position + bytes - 1) / PAGE_BYTES;
+            return cached > last - first;
+        }
+        self.nowait && self.samples_are_resident(file, position, bytes)
+    }
+
+    fn samples_are_resident(&self, file: BorrowedFd<'_>, position: u64, bytes: u64) -> bool {
+        let end = position + bytes - 1;
+        let mut at = position;
+        loop {
+            let mut byte = [0];
+            let read = preadv2(file, &mut [IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT);
+            if read != Ok(1) {
+                return false;
+            }
+            if at == end {
+                return true;
+            }
+            at = (at + SAMPLE_BYTES).min(end);
+        }
+    }
+}
+
+fn cached_pages(fd: libc::c_int, position: u64, bytes: u64) -> Result<u64, Errno> {
+    let range = [position, bytes];
+    let mut counts = [0u64; 5];
+    // SAFETY: the kernel reads two and writes five 64-bit words, as `struct cachestat_range` and
+    // `struct cachestat` are laid out; both arrays live through the call.
+    let result = unsafe {
+        libc::syscall(CACHESTAT, fd, range.as_ptr(), counts.as_mut_ptr(), 0 as libc::c_uint)
+    };
+    if result == 0 {
+        return Ok(counts[0]);
+    }
+    let error = std::io::Error::last_os_error();
+    Err(Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn what_was_just_written_is_resident_in_every_way_of_asking() {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(&vec![7; 300_000]).expect("written");
+        let all = Residency::probe(&[]);
+        for residency in [
+            all,
+            Residency { cachestat: false, ..all },
+            Residency { cachestat: false, nowait: false },
+        ] {
+            let knows = residency.cachestat || residency.nowait;
+            assert_eq!(residency.is_resident(file.as_fd(), 5000, 250_000), knows, "{residency:?}");
+        }
+        let disabled = Residency::probe(&["cachestat".to_owned(), "nowait".to_owned()]);
+        assert!(!disabled.cachestat && !disabled.nowait);
+    }
+
+    #[test]
+    fn a_range_beyond_the_end_is_not_resident() {
+        let file = tempfile::tempfile().expect("a file");
+        assert!(!Residency::probe(&[]).is_resident(file.as_fd(), 0, 4096));
+    }
+}

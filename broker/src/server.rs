@@ -1,0 +1,208 @@
+//! The broker's life: an ordered start, the ready line, signals, and a stop in the reverse order. Knows
+//! nothing of what the parts do in between.
+
+mod data_dirs;
+mod metadata;
+mod network;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use coordinator::metadata::store::{MetadataStore, StoreError};
+use storage::disk::{Disk, OsDisk, OsDiskOptions};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::data_dirs::DataDirs;
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::config::BrokerConfig;
+use crate::metrics;
+use crate::network::listener::BindError;
+use crate::notify::notify;
+use crate::tasks::Tasks;
+
+pub const EXIT_CONFIGURATION: u8 = 2;
+pub const EXIT_DATA_DIR: u8 = 3;
+pub const EXIT_ZOOKEEPER: u8 = 4;
+pub const EXIT_BROKER_ID_TAKEN: u8 = 5;
+pub const EXIT_BIND: u8 = 6;
+/// An assertion failed: the state in memory is not to be trusted any more.
+pub const EXIT_INVARIANT: u8 = 70;
+
+/// How long running work may take to end after it was told to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+/// Threads that may wait for disks at a time.
+const BLOCKING_THREADS_MAX: usize = 32;
+
+/// Why a start failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    DataDir(String),
+    #[error("{0}")]
+    ZooKeeper(String),
+    #[error("broker id {0} is taken: another live session has registered it")]
+    BrokerIdTaken(i32),
+    #[error("a listener cannot be bound: {0}")]
+    Bind(#[from] BindError),
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}
+
+impl StartError {
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            StartError::DataDir(_) => EXIT_DATA_DIR,
+            StartError::ZooKeeper(_) => EXIT_ZOOKEEPER,
+            StartError::BrokerIdTaken(_) => EXIT_BROKER_ID_TAKEN,
+            StartError::Bind(_) => EXIT_BIND,
+            StartError::System(_) => EXIT_INVARIANT,
+        }
+    }
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> StartError {
+        StartError::ZooKeeper(format!("the metadata store: {error}"))
+    }
+}
+
+/// Ends the process with `EXIT_INVARIANT` on any panic, without the clean stop that would vouch for
+/// what is on disk.
+pub fn exit_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let trace = std::backtrace::Backtrace::force_capture();
+        tracing::error!(%panic, %trace, "broken invariant: the broker ends at once");
+        std::process::exit(i32::from(EXIT_INVARIANT));
+    }));
+}
+
+/// Runs a broker until it is told to stop. Prints the ready line on standard output.
+pub fn run(config: BrokerConfig, clock: Clock) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("ottla-worker")
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()?;
+    let result = runtime.block_on(async {
+        // Before anything that a signal should stop in order.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let running = tokio::select! {
+            started = start(config, clock) => started?,
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        };
+        println!("{}", running.ready_line());
+        notify("READY=1");
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        notify("STOPPING=1");
+        tokio::select! {
+            () = running.stop() => Ok(()),
+            _ = terminate.recv() => stop_at_once(),
+            _ = interrupt.recv() => stop_at_once(),
+        }
+    });
+    runtime.shutdown_background();
+    result
+}
+
+fn stop_at_once() -> ! {
+    tracing::warn!("a second signal: stopping at once, the next start recovers the logs");
+    std::process::exit(0);
+}
+
+/// A started broker.
+pub struct Running {
+    pub broker: Arc<Broker>,
+    /// Name and bound address of every listener.
+    pub listeners: Vec<(Arc<str>, SocketAddr)>,
+    /// Where metrics and health are served.
+    pub http: Option<SocketAddr>,
+    metadata_shown: String,
+    start_ms: i64,
+    ready: Arc<AtomicBool>,
+    store: Arc<dyn MetadataStore>,
+    /// What the store needs until the very end.
+    store_tasks: Tasks,
+    _data_dirs: DataDirs,
+}
+
+/// Starts everything in the order of Kafka's own broker; returns once requests are served.
+pub async fn start(config: BrokerConfig, clock: Clock) -> Result<Running, StartError> {
+    let descriptors_max = network::raise_descriptor_limit();
+    let disabled = config.list("ottla.io.disable").to_vec();
+    let map = !disabled.iter().any(|item| item == "populate_write");
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk::new(OsDiskOptions { map }));
+    let data_dirs = DataDirs::open(&disk, &config.log_dirs())?;
+    let known = data_dirs.known.clone();
+
+    let store_tasks = Tasks::new();
+    let store = metadata::open(&config, &data_dirs.paths[0], clock, &store_tasks).await?;
+    metadata::create_containers(&*store).await?;
+    let known_cluster = known.as_ref().and_then(|meta| meta.cluster_id.as_deref());
+    let cluster_id = metadata::cluster_id(&*store, known_cluster).await?;
+    let known_id = known.as_ref().and_then(|meta| meta.broker_id);
+    let broker_id = metadata::broker_id(&*store, &config, known_id).await?;
+    let config = metadata::with_dynamic(&*store, config, broker_id).await?;
+    data_dirs.claim(&disk, broker_id, &cluster_id)?;
+
+    let metadata_shown = match config.zookeeper() {
+        Some(connect) => format!("zookeeper:{connect}"),
+        None => "embedded".to_owned(),
+    };
+    let bound = network::bind(&config)?;
+    let metrics_page = metrics::install();
+    let broker = Arc::new(Broker::new(config, clock, broker_id, cluster_id));
+    let epoch = metadata::features_epoch(&*store).await?;
+    broker.finalized_features_epoch.store(epoch, Ordering::Relaxed);
+
+    let ready = Arc::new(AtomicBool::new(false));
+    let network = network::Network::new(&broker, descriptors_max, &disabled);
+    let http = network::serve_http(&broker, &network, metrics_page, ready.clone()).await;
+    let listeners = network.accept(&broker, bound);
+    ready.store(true, Ordering::Release);
+    Ok(Running {
+        broker,
+        listeners,
+        http,
+        metadata_shown,
+        start_ms: clock.monotonic_ms(),
+        ready,
+        store,
+        store_tasks,
+        _data_dirs: data_dirs,
+    })
+}
+
+impl Running {
+    /// What standard output gets once requests are served.
+    pub fn ready_line(&self) -> String {
+        let listeners: Vec<String> =
+            self.listeners.iter().map(|(name, address)| format!("{name}://{address}")).collect();
+        format!(
+            "ottla ready broker.id={} listeners={} metadata={} start_ms={}",
+            self.broker.broker_id,
+            listeners.join(","),
+            self.metadata_shown,
+            self.start_ms
+        )
+    }
+
+    /// Stops in the reverse order of the start.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        self.ready.store(false, Ordering::Release);
+        if !self.broker.tasks.stop(STOP_PATIENCE).await {
+            tracing::warn!("some work did not end in time and is left behind");
+        }
+        self.store.close().await;
+        self.store_tasks.stop(STOP_PATIENCE).await;
+        tracing::info!("stopped");
+    }
+}

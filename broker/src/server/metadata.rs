@@ -1,0 +1,192 @@
+//! The first steps of a start: reach the metadata, agree on the cluster's id, find this broker's own.
+//! Knows nothing of logs and sockets.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coordinator::metadata::store::{ANY_VERSION, CreateMode, MetadataStore, Op, Reply, StoreError};
+use coordinator::metadata::zookeeper::{Config, ConnectString};
+use coordinator::metadata::{embedded, retry, zookeeper};
+use coordinator::znodes::config::ConfigEntity;
+use coordinator::znodes::{self, cluster_id};
+
+use super::StartError;
+use crate::clock::Clock;
+use crate::config::BrokerConfig;
+use crate::random;
+use crate::tasks::Tasks;
+
+/// The embedded store's file, at the root of the first log directory.
+pub const EMBEDDED_FILE: &str = "ottla-metadata.redb";
+
+/// Opens the store that the configuration names, with a session.
+pub async fn open(
+    config: &BrokerConfig,
+    first_log_dir: &Path,
+    clock: Clock,
+    tasks: &Tasks,
+) -> Result<Arc<dyn MetadataStore>, StartError> {
+    match config.zookeeper() {
+        Some(connect) => ensemble(config, connect, clock, tasks).await,
+        None => {
+            let path = first_log_dir.join(EMBEDDED_FILE);
+            let wall = Arc::new(move || u64::try_from(clock.now_ms()).unwrap_or(0));
+            let (store, driver) = embedded::open(&path, wall)
+                .map_err(|error| StartError::DataDir(format!("{}: {error}", path.display())))?;
+            tasks.spawn(driver.run());
+            Ok(store)
+        }
+    }
+}
+
+async fn ensemble(
+    config: &BrokerConfig,
+    connect: ConnectString,
+    clock: Clock,
+    tasks: &Tasks,
+) -> Result<Arc<dyn MetadataStore>, StartError> {
+    let limit_ms = u64::try_from(config.zookeeper_connection_timeout_ms()).unwrap_or(0);
+    let limit = Duration::from_millis(limit_ms);
+    let boot = Arc::new(move || clock.boot_ms());
+    let timeout_ms = u32::try_from(config.int("zookeeper.session.timeout.ms")).unwrap_or(0);
+    let in_flight = usize::try_from(config.int("zookeeper.max.in.flight.requests")).unwrap_or(1);
+    let session = |connect: ConnectString| Config {
+        session_timeout_ms: timeout_ms,
+        in_flight_max: in_flight,
+        seed: random::seed(),
+        ..Config::new(connect, boot.clone())
+    };
+    let unreachable =
+        || StartError::ZooKeeper(format!("{connect} was not reached within {limit_ms} ms"));
+
+    let (store, driver) = zookeeper::connect(session(connect.clone()));
+    tasks.spawn(driver.run());
+    retry::session(&*store, limit).await.ok_or_else(unreachable)?;
+    if connect.chroot != "/" && retry::exists(&*store, "/", false).await?.is_none() {
+        // Only a session without the chroot can make it.
+        let root = ConnectString { chroot: "/".to_owned(), ..connect.clone() };
+        let (outer, driver) = zookeeper::connect(session(root));
+        tasks.spawn(driver.run());
+        retry::session(&*outer, limit).await.ok_or_else(unreachable)?;
+        retry::create_recursive(&*outer, &connect.chroot, None).await?;
+        outer.close().await;
+    }
+    Ok(store)
+}
+
+/// Makes the nodes that every broker makes, where they are missing: in one round trip, parents first.
+pub async fn create_containers(store: &dyn MetadataStore) -> Result<(), StoreError> {
+    let mut paths: Vec<String> = Vec::new();
+    for container in znodes::CONTAINERS {
+        for path in znodes::with_parents(container) {
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+    }
+    let reads = paths.iter().map(|path| Op::Exists { path: path.clone(), watch: false });
+    let found = retry::read_all(store, reads.collect()).await;
+    let mut missing = Vec::new();
+    for (path, found) in paths.into_iter().zip(found) {
+        if let Reply::Exists { stat: None } = found? {
+            missing.push(path);
+        }
+    }
+    let mode = CreateMode::Persistent;
+    let creates = missing.iter().map(|path| Op::Create { path: path.clone(), data: None, mode });
+    for (path, created) in missing.iter().zip(store.submit(creates.collect()).await) {
+        match created {
+            Ok(_) | Err(StoreError::NodeExists(_)) => {}
+            Err(_) => {
+                retry::create_recursive(store, path, None).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `/cluster/id`, made if this is the first broker. `known` is what the data directories say: data of
+/// one cluster is never served as that of another.
+pub async fn cluster_id(
+    store: &dyn MetadataStore,
+    known: Option<&str>,
+) -> Result<String, StartError> {
+    let unreadable = |error: znodes::ZnodeError| StartError::DataDir(error.to_string());
+    let agreed = |id: String| match known {
+        Some(known) if known != id => Err(StartError::DataDir(format!(
+            "the data belongs to cluster {known}, but the metadata is that of cluster {id}"
+        ))),
+        _ => Ok(id),
+    };
+    if let Some((data, _)) = retry::get(store, cluster_id::PATH, false).await? {
+        return agreed(cluster_id::decode(data.as_deref()).map_err(unreadable)?);
+    }
+    if let Some(known) = known {
+        return Err(StartError::DataDir(format!(
+            "the data belongs to cluster {known}, but the metadata has no cluster yet"
+        )));
+    }
+    let ours = random::uuid().to_string();
+    retry::create_recursive(store, cluster_id::PATH, Some(cluster_id::encode(&ours))).await?;
+    // Another broker may have been first.
+    match retry::get(store, cluster_id::PATH, false).await? {
+        Some((data, _)) => cluster_id::decode(data.as_deref()).map_err(unreadable),
+        None => Err(StartError::DataDir("/cluster/id is gone again".to_owned())),
+    }
+}
+
+/// This broker's id: the configured one, or the one in `meta.properties`, or the next of the sequence
+/// above `reserved.broker.max.id`.
+pub async fn broker_id(
+    store: &dyn MetadataStore,
+    config: &BrokerConfig,
+    stored: Option<i32>,
+) -> Result<i32, StartError> {
+    let configured = config.int("broker.id");
+    match stored {
+        Some(stored) if configured >= 0 && stored != configured => Err(StartError::DataDir(
+            format!("broker.id is {configured}, but the data belongs to broker {stored}"),
+        )),
+        Some(stored) => Ok(stored),
+        None if configured >= 0 => Ok(configured),
+        None => {
+            let path = znodes::broker::SEQUENCE_PATH.to_owned();
+            let set = Op::Set { path, data: Some(Bytes::new()), version: ANY_VERSION };
+            match retry::one(store, set).await? {
+                Reply::Set { stat } => Ok(config.int("reserved.broker.max.id") + stat.version),
+                other => Err(StoreError::Other(format!("unexpected reply {other:?}")).into()),
+            }
+        }
+    }
+}
+
+/// `config` with what `/config/brokers` says of all brokers and of this one.
+pub async fn with_dynamic(
+    store: &dyn MetadataStore,
+    config: BrokerConfig,
+    broker_id: i32,
+) -> Result<BrokerConfig, StartError> {
+    let settings = async |entity: ConfigEntity| -> Result<BTreeMap<String, String>, StartError> {
+        let Some((data, _)) = retry::get(store, &entity.path(), false).await? else {
+            return Ok(BTreeMap::new());
+        };
+        znodes::config::decode(&entity, data.as_deref())
+            .map_err(|error| StartError::DataDir(error.to_string()))
+    };
+    let cluster = settings(ConfigEntity::BrokerDefault).await?;
+    let broker = settings(ConfigEntity::Broker(broker_id)).await?;
+    let (config, refused) = config.with_dynamic(&cluster, &broker);
+    for error in refused {
+        tracing::error!(%error, "a dynamic setting of the broker is not in force");
+    }
+    Ok(config)
+}
+
+/// Data version of `/feature`, which ApiVersions shows; −1 before the first controller made it.
+pub async fn features_epoch(store: &dyn MetadataStore) -> Result<i64, StartError> {
+    let found = retry::get(store, znodes::feature::PATH, false).await?;
+    Ok(found.map_or(-1, |(_, stat)| i64::from(stat.version)))
+}

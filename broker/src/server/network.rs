@@ -1,0 +1,156 @@
+//! The part of a start that concerns sockets: limits, binding, accepting, HTTP. Knows nothing of what is
+//! served.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::Semaphore;
+
+use crate::broker::Broker;
+use crate::config::BrokerConfig;
+use crate::network::connection::{Settings, Shared};
+use crate::network::listener::{BindError, Listener, SocketOptions};
+use crate::network::memory::MemoryPool;
+use crate::network::residency::Residency;
+use crate::network::throttle::{Limits, Throttle};
+use crate::{http, metrics};
+
+/// Cold file ranges that are read at a time.
+const COLD_READS_MAX: usize = 8;
+/// Time between two emptyings of the metrics' buffers.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Raises the soft limit of open files to the hard one and returns it.
+pub fn raise_descriptor_limit() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let current = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    current.map_or(1 << 20, |count| usize::try_from(count).unwrap_or(1 << 20))
+}
+
+/// Binds every listener; nobody is served yet.
+pub fn bind(config: &BrokerConfig) -> Result<Vec<Listener>, BindError> {
+    let set = |name: &str| {
+        let bytes = usize::try_from(config.long(name)).ok();
+        if config.is_set(name) { bytes } else { None }
+    };
+    let options = SocketOptions {
+        backlog: config.int("socket.listen.backlog.size"),
+        receive_buffer_bytes: set("socket.receive.buffer.bytes"),
+        send_buffer_bytes: set("socket.send.buffer.bytes"),
+    };
+    config.listeners().iter().map(|endpoint| Listener::bind(endpoint, options)).collect()
+}
+
+/// What all connections share, ready to accept.
+pub struct Network {
+    pub shared: Arc<Shared>,
+    pub throttle: Arc<Throttle>,
+}
+
+impl Network {
+    pub fn new(broker: &Broker, descriptors_max: usize, disabled: &[String]) -> Network {
+        let config = broker.config.load();
+        let size = |name: &str| usize::try_from(config.long(name)).unwrap_or(usize::MAX);
+        let millis = |name: &str| u64::try_from(config.long(name)).ok().map(Duration::from_millis);
+        // Kafka's own key wins where it is set; by default there is a limit too.
+        let memory_bytes = match config.long("queued.max.request.bytes") {
+            bytes if bytes > 0 => usize::try_from(bytes).unwrap_or(usize::MAX),
+            _ => size("ottla.request.memory.bytes"),
+        };
+        let settings = Settings {
+            frame_bytes_max: size("socket.request.max.bytes"),
+            inflight_max: size("ottla.connection.inflight.max"),
+            idle: millis("connections.max.idle.ms"),
+            frame_timeout: millis("ottla.frame.timeout.ms").unwrap_or(Duration::MAX),
+        };
+        let limits = Limits {
+            connections_max: size("max.connections"),
+            per_ip_max: size("max.connections.per.ip"),
+            overrides: overrides(&config),
+            creation_rate_max: u32::try_from(config.long("max.connection.creation.rate"))
+                .unwrap_or(u32::MAX),
+        };
+        Network {
+            shared: Arc::new(Shared {
+                memory: MemoryPool::new(memory_bytes),
+                residency: Residency::probe(disabled),
+                cold_reads: Arc::new(Semaphore::new(COLD_READS_MAX)),
+                settings,
+            }),
+            throttle: Throttle::new(limits.bounded(descriptors_max)),
+        }
+    }
+
+    /// Starts to accept on every bound listener; their names and addresses.
+    pub fn accept(
+        &self,
+        broker: &Arc<Broker>,
+        bound: Vec<Listener>,
+    ) -> Vec<(Arc<str>, SocketAddr)> {
+        let addresses =
+            bound.iter().map(|listener| (listener.name.clone(), listener.local)).collect();
+        for listener in bound {
+            let accept =
+                listener.accept(broker.clone(), self.shared.clone(), self.throttle.clone());
+            broker.tasks.spawn_until_stop(accept);
+        }
+        addresses
+    }
+}
+
+/// Host names are looked up once, at the start.
+fn overrides(config: &BrokerConfig) -> BTreeMap<IpAddr, usize> {
+    let overrides = config.connection_overrides().expect("checked when it was loaded");
+    let mut by_address = BTreeMap::new();
+    for (host, count) in overrides {
+        match (host.as_str(), 0).to_socket_addrs() {
+            Ok(addresses) => by_address
+                .extend(addresses.map(|address| (address.ip().to_canonical(), count as usize))),
+            Err(error) => tracing::warn!(%host, %error, "max.connections.per.ip.overrides"),
+        }
+    }
+    by_address
+}
+
+/// Metrics and health pages. A port in use is a warning: the broker is no less a broker without them.
+pub async fn serve_http(
+    broker: &Arc<Broker>,
+    network: &Network,
+    page: PrometheusHandle,
+    ready: Arc<AtomicBool>,
+) -> Option<SocketAddr> {
+    let config = broker.config.load();
+    let address = config.text("ottla.http.listener").unwrap_or_default();
+    let upkeep = page.clone();
+    broker.tasks.spawn_until_stop(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            upkeep.run_upkeep();
+        }
+    });
+    if address.is_empty() {
+        return None;
+    }
+    let listener = match http::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::warn!(address, %error, "ottla.http.listener: no metrics and health pages");
+            return None;
+        }
+    };
+    let local = listener.local_addr().ok();
+    let memory = network.shared.memory.clone();
+    let sample = Arc::new(move || metrics::sample_memory(memory.used(), memory.capacity()));
+    let pages = http::Pages { metrics: page, ready, sample };
+    broker.tasks.spawn(http::serve(listener, pages, broker.tasks.stopping()));
+    local
+}
