@@ -5,6 +5,7 @@ mod allocations;
 mod budget;
 mod corpus;
 mod java;
+mod observed;
 mod oracle;
 mod properties;
 mod random;
