@@ -36,8 +36,8 @@ impl Backoff {
         if lasted_ms >= WAIT_MS_MAX {
             self.failures = 0;
         }
-        let round = self.failures / self.servers;
         self.failures += 1;
+        let round = self.failures / self.servers;
         self.server = (self.server + 1) % self.servers;
         if round == 0 {
             return 0;
@@ -64,8 +64,8 @@ mod tests {
             waits.push(backoff.failed(0));
         }
         assert_eq!(servers[..4], [1, 2, 0, 1]);
-        assert_eq!(waits[..3], [0, 0, 0]);
-        assert!(waits[3..6].iter().all(|wait| (20..=40).contains(wait)), "{waits:?}");
+        assert_eq!(waits[..2], [0, 0]);
+        assert!(waits[2..5].iter().all(|wait| (20..=40).contains(wait)), "{waits:?}");
         assert!(waits[30..].iter().all(|wait| (500..=1000).contains(wait)), "{waits:?}");
         assert!(waits[30..].windows(2).any(|pair| pair[0] != pair[1]), "{waits:?}");
         assert_eq!(backoff.failed(WAIT_MS_MAX), 0, "a good connection starts anew");

@@ -214,11 +214,6 @@ impl Session {
             return self.end();
         }
         match self.link {
-            Link::Down { retry_at_ms } if now_ms >= retry_at_ms => {
-                let wait_ms = self.silence_ms_max() / self.backoff.servers();
-                self.link = Link::Connecting { deadline_ms: now_ms + wait_ms.max(1) };
-                self.effects.push(Effect::Connect { server: self.backoff.server() });
-            }
             Link::Connecting { deadline_ms } | Link::Asking { deadline_ms, .. }
                 if now_ms >= deadline_ms =>
             {
@@ -232,6 +227,11 @@ impl Session {
                 self.send(messages::ping(), now_ms);
             }
             _ => {}
+        }
+        if matches!(self.link, Link::Down { retry_at_ms } if now_ms >= retry_at_ms) {
+            let wait_ms = self.silence_ms_max() / self.backoff.servers();
+            self.link = Link::Connecting { deadline_ms: now_ms + wait_ms.max(1) };
+            self.effects.push(Effect::Connect { server: self.backoff.server() });
         }
     }
 
@@ -269,13 +269,11 @@ impl Session {
 
     /// The connection is gone: what was under way is in doubt, and so is what was to follow it.
     fn lose(&mut self, now_ms: u64) {
-        let (was_up, lasted_ms) = match self.link {
-            Link::Up { since_ms } => (true, now_ms - since_ms),
-            _ => (false, 0),
-        };
+        let up_ms = if let Link::Up { since_ms } = self.link { now_ms - since_ms } else { 0 };
+        let was_up = matches!(self.link, Link::Up { .. });
         self.input.clear();
         self.pings.clear();
-        self.link = Link::Down { retry_at_ms: now_ms + self.backoff.failed(lasted_ms) };
+        self.link = Link::Down { retry_at_ms: now_ms + self.backoff.failed(up_ms) };
         for lost in std::mem::take(&mut self.in_flight) {
             if let Some(request) = lost.request {
                 self.answer(request.id, Err(StoreError::ConnectionLost));
@@ -434,8 +432,7 @@ impl Session {
         if self.closing_until_ms.is_some() {
             return self.send_close(now_ms);
         }
-        let chroot = self.chroot.clone();
-        for [data, exists, children] in self.watches.packets(|path| chroot.outer(path)) {
+        for [data, exists, children] in self.watches.packets(|path| self.chroot.outer(path)) {
             let frame = messages::set_watches(self.last_zxid, [&data, &exists, &children]);
             self.send(frame, now_ms);
         }
@@ -444,9 +441,7 @@ impl Session {
     /// The server says that the session we asked for is over.
     fn expired(&mut self, now_ms: u64) {
         self.effects.push(Effect::Disconnect);
-        let Some(former) = self.credentials.take() else {
-            return self.lose(now_ms);
-        };
+        let Some(former) = self.credentials.take() else { return self.lose(now_ms) };
         self.watches.clear();
         self.input.clear();
         self.timeout_ms = u64::from(self.settings.timeout_ms);
@@ -483,7 +478,8 @@ impl Session {
         };
         match messages::outcome(&request.op, header.err, reader, &self.chroot) {
             Ok(result) => {
-                if result != Err(StoreError::SessionExpired) {
+                let unheard = [StoreError::SessionExpired, StoreError::ConnectionLost];
+                if !result.as_ref().is_err_and(|error| unheard.contains(error)) {
                     self.heard_ms = self.heard_ms.max(front.sent_ms);
                 }
                 self.watches.note(&request.op, &result);
@@ -498,3 +494,6 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
