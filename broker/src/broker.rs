@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use arc_swap::ArcSwap;
+use coordinator::metadata::store::MetadataStore;
 use futures::future::BoxFuture;
 
 use crate::authorizer::Authorizer;
@@ -23,13 +24,23 @@ pub struct Broker {
     pub authorizer: Authorizer,
     pub broker_id: i32,
     pub cluster_id: String,
+    /// The tree that the cluster's metadata lives in.
+    pub store: Arc<dyn MetadataStore>,
+    /// czxid of this broker's registration; −1 until it is registered. Changes with the session.
+    pub broker_epoch: AtomicI64,
     pub request_metrics: Arc<RequestMetrics>,
     /// Data version of the `/feature` znode; −1 until it has been read.
     pub finalized_features_epoch: AtomicI64,
 }
 
 impl Broker {
-    pub fn new(config: BrokerConfig, clock: Clock, broker_id: i32, cluster_id: String) -> Broker {
+    pub fn new(
+        config: BrokerConfig,
+        clock: Clock,
+        store: Arc<dyn MetadataStore>,
+        broker_id: i32,
+        cluster_id: String,
+    ) -> Broker {
         Broker {
             config: ArcSwap::from_pointee(config),
             clock,
@@ -37,6 +48,8 @@ impl Broker {
             authorizer: Authorizer::allow_all(),
             broker_id,
             cluster_id,
+            store,
+            broker_epoch: AtomicI64::new(-1),
             request_metrics: RequestMetrics::new(),
             finalized_features_epoch: AtomicI64::new(-1),
         }

@@ -2,6 +2,7 @@
 //! nothing of what the parts do in between.
 
 mod data_dirs;
+mod membership;
 mod metadata;
 mod network;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use coordinator::metadata::registration::{self, RegistrationError};
 use coordinator::metadata::store::{MetadataStore, StoreError};
 use storage::disk::{Disk, OsDisk, OsDiskOptions};
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,8 +45,8 @@ pub enum StartError {
     DataDir(String),
     #[error("{0}")]
     ZooKeeper(String),
-    #[error("broker id {0} is taken: another live session has registered it")]
-    BrokerIdTaken(i32),
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
     #[error("a listener cannot be bound: {0}")]
     Bind(#[from] BindError),
     #[error("{0}")]
@@ -56,7 +58,10 @@ impl StartError {
         match self {
             StartError::DataDir(_) => EXIT_DATA_DIR,
             StartError::ZooKeeper(_) => EXIT_ZOOKEEPER,
-            StartError::BrokerIdTaken(_) => EXIT_BROKER_ID_TAKEN,
+            StartError::Registration(RegistrationError::IdTaken { .. }) => EXIT_BROKER_ID_TAKEN,
+            StartError::Registration(RegistrationError::EndpointTaken { .. }) => EXIT_CONFIGURATION,
+            StartError::Registration(RegistrationError::Store(_)) => EXIT_ZOOKEEPER,
+            StartError::Registration(RegistrationError::Znode(_)) => EXIT_DATA_DIR,
             StartError::Bind(_) => EXIT_BIND,
             StartError::System(_) => EXIT_INVARIANT,
         }
@@ -144,7 +149,7 @@ pub async fn start(config: BrokerConfig, clock: Clock) -> Result<Running, StartE
 
     let store_tasks = Tasks::new();
     let store = metadata::open(&config, &data_dirs.paths[0], clock, &store_tasks).await?;
-    metadata::create_containers(&*store).await?;
+    registration::create_containers(&*store).await?;
     let known_cluster = known.as_ref().and_then(|meta| meta.cluster_id.as_deref());
     let cluster_id = metadata::cluster_id(&*store, known_cluster).await?;
     let known_id = known.as_ref().and_then(|meta| meta.broker_id);
@@ -157,15 +162,19 @@ pub async fn start(config: BrokerConfig, clock: Clock) -> Result<Running, StartE
         None => "embedded".to_owned(),
     };
     let bound = network::bind(&config)?;
+    let listeners: Vec<_> =
+        bound.iter().map(|listener| (listener.name.clone(), listener.local)).collect();
     let metrics_page = metrics::install();
-    let broker = Arc::new(Broker::new(config, clock, broker_id, cluster_id));
+    let broker = Arc::new(Broker::new(config, clock, store.clone(), broker_id, cluster_id));
     let epoch = metadata::features_epoch(&*store).await?;
     broker.finalized_features_epoch.store(epoch, Ordering::Relaxed);
+
+    membership::join(&broker, &listeners).await?;
 
     let ready = Arc::new(AtomicBool::new(false));
     let network = network::Network::new(&broker, descriptors_max, &disabled);
     let http = network::serve_http(&broker, &network, metrics_page, ready.clone()).await;
-    let listeners = network.accept(&broker, bound);
+    network.accept(&broker, bound);
     ready.store(true, Ordering::Release);
     Ok(Running {
         broker,

@@ -6,12 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use coordinator::metadata::store::{ANY_VERSION, CreateMode, MetadataStore, Op, Reply, StoreError};
+use coordinator::metadata::store::MetadataStore;
 use coordinator::metadata::zookeeper::{Config, ConnectString};
-use coordinator::metadata::{embedded, retry, zookeeper};
+use coordinator::metadata::{embedded, registration, retry, zookeeper};
+use coordinator::znodes;
 use coordinator::znodes::config::ConfigEntity;
-use coordinator::znodes::{self, cluster_id};
 
 use super::StartError;
 use crate::clock::Clock;
@@ -77,64 +76,19 @@ async fn ensemble(
     Ok(store)
 }
 
-/// Makes the nodes that every broker makes, where they are missing: in one round trip, parents first.
-pub async fn create_containers(store: &dyn MetadataStore) -> Result<(), StoreError> {
-    let mut paths: Vec<String> = Vec::new();
-    for container in znodes::CONTAINERS {
-        for path in znodes::with_parents(container) {
-            if !paths.contains(&path) {
-                paths.push(path);
-            }
-        }
-    }
-    let reads = paths.iter().map(|path| Op::Exists { path: path.clone(), watch: false });
-    let found = retry::read_all(store, reads.collect()).await;
-    let mut missing = Vec::new();
-    for (path, found) in paths.into_iter().zip(found) {
-        if let Reply::Exists { stat: None } = found? {
-            missing.push(path);
-        }
-    }
-    let mode = CreateMode::Persistent;
-    let creates = missing.iter().map(|path| Op::Create { path: path.clone(), data: None, mode });
-    for (path, created) in missing.iter().zip(store.submit(creates.collect()).await) {
-        match created {
-            Ok(_) | Err(StoreError::NodeExists(_)) => {}
-            Err(_) => {
-                retry::create_recursive(store, path, None).await?;
-            }
-        }
-    }
-    Ok(())
-}
-
 /// `/cluster/id`, made if this is the first broker. `known` is what the data directories say: data of
 /// one cluster is never served as that of another.
 pub async fn cluster_id(
     store: &dyn MetadataStore,
     known: Option<&str>,
 ) -> Result<String, StartError> {
-    let unreadable = |error: znodes::ZnodeError| StartError::DataDir(error.to_string());
-    let agreed = |id: String| match known {
+    let proposed = random::uuid().to_string();
+    let id = registration::cluster_id(store, &proposed).await?;
+    match known {
         Some(known) if known != id => Err(StartError::DataDir(format!(
             "the data belongs to cluster {known}, but the metadata is that of cluster {id}"
         ))),
         _ => Ok(id),
-    };
-    if let Some((data, _)) = retry::get(store, cluster_id::PATH, false).await? {
-        return agreed(cluster_id::decode(data.as_deref()).map_err(unreadable)?);
-    }
-    if let Some(known) = known {
-        return Err(StartError::DataDir(format!(
-            "the data belongs to cluster {known}, but the metadata has no cluster yet"
-        )));
-    }
-    let ours = random::uuid().to_string();
-    retry::create_recursive(store, cluster_id::PATH, Some(cluster_id::encode(&ours))).await?;
-    // Another broker may have been first.
-    match retry::get(store, cluster_id::PATH, false).await? {
-        Some((data, _)) => cluster_id::decode(data.as_deref()).map_err(unreadable),
-        None => Err(StartError::DataDir("/cluster/id is gone again".to_owned())),
     }
 }
 
@@ -153,12 +107,8 @@ pub async fn broker_id(
         Some(stored) => Ok(stored),
         None if configured >= 0 => Ok(configured),
         None => {
-            let path = znodes::broker::SEQUENCE_PATH.to_owned();
-            let set = Op::Set { path, data: Some(Bytes::new()), version: ANY_VERSION };
-            match retry::one(store, set).await? {
-                Reply::Set { stat } => Ok(config.int("reserved.broker.max.id") + stat.version),
-                other => Err(StoreError::Other(format!("unexpected reply {other:?}")).into()),
-            }
+            let reserved = config.int("reserved.broker.max.id");
+            Ok(registration::next_broker_id(store, reserved).await?)
         }
     }
 }

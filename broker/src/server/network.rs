@@ -90,20 +90,13 @@ impl Network {
         }
     }
 
-    /// Starts to accept on every bound listener; their names and addresses.
-    pub fn accept(
-        &self,
-        broker: &Arc<Broker>,
-        bound: Vec<Listener>,
-    ) -> Vec<(Arc<str>, SocketAddr)> {
-        let addresses =
-            bound.iter().map(|listener| (listener.name.clone(), listener.local)).collect();
+    /// Starts to accept on every bound listener.
+    pub fn accept(&self, broker: &Arc<Broker>, bound: Vec<Listener>) {
         for listener in bound {
             let accept =
                 listener.accept(broker.clone(), self.shared.clone(), self.throttle.clone());
             broker.tasks.spawn_until_stop(accept);
         }
-        addresses
     }
 }
 
