@@ -82,7 +82,7 @@ impl GroupShard {
         }
     }
 
-    /// Whether the commit may be stored. A group that nobody manages is created by its first commit.
+    /// Whether the commit may be stored. The first commit creates a group that nobody manages.
     fn check_commit(
         &mut self,
         group_id: &str,

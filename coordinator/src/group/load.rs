@@ -1,4 +1,5 @@
-//! Rebuilds a partition's groups from its records, in log order. Knows nothing of how they are read.
+//! Rebuilds a partition's groups from its records, in log order. Knows nothing of how those are
+//! read.
 
 use std::collections::{BTreeMap, BTreeSet};
 

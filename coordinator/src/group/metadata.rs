@@ -380,8 +380,8 @@ impl Group {
         votes.into_iter().find(|(_, count)| *count == most).map(|(name, _)| name.to_owned())
     }
 
-    /// Whether the group has a leader that takes part in this rebalance; if its leader does not, the
-    /// first member that does takes over.
+    /// Whether the group has a leader that takes part in this rebalance; if its leader does not,
+    /// the first member that does takes over.
     pub(super) fn elect_joined_leader(&mut self) -> bool {
         let Some(leader) = &self.leader else { return false };
         if self.members.get(leader).is_some_and(Member::is_awaiting_join) {

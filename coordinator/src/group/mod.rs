@@ -22,6 +22,9 @@ pub mod shard;
 pub mod static_member;
 pub mod sync;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 pub use config::GroupConfig;

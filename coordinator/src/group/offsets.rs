@@ -145,15 +145,17 @@ impl Offsets {
         self.committed.insert(partition, entry);
     }
 
-    /// Forgets these partitions, pending commits included; gives those that had been committed.
+    /// Forgets these partitions; gives those that have a record in the log, or will have one when
+    /// what is on its way arrives, so that tombstones after it can take it back. (Kafka writes none
+    /// for the latter, and finds the offset again after a restart.)
     pub fn remove(&mut self, partitions: &[TopicPartition]) -> Vec<TopicPartition> {
         let mut removed = Vec::new();
         for partition in partitions {
-            self.pending.remove(partition);
             for held in self.transactional.values_mut() {
                 held.remove(partition);
             }
-            if self.committed.remove(partition).is_some() {
+            let was_pending = self.pending.remove(partition).is_some();
+            if self.committed.remove(partition).is_some() || was_pending {
                 removed.push(partition.clone());
             }
         }
@@ -161,7 +163,9 @@ impl Offsets {
     }
 
     pub fn remove_all(&mut self) -> Vec<TopicPartition> {
-        let all: Vec<_> = self.committed.keys().cloned().collect();
+        let mut all: Vec<_> = self.committed.keys().chain(self.pending.keys()).cloned().collect();
+        all.sort();
+        all.dedup();
         self.remove(&all)
     }
 

@@ -19,8 +19,8 @@ impl Group {
         }
     }
 
-    /// Everyone is to join again. Members that wait for an assignment are told so at once; the others
-    /// hear it with their next heartbeat.
+    /// Everyone is to join again. Members that wait for an assignment are told so at once; the
+    /// others hear it with their next heartbeat.
     pub(super) fn prepare_rebalance(&mut self, step: &mut Step<'_>, reason: &str) {
         if self.is(State::CompletingRebalance) {
             self.refuse_assignments(step, GroupError::RebalanceInProgress);
@@ -168,7 +168,7 @@ impl Group {
 
     pub(super) fn on_member_timer(&mut self, step: &mut Step<'_>, member_id: &Name) {
         if self.pending_members.contains(member_id) {
-            tracing::info!(group = %self.id, member = %member_id, "a pending member did not return");
+            tracing::info!(group = %self.id, member = %member_id, "a pending member stayed away");
             self.remove(member_id);
             self.complete_join_if_ready(step);
         } else if self.get(member_id).is_some_and(Member::fails_on_timeout) {

@@ -1,5 +1,5 @@
-//! The group coordinator of one broker: finds the shard of a group and asks it. Knows no sockets, no
-//! wire versions and no error codes.
+//! The group coordinator of one broker: finds the shard of a group and asks it. Knows no sockets,
+//! no wire versions and no error codes.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicI32, Ordering};

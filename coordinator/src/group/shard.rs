@@ -35,6 +35,14 @@ pub struct Pending {
     pub(super) kind: PendingKind,
 }
 
+impl Pending {
+    /// Whether a caller waits for this outcome and for nothing else.
+    #[cfg(test)]
+    pub(super) fn has_caller(&self) -> bool {
+        matches!(self.kind, PendingKind::Commit(_))
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum PendingKind {
     Assignment(super::sync::PendingAssignment),

@@ -103,7 +103,7 @@ impl Group {
                 answer.members.clear();
             }
             Err(error) => {
-                tracing::warn!(group = %self.id, %error, "a static member's return was not recorded");
+                tracing::warn!(group = %self.id, %error, "a return was not recorded");
                 answer = JoinAnswer {
                     error: Some(GroupError::from_group_append(error)),
                     leader: pending.old_leader.clone(),

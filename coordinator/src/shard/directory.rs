@@ -70,8 +70,8 @@ impl<S: Shard> ShardDirectory<S> {
         }
     }
 
-    /// This broker leads the partition in this epoch. A shard that served the epoch just before goes
-    /// on, since nobody else can have written; otherwise the partition is loaded anew.
+    /// This broker leads the partition in this epoch. A shard that served the epoch just before
+    /// goes on, since nobody else can have written; otherwise the partition is loaded anew.
     pub fn elected(&self, partition: i32, epoch: LeaderEpoch) {
         let mut state = self.state.lock();
         if !state.running {
@@ -116,8 +116,8 @@ impl<S: Shard> ShardDirectory<S> {
         }
     }
 
-    /// Hands a request to the partition's shard, in the order of the calls. The answer comes through
-    /// the channel; if that closes instead, the shard has gone.
+    /// Hands a request to the partition's shard, in the order of the calls. The answer comes
+    /// through the channel; if that closes instead, the shard has gone.
     pub fn ask(
         &self,
         partition: i32,

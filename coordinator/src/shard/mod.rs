@@ -2,10 +2,10 @@
 //! `(records, answers)`, and the thin shell that appends, reads back and keeps time for it. Knows
 //! nothing of groups or transactions.
 //!
-//! A shard never waits and never sees a clock, a task or a log. It is given a request, the outcome of
-//! an append or the passing of time, together with [`Now`], and fills [`Effects`]: answers that may go
-//! at once, and appends, each with a `Pending` value that comes back when its outcome is known. An
-//! answer that must not be given before its records are committed simply is part of that value.
+//! A shard never waits and never sees a clock, a task or a log. It is given a request, the outcome
+//! of an append or the passing of time, together with [`Now`], and fills [`Effects`]: answers that
+//! may go at once, and appends, each with a `Pending` value that comes back when its outcome is
+//! known. An answer that must not be given before its records are committed is part of that value.
 
 pub mod directory;
 pub mod memory;
