@@ -130,7 +130,7 @@ struct Zxids {
 impl Zxids {
     fn translate(&mut self, server: i64, tree: i64) -> i64 {
         let known = *self.tree_of.entry(server).or_insert(tree);
-        let ordered = self.tree_of.values().is_sorted();
+        let ordered = self.tree_of.values().is_sorted_by(|a, b| a < b);
         if ordered { known } else { -1 }
     }
 

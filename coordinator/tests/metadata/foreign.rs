@@ -1,7 +1,7 @@
 //! Another client, written by others, on the same server: what it writes we read, and the reverse.
 
 use coordinator::metadata::retry::{self, one};
-use coordinator::metadata::store::{Change, CreateMode, Op, Reply, Stat};
+use coordinator::metadata::store::{Change, CreateMode, Op, Reply, Stat, StoreError};
 use zookeeper_client as foreign;
 
 use crate::cases::{create, delete, ephemeral, set};
@@ -72,6 +72,15 @@ fn another_client_and_ours_agree() {
         one(&*ours, delete("/ours/e", 0)).await.unwrap();
         one(&*ours, delete("/ours", 1)).await.unwrap();
         assert_eq!(watcher.changed().await.event_type, foreign::EventType::NodeDeleted);
+
+        // What they forbid, we are refused and told so.
+        theirs.set_acl("/theirs", &foreign::Acls::anyone_read(), None).await.unwrap();
+        let refused = one(&*ours, create("/theirs/x", None)).await;
+        assert_eq!(refused, Err(StoreError::NoAuth("/theirs/x".to_owned())));
+        let refused = one(&*ours, Op::Multi(vec![set("/theirs", None, 1)])).await;
+        let error = Box::new(StoreError::NoAuth("/theirs".to_owned()));
+        assert_eq!(refused, Err(StoreError::Multi { index: 0, error }));
+        assert!(retry::get(&*ours, "/theirs", false).await.unwrap().is_some());
         ours.close().await;
     });
 }

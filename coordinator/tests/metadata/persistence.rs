@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use coordinator::metadata::embedded::{self, OpenError};
 use coordinator::metadata::retry::{self, one};
-use coordinator::metadata::store::{MetadataStore, Stat};
+use coordinator::metadata::store::{MetadataStore, Stat, StoreError, StoreEvent};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -60,6 +60,77 @@ fn persistent_nodes_survive_with_their_numbers() {
         assert!(again > epoch, "a broker's epoch grows: {epoch}, {again}");
         s.close().await;
     });
+}
+
+/// kill -9 leaves the file as it is at that moment: so does a copy of it between two answers.
+#[test]
+fn what_was_answered_survives_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let killed = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (s, _) = open(&dir);
+        let mut zxid = 0;
+        for i in 0..30 {
+            let last = format!("/n{i}");
+            one(&*s, create(&last, bytes(&"x".repeat(i * 100)))).await.unwrap();
+            let stat = retry::exists(&*s, &last, false).await.unwrap();
+            std::fs::copy(journal_path(&dir), journal_path(&killed)).unwrap();
+            let (copy, driver) = open(&killed);
+            assert_eq!(retry::exists(&*copy, &last, false).await.unwrap(), stat, "{last}");
+            one(&*copy, create("/after", None)).await.unwrap();
+            let after = retry::exists(&*copy, "/after", false).await.unwrap().unwrap();
+            assert!(after.czxid > zxid, "no transaction number is used twice");
+            zxid = stat.unwrap().czxid;
+            copy.close().await;
+            driver.await.unwrap();
+        }
+        s.close().await;
+    });
+}
+
+/// The test runs itself again where files can only grow to some ten megabytes.
+#[test]
+fn a_full_disk_ends_the_store_and_keeps_what_was_answered() {
+    const DIR: &str = "OTTLA_TEST_FULL_DISK";
+    if let Some(dir) = std::env::var_os(DIR) {
+        return runtime().block_on(fill(&std::path::PathBuf::from(dir).join("metadata.redb")));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let name = "persistence::a_full_disk_ends_the_store_and_keeps_what_was_answered";
+    let mut again = std::process::Command::new("sh");
+    again.args(["-c", "trap '' XFSZ; ulimit -f 20000; exec \"$0\" --exact \"$1\" --nocapture"]);
+    again.arg(std::env::current_exe().unwrap()).arg(name).env(DIR, dir.path());
+    let output = again.output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    let answered = printed.lines().find_map(|line| line.split_once("answered=")).expect("a count");
+    let answered: usize = answered.1.trim().parse().unwrap();
+    runtime().block_on(async {
+        let (s, _) = open(&dir);
+        let names = retry::children(&*s, "/", false).await.unwrap().unwrap();
+        assert!((answered..=answered + 1).contains(&names.len()), "{answered} of {}", names.len());
+        s.close().await;
+    });
+}
+
+async fn fill(path: &std::path::Path) {
+    let (s, driver) = embedded::open(path, wall_clock()).unwrap();
+    let driver = tokio::spawn(driver.run());
+    let mut events = s.subscribe();
+    let mut answered = 0;
+    let error = loop {
+        match one(&*s, create(&format!("/n{answered}"), bytes(&"x".repeat(50_000)))).await {
+            Ok(_) => answered += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, StoreError::Other(_)), "{error:?}");
+    driver.await.unwrap();
+    assert_eq!(s.session_id(), 0);
+    assert_eq!(one(&*s, create("/x", None)).await, Err(StoreError::Closed));
+    let over = |event: &StoreEvent| (*event == StoreEvent::SessionExpired).then_some(());
+    crate::fixture::event(&mut events, over).await;
+    println!("answered={answered}");
 }
 
 #[test]
