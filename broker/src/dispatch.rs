@@ -67,13 +67,28 @@ impl Dispatcher {
         if !header.is_supported() {
             return self.unsupported(&header);
         }
-        self.broker.request_metrics.request(header.api);
         let api = header.api;
-        let outcome = self.serve(header, reader);
-        if matches!(outcome, Outcome::Close(_)) {
-            self.broker.request_metrics.refused(api);
+        let (metrics, clock) = (self.broker.request_metrics.clone(), self.broker.clock);
+        let started_ms = clock.elapsed_ms();
+        metrics.request(api);
+        match self.serve(header, reader) {
+            Outcome::Later { reply, holds, abandon } => {
+                let reply = Box::pin(async move {
+                    let rope = reply.await;
+                    metrics.answered(api, clock.elapsed_ms() - started_ms);
+                    rope
+                });
+                Outcome::Later { reply, holds, abandon }
+            }
+            Outcome::Close(reason) => {
+                metrics.refused(api);
+                Outcome::Close(reason)
+            }
+            outcome => {
+                metrics.answered(api, clock.elapsed_ms() - started_ms);
+                outcome
+            }
         }
-        outcome
     }
 
     /// A client may ask for a newer ApiVersions than there is: it learns that in version 0.

@@ -61,7 +61,7 @@ fn describe() {
     metrics::describe_histogram!(
         TOTAL_TIME,
         Unit::Milliseconds,
-        "From a request's last byte to its answer's hand-over to the socket"
+        "From a request's last byte to its encoded answer"
     );
     metrics::describe_gauge!(CONNECTIONS, "Open connections");
     metrics::describe_gauge!(MEMORY_USED, Unit::Bytes, "Memory that requests take");

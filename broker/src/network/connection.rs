@@ -129,6 +129,7 @@ impl Connection {
         slot: Slot,
     ) -> Connection {
         let active_ms = broker.clock.monotonic_ms();
+        broker.request_metrics.connections.increment(1);
         Connection {
             stream,
             dispatcher: Dispatcher::new(broker.clone(), context.clone()),
@@ -156,7 +157,10 @@ impl Connection {
             Closed::Io(error) if is_disconnect(&error) => {
                 tracing::debug!(%peer, %error, "connection lost");
             }
-            closed => tracing::warn!(%peer, reason = %closed, "connection closed"),
+            closed => {
+                self.broker.request_metrics.connections_closed_for_cause.increment(1);
+                tracing::warn!(%peer, reason = %closed, "connection closed");
+            }
         }
     }
 
@@ -409,6 +413,12 @@ impl Connection {
             return Err(Closed::Idle);
         }
         Ok(())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.broker.request_metrics.connections.decrement(1);
     }
 }
 

@@ -79,11 +79,13 @@ impl Listener {
                 }
             };
             let Some(slot) = throttle.enter(peer.ip(), permit) else {
+                broker.request_metrics.connections_refused.increment(1);
                 tracing::info!(%peer, "connection refused: its address has its share already");
                 continue;
             };
             match self.prepare(&stream, peer, index) {
                 Ok(context) => {
+                    broker.request_metrics.connections_accepted.increment(1);
                     let connection =
                         Connection::new(stream, broker.clone(), shared.clone(), context, slot);
                     broker.tasks.spawn(connection.run());
