@@ -1,11 +1,33 @@
 //! `kafka-topics` and its family: the command line tools, as subcommands of `ottla` and under their
 //! Kafka names. Knows nothing of a broker's insides; it speaks to clusters through `client` alone.
 
+mod args;
+mod cluster;
+mod output;
+mod properties;
+mod topic_filter;
+mod topics;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Every tool's name: `ottla NAME`, and also `kafka-NAME` and `kafka-NAME.sh` as the program's name.
-pub const TOOL_NAMES: &[&str] = &[];
+type Tool = fn(&[String]) -> ExitCode;
+
+/// Every tool: `ottla NAME`, and also `kafka-NAME` and `kafka-NAME.sh` as the program's name.
+const TOOLS: &[(&str, Tool)] = &[("topics", topics::run)];
+
+/// The names of all tools, in the order of [`TOOLS`].
+pub const TOOL_NAMES: &[&str] = &names();
+
+const fn names() -> [&'static str; TOOLS.len()] {
+    let mut names = [""; TOOLS.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = TOOLS[i].0;
+        i += 1;
+    }
+    names
+}
 
 /// Whether a program of this name (a path or a bare name, with or without `.sh`) is one of the
 /// tools: `kafka-topics.sh`, `/usr/bin/kafka-topics`.
@@ -15,31 +37,52 @@ pub fn is_tool_name(argv0: &str) -> bool {
 
 /// Whether `name` is a subcommand of `ottla` that [`run`] serves.
 pub fn is_subcommand(name: &str) -> bool {
-    TOOL_NAMES.contains(&name)
+    tool(name).is_some()
 }
 
 /// Runs one tool. The first argument names it: either a program name for which [`is_tool_name`]
 /// holds, or any other program name followed by a subcommand (`ottla topics --list …`).
 ///
-/// Exit code 0 is success; 1 is anything else, with the reason on standard error.
+/// Exit code 0 is success; 1 is anything else, with the reason printed where Kafka's tool prints it.
 pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let mut args = args.map(|a| a.to_string_lossy().into_owned());
     let program = args.next().unwrap_or_default();
-    let name = match tool_of_program(&program) {
-        Some(name) => Some(name.to_owned()),
-        None => args.next(),
+    let found = match tool_of_program(&program) {
+        Some(found) => Some(found),
+        None => args.next().and_then(|name| tool(&name)),
     };
-    let known = name.as_deref().is_some_and(is_subcommand);
-    if !known {
-        eprintln!("no tool is named {:?}; the tools are: {}", name, TOOL_NAMES.join(", "));
+    match found {
+        Some(run) => run(&args.collect::<Vec<_>>()),
+        None => {
+            eprintln!("no such tool; the tools are: {}", TOOL_NAMES.join(", "));
+            ExitCode::FAILURE
+        }
     }
-    ExitCode::FAILURE
+}
+
+fn tool(name: &str) -> Option<Tool> {
+    TOOLS.iter().find(|(known, _)| *known == name).map(|(_, run)| *run)
 }
 
 /// `kafka-topics.sh`, with any directory before it, is `topics`.
-fn tool_of_program(argv0: &str) -> Option<&'static str> {
+fn tool_of_program(argv0: &str) -> Option<Tool> {
     let file = argv0.rsplit('/').next().unwrap_or(argv0);
     let stem = file.strip_suffix(".sh").unwrap_or(file);
-    let name = stem.strip_prefix("kafka-")?;
-    TOOL_NAMES.iter().copied().find(|tool| *tool == name)
+    tool(stem.strip_prefix("kafka-")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_known_by_their_kafka_names() {
+        for name in ["kafka-topics.sh", "kafka-topics", "/opt/kafka/bin/kafka-topics.sh"] {
+            assert!(is_tool_name(name), "{name}");
+        }
+        for name in ["topics", "ottla", "kafka-", "kafka-server-start.sh", ""] {
+            assert!(!is_tool_name(name), "{name}");
+        }
+        assert!(is_subcommand("topics") && !is_subcommand("serve"));
+    }
 }

@@ -1,0 +1,29 @@
+//! What tools print, and how they end. Knows nothing of clusters.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Writes `text` to standard output; a reader that went away is not an error worth a word.
+pub fn print(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Runs a tool's work to its end on this thread.
+pub fn block_on<F: Future>(work: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime needs only an epoll descriptor")
+        .block_on(work)
+}
+
+/// Text padded on the right to `width` characters, as Java's `%-Ns`.
+pub fn left(text: impl ToString, width: usize) -> String {
+    let text = text.to_string();
+    let missing = width.saturating_sub(text.chars().count());
+    text + &" ".repeat(missing)
+}
