@@ -37,9 +37,40 @@ pub struct Dispatcher {
     client_id: Option<Arc<str>>,
 }
 
-/// The APIs that this broker answers, in the order of their keys. What is not here is not advertised
-/// and closes the connection, as an unknown key does.
-pub const SERVED: &[ApiKey] = &[ApiKey::ApiVersions];
+/// One arm per API: a key does not compile until it is decided here whether it is served.
+macro_rules! apis {
+    (served { $($api:ident => $handle:path;)* } not_yet { $($other:ident)* }) => {
+        /// The APIs that this broker answers, by key. What is not here is not advertised and closes the
+        /// connection, as an unknown key does.
+        pub const SERVED: &[ApiKey] = &[$(ApiKey::$api),*];
+
+        fn serve(api: ApiKey, call: Call<'_>) -> Outcome {
+            match api {
+                $(ApiKey::$api => call.run($handle),)*
+                $(ApiKey::$other)|* => Outcome::Close(format!("{api} is not served")),
+            }
+        }
+    };
+}
+
+apis! {
+    served {
+        ApiVersions => handlers::api_versions::handle;
+    }
+    not_yet {
+    Produce Fetch ListOffsets Metadata LeaderAndIsr StopReplica UpdateMetadata ControlledShutdown
+    OffsetCommit OffsetFetch FindCoordinator JoinGroup Heartbeat LeaveGroup SyncGroup
+    DescribeGroups ListGroups SaslHandshake CreateTopics DeleteTopics DeleteRecords InitProducerId
+    OffsetForLeaderEpoch AddPartitionsToTxn AddOffsetsToTxn EndTxn WriteTxnMarkers TxnOffsetCommit
+    DescribeAcls CreateAcls DeleteAcls DescribeConfigs AlterConfigs AlterReplicaLogDirs
+    DescribeLogDirs SaslAuthenticate CreatePartitions CreateDelegationToken RenewDelegationToken
+    ExpireDelegationToken DescribeDelegationToken DeleteGroups ElectLeaders IncrementalAlterConfigs
+    AlterPartitionReassignments ListPartitionReassignments OffsetDelete DescribeClientQuotas
+    AlterClientQuotas DescribeUserScramCredentials AlterUserScramCredentials AlterPartition
+    UpdateFeatures Envelope DescribeCluster DescribeProducers DescribeTransactions ListTransactions
+    AllocateProducerIds ConsumerGroupHeartbeat ConsumerGroupDescribe
+    }
+}
 
 impl Dispatcher {
     pub fn new(broker: Arc<Broker>, connection: Arc<ConnectionContext>) -> Dispatcher {
@@ -71,7 +102,8 @@ impl Dispatcher {
         let (metrics, clock) = (self.broker.request_metrics.clone(), self.broker.clock);
         let started_ms = clock.elapsed_ms();
         metrics.request(api);
-        match self.serve(header, reader) {
+        let context = self.context(header);
+        match serve(api, Call { broker: &self.broker, context, reader }) {
             Outcome::Later { reply, holds, abandon } => {
                 let reply = Box::pin(async move {
                     let rope = reply.await;
@@ -111,17 +143,6 @@ impl Dispatcher {
             api_version: header.version,
             correlation_id: header.correlation_id,
             client_id: self.client_id.clone(),
-        }
-    }
-
-    /// One arm per API; a new key does not compile until it is decided here.
-    fn serve(&mut self, header: RequestHeader, reader: Reader) -> Outcome {
-        let api = header.api;
-        let context = self.context(header);
-        let call = Call { broker: &self.broker, context, reader };
-        match api {
-            ApiKey::ApiVersions => call.run(handlers::api_versions::handle),
-            _ => Outcome::Close(format!("{api} is not served")),
         }
     }
 }
