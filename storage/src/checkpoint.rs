@@ -40,7 +40,8 @@ pub fn offsets_to_text(offsets: &Offsets) -> String {
 
 /// `None` if the text is anything else.
 pub fn parse_offsets(text: &str) -> Option<Offsets> {
-    let mut lines = text.lines();
+    // A last line without its end may be cut anywhere.
+    let mut lines = text.strip_suffix('\n')?.lines();
     if lines.next()? != "0" {
         return None;
     }

@@ -12,8 +12,10 @@ use protocol::ids::TimestampMs;
 
 use crate::error::{At, DiskError};
 
+mod memory;
 mod os;
 
+pub use memory::{Crash, Fault, MemoryDisk};
 pub use os::{OsDisk, OsDiskOptions};
 
 /// How a file is opened. All of them may be read; none of them truncates.

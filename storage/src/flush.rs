@@ -16,10 +16,17 @@ use crate::segment::Segment;
 /// What one flush has to sync.
 pub(crate) struct FlushWork {
     segments: Vec<Arc<Segment>>,
-    active_base: Offset,
+    /// Its indexes need no sync; `None` before a clean stop, after which they are trusted.
+    active_base: Option<Offset>,
     snapshots: Vec<Offset>,
     dir: bool,
     up_to: Offset,
+}
+
+impl FlushWork {
+    pub fn with_indexes(self) -> FlushWork {
+        FlushWork { active_base: None, ..self }
+    }
 }
 
 impl Log {
@@ -42,6 +49,20 @@ impl Log {
         self.recovery_point() < self.log_end_offset()
     }
 
+    /// Whether a closed segment waits for its sync, or `flush.ms` has passed with one waiting.
+    pub fn is_flush_due(&self, now_ms: TimestampMs) -> bool {
+        let point = self.recovery_point();
+        let view = self.view.read();
+        if point >= view.log_end {
+            return false;
+        }
+        let active_base = view.segments.last().expect("a log has a segment").base_offset;
+        drop(view);
+        let changes = self.changes.lock();
+        let silent_ms = now_ms.saturating_sub(changes.last_flush_ms);
+        !changes.failed && (point < active_base || silent_ms >= self.config().flush_ms)
+    }
+
     pub(crate) fn flush_work(&self, changes: &mut Changes) -> Result<FlushWork, DiskError> {
         // The epochs of what is below the recovery point are not rebuilt from batches.
         if changes.epochs_dirty {
@@ -53,7 +74,7 @@ impl Log {
         let first = view.segment_at(from);
         Ok(FlushWork {
             segments: view.segments[first..].to_vec(),
-            active_base: view.segments.last().expect("a log has a segment").base_offset,
+            active_base: view.segments.last().map(|s| s.base_offset),
             snapshots: std::mem::take(&mut changes.unsynced_snapshots),
             dir: std::mem::take(&mut changes.dir_dirty),
             up_to: view.log_end,
@@ -72,7 +93,7 @@ impl Log {
             }
         }
         for segment in &work.segments {
-            if segment.base_offset == work.active_base {
+            if Some(segment.base_offset) == work.active_base {
                 // Its indexes are rebuilt after a crash: the recovery point lies in it.
                 segment.file()?.sync().at("sync", &segment.log.path())?;
                 segment.txn_index.sync()?;

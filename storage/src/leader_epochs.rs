@@ -105,7 +105,7 @@ impl LeaderEpochs {
         if text.is_empty() {
             return Some(epochs);
         }
-        let mut lines = text.lines();
+        let mut lines = text.strip_suffix('\n')?.lines();
         if lines.next()? != "0" {
             return None;
         }
@@ -176,8 +176,14 @@ mod tests {
         let text = "0\n2\n0 0\n1 9\n";
         assert_eq!(LeaderEpochs::parse(text).unwrap().to_text(), text);
         assert_eq!(LeaderEpochs::default().to_text(), "0\n0\n");
-        for bad in ["1\n0\n", "0\n2\n0 0\n", "0\n1\n0 x\n", "0\n1\n0 0\n1 1\n", "0\n2\n1 5\n0 6\n"]
-        {
+        for bad in [
+            "1\n0\n",
+            "0\n2\n0 0\n",
+            "0\n1\n0 x\n",
+            "0\n1\n0 0\n1 1\n",
+            "0\n1\n0 1",
+            "0\n2\n1 5\n0 6\n",
+        ] {
             assert_eq!(LeaderEpochs::parse(bad), None, "{bad:?}");
         }
     }

@@ -12,17 +12,23 @@ pub mod disk;
 pub mod error;
 pub mod leader_epochs;
 pub mod log;
+pub mod log_dir;
+pub mod log_manager;
 pub mod partition_dir;
 pub mod producer_state;
 pub mod read;
 
+mod deletion;
 mod flush;
 mod index;
+mod partition_files;
+mod produced;
 mod producer_snapshot;
 mod recovery;
 mod retention;
 mod segment;
 mod truncate;
+mod upkeep;
 
 #[cfg(test)]
 mod log_tests;
@@ -32,5 +38,8 @@ pub use config::LogConfig;
 pub use error::{AppendError, DiskError, ReadError, StorageError};
 pub use index::transaction::AbortedTxn;
 pub use log::{Log, LogOptions};
+pub use log_dir::LogDir;
+pub use log_manager::LogManager;
 pub use producer_state::AppendOrigin;
 pub use read::{LogRead, LogSlice};
+pub use upkeep::StepReport;

@@ -8,14 +8,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use protocol::ids::{LeaderEpoch, Offset, ProducerId, TimestampMs, TopicPartition, Uuid};
 
 use crate::checkpoint::{LEADER_EPOCH_FILE, PARTITION_METADATA_FILE, read_topic_id, topic_id_text};
 use crate::config::LogConfig;
-use crate::disk::{Disk, Durable, replace_file};
+use crate::disk::{Disk, Durable, OpenHow, remove_if_there, replace_file};
 use crate::error::{At, DiskError, StorageError};
 use crate::leader_epochs::{EpochEntry, LeaderEpochs};
 use crate::partition_dir::{FileCache, LazyFile, PartitionDir, segment_file_name};
@@ -141,6 +141,7 @@ pub struct Log {
     pub(crate) recovery_point: AtomicI64,
     pub(crate) flushing: Mutex<()>,
     topic_id: RwLock<Option<Uuid>>,
+    metadata_synced: AtomicBool,
 }
 
 impl Log {
@@ -150,8 +151,16 @@ impl Log {
         disk.create_dir(&options.path).at("create", &options.path)?;
         let dir = PartitionDir::new(disk, options.files.clone(), options.path.clone());
         let metadata = dir.file_path(PARTITION_METADATA_FILE);
-        let topic_id = read_topic_id(&*dir.disk, &metadata)?;
+        let topic_id = read_topic_id(&*dir.disk, &metadata);
         let loaded = recovery::load(&dir, &options, now_ms)?;
+        let topic_id = match topic_id {
+            // It is synced before the first record: torn beside an empty log, it never counted.
+            Err(StorageError::Corrupt { .. }) if loaded.segments.iter().all(|s| s.size() == 0) => {
+                remove_if_there(&*dir.disk, &metadata)?;
+                None
+            }
+            other => other?,
+        };
         let changes = Changes {
             since_index: 0,
             failed: false,
@@ -174,6 +183,8 @@ impl Log {
             recovery_point: AtomicI64::new(loaded.recovery_point),
             flushing: Mutex::new(()),
             topic_id: RwLock::new(topic_id),
+            // Whoever wrote it may not have synced it.
+            metadata_synced: AtomicBool::new(topic_id.is_none()),
         })
     }
 
@@ -297,7 +308,8 @@ impl Log {
         *self.topic_id.read()
     }
 
-    /// Enters the topic's id; the file is durable when this returns. An error if another is there.
+    /// Enters the topic's id; the file is durable before anything is appended. An error if another
+    /// id is there.
     pub fn assign_topic_id(&self, id: Uuid) -> Result<(), StorageError> {
         let mut known = self.topic_id.write();
         let path = self.dir.file_path(PARTITION_METADATA_FILE);
@@ -313,8 +325,26 @@ impl Log {
             }
             None => {}
         }
-        replace_file(&*self.dir.disk, &path, topic_id_text(id).as_bytes(), Durable::Now)?;
+        replace_file(&*self.dir.disk, &path, topic_id_text(id).as_bytes(), Durable::Later)?;
+        self.metadata_synced.store(false, Ordering::Release);
         *known = Some(id);
+        Ok(())
+    }
+
+    /// Makes the topic id durable: before the first append at the latest, better in the background.
+    pub fn sync_metadata(&self) -> Result<(), DiskError> {
+        if self.metadata_synced.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let disk = &*self.dir.disk;
+        let path = self.dir.file_path(PARTITION_METADATA_FILE);
+        disk.open(&path, OpenHow::Write).at("open", &path)?.sync().at("sync", &path)?;
+        let dir = self.dir.path();
+        disk.sync_dir(&dir).at("sync", &dir)?;
+        if let Some(parent) = dir.parent() {
+            disk.sync_dir(parent).at("sync", parent)?;
+        }
+        self.metadata_synced.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -379,6 +409,12 @@ impl Log {
             return Ok(old);
         }
         self.seal(&old)?;
+        if self.recovery_point() >= base_offset {
+            // No later flush and no recovery would look at this segment again.
+            old.sync()?;
+            let path = self.dir.path();
+            self.dir.disk.sync_dir(&path).at("sync", &path)?;
+        }
         self.take_snapshot(changes, Durable::Later)?;
         let new = Arc::new(Segment::new(&self.dir, base_offset, now_ms));
         new.log.create_new()?;
@@ -415,43 +451,14 @@ impl Log {
         let mut changes = self.changes.lock();
         self.check_usable(&changes)?;
         changes.failed = true;
+        self.sync_metadata()?;
         self.seal(&self.active())?;
         self.take_snapshot(&mut changes, Durable::Now)?;
-        let work = self.flush_work(&mut changes)?;
+        let work = self.flush_work(&mut changes)?.with_indexes();
         self.sync(&work)?;
         for segment in self.segments().iter() {
             segment.close_files();
         }
-        Ok(())
-    }
-
-    /// Renames the directory to `<topic>-<partition>.<32 hex>-delete`; `remove_files` unlinks it
-    /// after `file.delete.delay.ms`. The topic part is cut so that the name fits 255 bytes.
-    pub fn rename_for_deletion(&self, unique: Uuid) -> Result<PathBuf, StorageError> {
-        let hex: String = unique.0.iter().map(|b| format!("{b:02x}")).collect();
-        let suffix = format!("-{}.{hex}-delete", self.partition.partition);
-        let topic = &self.partition.topic;
-        let topic = &topic[..topic.len().min(255 - suffix.len())];
-        self.rename_dir(&format!("{topic}{suffix}"))
-    }
-
-    fn rename_dir(&self, name: &str) -> Result<PathBuf, StorageError> {
-        let mut changes = self.changes.lock();
-        let from = self.dir.path();
-        let parent = from.parent().expect("a partition's directory is in a log directory");
-        let to = parent.join(name);
-        self.dir.rename(to.clone())?;
-        self.dir.disk.sync_dir(parent).at("sync", parent)?;
-        changes.failed = true;
-        Ok(to)
-    }
-
-    /// Unlinks every file and the directory. The log must have been renamed for deletion.
-    pub fn remove_files(&self) -> Result<(), StorageError> {
-        for segment in self.segments().iter() {
-            segment.close_files();
-        }
-        remove_dir_and_files(&*self.dir.disk, &self.dir.path())?;
         Ok(())
     }
 }
@@ -466,16 +473,4 @@ pub(crate) fn create_segment(
     let path = dir.file_path(&segment_file_name(base_offset, LOG_SUFFIX));
     segment.log.get_or_create()?.set_len(0).at("truncate", &path)?;
     Ok(Arc::new(segment))
-}
-
-/// Removes a directory of plain files.
-pub(crate) fn remove_dir_and_files(
-    disk: &dyn Disk,
-    path: &std::path::Path,
-) -> Result<(), DiskError> {
-    for entry in disk.list(path).at("list", path)? {
-        let file = path.join(&entry.name);
-        disk.remove_file(&file).at("remove", &file)?;
-    }
-    disk.remove_dir(path).at("remove", path)
 }

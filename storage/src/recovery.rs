@@ -13,16 +13,12 @@ use crate::disk::{Durable, remove_if_there, replace_file};
 use crate::error::{At, DiskError, ReadError, StorageError};
 use crate::leader_epochs::LeaderEpochs;
 use crate::log::{LogOptions, create_segment};
-use crate::partition_dir::{PartitionDir, parse_file_name, segment_file_name};
+use crate::partition_dir::{PartitionDir, segment_file_name};
+use crate::partition_files::{finish_interrupted, list_files};
 use crate::producer_snapshot;
 use crate::producer_state::{AppendOrigin, ProducerState, ProducerUpdates};
-use crate::segment::{
-    FileLengths, LOG_SUFFIX, OFFSET_INDEX_SUFFIX, Segment, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX,
-};
+use crate::segment::{FileLengths, Segment};
 
-const CLEANED_SUFFIX: &str = ".cleaned";
-const SWAP_SUFFIX: &str = ".swap";
-const DELETED_SUFFIX: &str = ".deleted";
 /// A leader epoch file with more than some million entries is not one.
 const EPOCH_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -67,7 +63,7 @@ pub(crate) fn load(
         dir,
         options,
         now_ms,
-        epochs: read_epochs(dir)?,
+        epochs: LeaderEpochs::default(),
         producers: ProducerState::default(),
         snapshots,
     };
@@ -78,8 +74,12 @@ impl Loader<'_> {
     fn run(&mut self, files: BTreeMap<Offset, FileLengths>) -> Result<Loaded, StorageError> {
         let bases: Vec<Offset> = files.keys().copied().collect();
         self.remove_stray_snapshots(&bases)?;
-        let epochs_before = self.epochs.clone();
+        let epochs_before = read_epochs(self.dir)?;
+        self.epochs = epochs_before.clone().unwrap_or_default();
         let (mut segments, recovered) = self.open_segments(&files)?;
+        if epochs_before.is_none() {
+            self.epochs = epochs_of(&segments)?;
+        }
         let mut log_start = self.options.log_start;
         let mut log_end = match segments.last() {
             Some(last) => last.next_offset().map_err(unreadable)?,
@@ -103,7 +103,7 @@ impl Loader<'_> {
             if trusted { log_end } else { self.options.recovery_point.clamp(0, log_end) };
         self.epochs.truncate_from_end(log_end);
         self.epochs.truncate_from_start(log_start);
-        if self.epochs != epochs_before {
+        if Some(&self.epochs) != epochs_before.as_ref() {
             let path = self.dir.file_path(LEADER_EPOCH_FILE);
             let text = self.epochs.to_text();
             replace_file(&*self.dir.disk, &path, text.as_bytes(), Durable::Later)?;
@@ -137,6 +137,7 @@ impl Loader<'_> {
         let mut recovered = None;
         let mut cut = false;
         for (base, lengths) in files {
+            cut |= self.is_hole(recovered, *base)?;
             if cut {
                 let segment = Segment::new(self.dir, *base, self.now_ms);
                 tracing::warn!(path = %segment.log.path().display(), bytes = lengths.log,
@@ -159,6 +160,20 @@ impl Loader<'_> {
             segments.push(Arc::new(segment));
         }
         Ok((segments, recovered))
+    }
+
+    /// Whether records are missing between the segment that was just recovered and the one at
+    /// `base`. Only compaction, here or on the leader, makes such holes on purpose.
+    fn is_hole(&self, recovered: Option<Offset>, base: Offset) -> Result<bool, StorageError> {
+        let next = self.producers.end_offset;
+        if recovered.is_none() || self.options.config.cleanup_policy.compact || next >= base {
+            return Ok(false);
+        }
+        if next < self.options.recovery_point && !self.options.accept_loss {
+            let reason = format!("offsets {next}..{base} are missing, but they were synced");
+            return Err(corrupt(&self.dir.path(), reason));
+        }
+        Ok(true)
     }
 
     /// Rebuilds one segment from its log; `true` if bytes were cut off its end.
@@ -440,117 +455,32 @@ fn only_zeros(file: &dyn crate::disk::DiskFile, from: u64, to: u64) -> std::io::
     Ok(true)
 }
 
-fn read_epochs(dir: &PartitionDir) -> Result<LeaderEpochs, StorageError> {
+/// `None` if the file is not what it should be.
+fn read_epochs(dir: &PartitionDir) -> Result<Option<LeaderEpochs>, StorageError> {
     let path = dir.file_path(LEADER_EPOCH_FILE);
-    let text = match read_text(&*dir.disk, &path, EPOCH_BYTES_MAX) {
-        Ok(None) => return Ok(LeaderEpochs::default()),
-        Ok(Some(text)) => text,
-        Err(StorageError::Corrupt { .. }) => String::from("?"),
+    let epochs = match read_text(&*dir.disk, &path, EPOCH_BYTES_MAX) {
+        Ok(None) => return Ok(Some(LeaderEpochs::default())),
+        Ok(Some(text)) => LeaderEpochs::parse(&text),
+        Err(StorageError::Corrupt { .. }) => None,
         Err(e) => return Err(e),
     };
-    LeaderEpochs::parse(&text).ok_or_else(|| corrupt(&path, "not a leader epoch checkpoint"))
+    if epochs.is_none() {
+        tracing::warn!(path = %path.display(), "building the leader epochs anew from the batches");
+    }
+    Ok(epochs)
 }
 
-/// Finishes or undoes what compaction or deletion was doing (`spec` of Kafka's `LogLoader`).
-fn finish_interrupted(dir: &PartitionDir) -> Result<(), StorageError> {
-    let disk = &*dir.disk;
-    let path = dir.path();
-    let mut names: Vec<String> =
-        disk.list(&path).at("list", &path)?.into_iter().map(|e| e.name).collect();
-    let remove = |name: &str| remove_if_there(disk, &path.join(name));
-    let mut cleaned_min = Offset::MAX;
-    for name in &names {
-        if name.ends_with(DELETED_SUFFIX) || name.ends_with(".tmp") {
-            remove(name)?;
-        } else if name.ends_with(CLEANED_SUFFIX)
-            && let Some((base, _)) = parse_file_name(name)
-        {
-            cleaned_min = cleaned_min.min(base);
-        }
-    }
-    for name in &names {
-        let base = parse_file_name(name).map(|(base, _)| base);
-        let undone = name.ends_with(SWAP_SUFFIX) && base.is_some_and(|b| b >= cleaned_min);
-        if name.ends_with(CLEANED_SUFFIX) || undone {
-            remove(name)?;
-        }
-    }
-    names = disk.list(&path).at("list", &path)?.into_iter().map(|e| e.name).collect();
-    let (mut low, mut high) = (Offset::MAX, Offset::MIN);
-    for name in names.iter().filter(|n| n.ends_with(".log.swap")) {
-        let Some((base, _)) = parse_file_name(name) else { continue };
-        let swap = path.join(name);
-        let file = disk.open(&swap, crate::disk::OpenHow::Read).at("open", &swap)?;
-        let len = file.len().at("stat", &swap)?;
-        let mut scan = Scan::new(&*file, 0, len);
-        low = low.min(base);
-        high = high.max(base);
-        while let Some(Ok((batch, _))) = scan.next().at("read", &swap)? {
-            high = high.max(batch.next_offset());
-        }
-    }
-    for name in &names {
-        let Some((base, suffix)) = parse_file_name(name) else { continue };
-        let is_segment_file =
-            [LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX]
-                .contains(&suffix);
-        if is_segment_file && base >= low && base < high {
-            remove(name)?;
-        }
-    }
-    for name in names.iter().filter(|n| n.ends_with(SWAP_SUFFIX)) {
-        let from = path.join(name);
-        let to = path.join(&name[..name.len() - SWAP_SUFFIX.len()]);
-        disk.rename(&from, &to).at("rename", &from)?;
-    }
-    Ok(())
-}
-
-type Files = (BTreeMap<Offset, FileLengths>, Vec<Offset>);
-
-/// The segments' files by base offset, and the snapshots; orphan indexes are removed.
-fn list_files(dir: &PartitionDir) -> Result<Files, StorageError> {
-    let disk = &*dir.disk;
-    let path = dir.path();
-    let mut found: BTreeMap<Offset, (bool, FileLengths)> = BTreeMap::new();
-    let mut snapshots = Vec::new();
-    for entry in disk.list(&path).at("list", &path)? {
-        let Some((base, suffix)) = parse_file_name(&entry.name) else { continue };
-        if suffix == producer_snapshot::SUFFIX {
-            snapshots.push(base);
-            continue;
-        }
-        let file = path.join(&entry.name);
-        let len = || Ok::<_, DiskError>(disk.stat(&file).at("stat", &file)?.map(|s| s.len));
-        let slot = || FileLengths::default();
-        match suffix {
-            LOG_SUFFIX => {
-                let lengths = found.entry(base).or_insert_with(|| (false, slot()));
-                *lengths = (true, FileLengths { log: len()?.unwrap_or(0), ..lengths.1 });
+/// The epochs as the batches say them.
+fn epochs_of(segments: &[Arc<Segment>]) -> Result<LeaderEpochs, StorageError> {
+    let mut epochs = LeaderEpochs::default();
+    for segment in segments.iter().filter(|s| s.size() > 0) {
+        let file = segment.file()?;
+        let mut scan = Scan::new(&*file, 0, segment.size());
+        while let Some(Ok((batch, _))) = scan.next().at("read", &segment.log.path())? {
+            if epochs.latest().is_none_or(|l| batch.leader_epoch > l.epoch) {
+                epochs.assign(batch.leader_epoch, batch.base_offset);
             }
-            OFFSET_INDEX_SUFFIX => {
-                found.entry(base).or_insert_with(|| (false, slot())).1.offset_index = len()?;
-            }
-            TIME_INDEX_SUFFIX => {
-                found.entry(base).or_insert_with(|| (false, slot())).1.time_index = len()?;
-            }
-            TXN_INDEX_SUFFIX => {
-                found.entry(base).or_insert_with(|| (false, slot())).1.txn_index = len()?;
-            }
-            _ => {}
         }
     }
-    let mut files = BTreeMap::new();
-    for (base, (has_log, lengths)) in found {
-        if has_log {
-            files.insert(base, lengths);
-            continue;
-        }
-        tracing::warn!(path = %path.display(), base, "removing indexes without a log");
-        for suffix in [OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX] {
-            remove_if_there(disk, &path.join(segment_file_name(base, suffix)))?;
-        }
-    }
-    snapshots.sort_unstable();
-    Ok((files, snapshots))
+    Ok(epochs)
 }

@@ -1,0 +1,424 @@
+//! All logs of a broker: loading, finding, making and deleting them, their checkpoints, and a clean
+//! stop. Starts no thread: loading, closing and upkeep are steps that any number of threads call.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use protocol::ids::{Offset, TimestampMs, TopicPartition, Uuid};
+
+use crate::checkpoint::{HIGH_WATERMARK_FILE, LOG_START_FILE, Offsets, RECOVERY_POINT_FILE};
+use crate::config::LogConfig;
+use crate::disk::Disk;
+use crate::error::{DeleteRecordsError, StorageError};
+use crate::log::{Log, LogOptions};
+use crate::log_dir::{DirKind, LogDir};
+use crate::partition_dir::{FileCache, OPEN_FILES_MAX};
+
+/// Gives a topic's effective configuration.
+pub type ConfigOf<'a> = &'a (dyn Fn(&str) -> Arc<LogConfig> + Sync);
+
+/// A log and the index of its directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Hosted {
+    pub log: Arc<Log>,
+    pub dir: usize,
+}
+
+#[derive(Debug)]
+struct LoadJob {
+    partition: TopicPartition,
+    path: PathBuf,
+    dir: usize,
+}
+
+/// A renamed directory that waits for its removal.
+#[derive(Debug)]
+pub(crate) struct Doomed {
+    pub path: PathBuf,
+    pub dir: usize,
+    pub due_ms: TimestampMs,
+}
+
+/// The logs of all log directories.
+#[derive(Debug)]
+pub struct LogManager {
+    pub(crate) disk: Arc<dyn Disk>,
+    files: Arc<FileCache>,
+    pub(crate) dirs: Vec<LogDir>,
+    pub(crate) logs: RwLock<HashMap<TopicPartition, Hosted>>,
+    jobs: Mutex<VecDeque<LoadJob>>,
+    /// Partitions whose log could not be loaded, and why.
+    failed: RwLock<BTreeMap<TopicPartition, (usize, String)>>,
+    pub(crate) doomed: Mutex<Vec<Doomed>>,
+    /// One partition is made at a time.
+    creating: Mutex<()>,
+    accept_loss: bool,
+}
+
+impl LogManager {
+    /// Takes directories that are locked and identified, and lists what is to be loaded. The same
+    /// partition in two places is an error.
+    pub fn new(
+        disk: Arc<dyn Disk>,
+        dirs: Vec<LogDir>,
+        accept_loss: bool,
+        now_ms: TimestampMs,
+    ) -> Result<LogManager, StorageError> {
+        let mut jobs: VecDeque<LoadJob> = VecDeque::new();
+        let mut seen: HashMap<TopicPartition, PathBuf> = HashMap::new();
+        let mut doomed = Vec::new();
+        for (i, dir) in dirs.iter().enumerate() {
+            for (path, kind) in dir.partitions()? {
+                match kind {
+                    DirKind::Partition(partition) => {
+                        if let Some(other) = seen.insert(partition.clone(), path.clone()) {
+                            let reason = format!("{partition} is in {} too", other.display());
+                            return Err(StorageError::Conflict { path, reason });
+                        }
+                        jobs.push_back(LoadJob { partition, path, dir: i });
+                    }
+                    DirKind::Deleted(_) => {
+                        let due_ms = now_ms + LogConfig::default().file_delete_delay_ms;
+                        doomed.push(Doomed { path, dir: i, due_ms });
+                    }
+                    DirKind::Future(_) | DirKind::Ignored => {}
+                }
+            }
+        }
+        Ok(LogManager {
+            disk,
+            files: FileCache::new(OPEN_FILES_MAX),
+            dirs,
+            logs: RwLock::default(),
+            jobs: Mutex::new(jobs),
+            failed: RwLock::default(),
+            doomed: Mutex::new(doomed),
+            creating: Mutex::default(),
+            accept_loss,
+        })
+    }
+
+    /// Loads one log that is not loaded yet; `false` once there is none left. Threads may call it
+    /// at the same time. A damaged log is set aside; an I/O error takes its directory offline.
+    pub fn load_next(&self, config_of: ConfigOf<'_>, now_ms: TimestampMs) -> bool {
+        let Some(job) = self.jobs.lock().pop_front() else { return false };
+        let dir = &self.dirs[job.dir];
+        if dir.is_offline() {
+            return true;
+        }
+        let config = config_of(&job.partition.topic);
+        match self.open_log(&job.partition, job.path, job.dir, config, now_ms) {
+            Ok(log) => {
+                let hosted = Hosted { log: Arc::new(log), dir: job.dir };
+                self.logs.write().insert(job.partition, hosted);
+            }
+            Err(error) => {
+                tracing::error!(partition = %job.partition, %error, "a log cannot be loaded");
+                if matches!(error, StorageError::Disk(_)) {
+                    dir.set_offline();
+                }
+                self.failed.write().insert(job.partition, (job.dir, error.to_string()));
+            }
+        }
+        true
+    }
+
+    /// Loads everything on the calling thread.
+    pub fn load_all(&self, config_of: ConfigOf<'_>, now_ms: TimestampMs) {
+        while self.load_next(config_of, now_ms) {}
+    }
+
+    fn open_log(
+        &self,
+        partition: &TopicPartition,
+        path: PathBuf,
+        dir: usize,
+        config: Arc<LogConfig>,
+        now_ms: TimestampMs,
+    ) -> Result<Log, StorageError> {
+        let root = &self.dirs[dir];
+        let options = LogOptions {
+            disk: self.disk.clone(),
+            files: self.files.clone(),
+            path,
+            partition: partition.clone(),
+            config,
+            clean: root.was_clean(),
+            recovery_point: root.recovery_point(partition),
+            log_start: root.log_start(partition),
+            accept_loss: self.accept_loss,
+        };
+        Log::open(options, now_ms)
+    }
+
+    pub fn dirs(&self) -> &[LogDir] {
+        &self.dirs
+    }
+
+    pub fn log(&self, partition: &TopicPartition) -> Option<Arc<Log>> {
+        self.logs.read().get(partition).map(|h| h.log.clone())
+    }
+
+    /// Every log, ordered by partition.
+    pub fn logs(&self) -> Vec<Arc<Log>> {
+        let mut logs: Vec<_> = self.logs.read().values().map(|h| h.log.clone()).collect();
+        logs.sort_by(|a, b| a.partition().cmp(b.partition()));
+        logs
+    }
+
+    /// Root of the log directory that hosts the partition.
+    pub fn dir_of(&self, partition: &TopicPartition) -> Option<&Path> {
+        let dir = self.logs.read().get(partition)?.dir;
+        Some(self.dirs[dir].path())
+    }
+
+    /// Why a partition that is on disk has no log.
+    pub fn failure_of(&self, partition: &TopicPartition) -> Option<String> {
+        self.failed.read().get(partition).map(|(_, reason)| reason.clone())
+    }
+
+    /// The high watermark of the last checkpoint; 0 if there is none.
+    pub fn checkpointed_high_watermark(&self, partition: &TopicPartition) -> Offset {
+        let dir = match self.logs.read().get(partition) {
+            Some(hosted) => hosted.dir,
+            None => return 0,
+        };
+        self.dirs[dir].high_watermarks.get(partition).copied().unwrap_or(0)
+    }
+
+    /// The partition's log; made in the directory with the fewest logs if there is none. The
+    /// topic id, if given, is durable before the first append (`sync_metadata`).
+    pub fn get_or_create(
+        &self,
+        partition: &TopicPartition,
+        config: Arc<LogConfig>,
+        topic_id: Option<Uuid>,
+        now_ms: TimestampMs,
+    ) -> Result<Arc<Log>, StorageError> {
+        let _one = self.creating.lock();
+        if let Some(log) = self.log(partition) {
+            if let Some(id) = topic_id {
+                log.assign_topic_id(id)?;
+            }
+            return Ok(log);
+        }
+        if let Some((dir, reason)) = self.failed.read().get(partition) {
+            let path = self.dirs[*dir].path().join(partition.to_string());
+            return Err(StorageError::Corrupt { path, reason: reason.clone() });
+        }
+        let dir = self.emptiest_dir()?;
+        let root = self.dirs[dir].path();
+        let path = root.join(partition.to_string());
+        let log = Arc::new(self.open_log(partition, path, dir, config, now_ms)?);
+        if let Some(id) = topic_id {
+            log.assign_topic_id(id)?;
+        }
+        let hosted = Hosted { log: log.clone(), dir };
+        self.logs.write().insert(partition.clone(), hosted);
+        Ok(log)
+    }
+
+    fn emptiest_dir(&self) -> Result<usize, StorageError> {
+        let mut counts = vec![0usize; self.dirs.len()];
+        for hosted in self.logs.read().values() {
+            counts[hosted.dir] += 1;
+        }
+        let usable = (0..self.dirs.len()).filter(|i| !self.dirs[*i].is_offline());
+        usable.min_by_key(|i| counts[*i]).ok_or_else(|| StorageError::Conflict {
+            path: self.dirs.first().map(|d| d.path().to_owned()).unwrap_or_default(),
+            reason: "every log directory is offline".into(),
+        })
+    }
+
+    /// Takes a partition away: its directory is renamed now and removed by `remove_doomed` after
+    /// `file.delete.delay.ms`. `unique` makes the new name. `false` if it is not here.
+    pub fn delete(
+        &self,
+        partition: &TopicPartition,
+        unique: Uuid,
+        now_ms: TimestampMs,
+    ) -> Result<bool, StorageError> {
+        let _one = self.creating.lock();
+        let Some(hosted) = self.logs.write().remove(partition) else { return Ok(false) };
+        let path = hosted.log.rename_for_deletion(unique)?;
+        let due_ms = now_ms.saturating_add(hosted.log.config().file_delete_delay_ms);
+        self.doomed.lock().push(Doomed { path, dir: hosted.dir, due_ms });
+        self.checkpoint_dir(hosted.dir)?;
+        Ok(true)
+    }
+
+    /// Truncates a log and writes its directory's recovery points before it returns.
+    pub fn truncate_to(
+        &self,
+        partition: &TopicPartition,
+        offset: Offset,
+        now_ms: TimestampMs,
+    ) -> Result<bool, StorageError> {
+        let Some(hosted) = self.logs.read().get(partition).cloned() else { return Ok(false) };
+        let cut = hosted.log.truncate_to(offset, now_ms)?;
+        if cut {
+            self.checkpoint_dir(hosted.dir)?;
+        }
+        Ok(cut)
+    }
+
+    /// Empties a log, to go on at `offset`, and writes its directory's recovery points.
+    pub fn truncate_fully_and_start_at(
+        &self,
+        partition: &TopicPartition,
+        offset: Offset,
+        now_ms: TimestampMs,
+    ) -> Result<(), StorageError> {
+        let Some(hosted) = self.logs.read().get(partition).cloned() else { return Ok(()) };
+        hosted.log.truncate_fully_and_start_at(offset, None, now_ms)?;
+        self.checkpoint_dir(hosted.dir)
+    }
+
+    /// Raises a log's start and writes its directory's checkpoint before it answers.
+    pub fn delete_records(
+        &self,
+        log: &Log,
+        offset: Offset,
+        high_watermark: Offset,
+    ) -> Result<Result<Offset, DeleteRecordsError>, StorageError> {
+        let answer = log.delete_records(offset, high_watermark);
+        let dir = self.logs.read().get(log.partition()).map(|h| h.dir);
+        if let (Ok(_), Some(dir)) = (&answer, dir) {
+            self.write_log_starts(dir)?;
+        }
+        Ok(answer)
+    }
+
+    /// Writes recovery points and log starts of every directory (every 60 s). Directories that
+    /// fail are returned.
+    pub fn checkpoint(&self) -> Vec<(PathBuf, StorageError)> {
+        let usable = (0..self.dirs.len()).filter(|i| !self.dirs[*i].is_offline());
+        usable
+            .filter_map(|i| {
+                let error = self.checkpoint_dir(i).err()?;
+                Some((self.dirs[i].path().to_owned(), error))
+            })
+            .collect()
+    }
+
+    fn checkpoint_dir(&self, dir: usize) -> Result<(), StorageError> {
+        let mut points = self.offsets_of(dir, |log| Some(log.recovery_point()));
+        self.keep_unloaded(dir, &self.dirs[dir].recovery_points, &mut points);
+        self.dirs[dir].write_checkpoint(RECOVERY_POINT_FILE, &points)?;
+        self.write_log_starts(dir)
+    }
+
+    fn write_log_starts(&self, dir: usize) -> Result<(), StorageError> {
+        let mut starts = self.offsets_of(dir, |log| {
+            let start = log.log_start_offset();
+            (start > log.segment_sizes()[0].0).then_some(start)
+        });
+        self.keep_unloaded(dir, &self.dirs[dir].log_starts, &mut starts);
+        Ok(self.dirs[dir].write_checkpoint(LOG_START_FILE, &starts)?)
+    }
+
+    /// Logs that are not or could not be loaded keep what the checkpoint said of them.
+    fn keep_unloaded(&self, dir: usize, before: &Offsets, offsets: &mut Offsets) {
+        let failed = self.failed.read();
+        let failed = failed.iter().filter(|(_, (d, _))| *d == dir).map(|(tp, _)| tp.clone());
+        let jobs = self.jobs.lock();
+        let waiting = jobs.iter().filter(|j| j.dir == dir).map(|j| j.partition.clone());
+        for tp in failed.chain(waiting) {
+            if let Some(offset) = before.get(&tp) {
+                offsets.insert(tp, *offset);
+            }
+        }
+    }
+
+    fn offsets_of(&self, dir: usize, of: impl Fn(&Log) -> Option<Offset>) -> Offsets {
+        let logs = self.logs.read();
+        let here = logs.iter().filter(|(_, hosted)| hosted.dir == dir);
+        here.filter_map(|(tp, hosted)| Some((tp.clone(), of(&hosted.log)?))).collect()
+    }
+
+    /// Writes the high watermarks given, each into its partition's directory (every 5 s).
+    pub fn checkpoint_high_watermarks(
+        &self,
+        high_watermarks: &Offsets,
+    ) -> Vec<(PathBuf, StorageError)> {
+        let mut by_dir: Vec<Offsets> = vec![Offsets::new(); self.dirs.len()];
+        {
+            let logs = self.logs.read();
+            for (tp, offset) in high_watermarks {
+                if let Some(hosted) = logs.get(tp) {
+                    by_dir[hosted.dir].insert(tp.clone(), *offset);
+                }
+            }
+        }
+        let mut errors = Vec::new();
+        for (dir, offsets) in self.dirs.iter().zip(by_dir) {
+            if dir.is_offline() {
+                continue;
+            }
+            if let Err(e) = dir.write_checkpoint(HIGH_WATERMARK_FILE, &offsets) {
+                errors.push((dir.path().to_owned(), StorageError::Disk(e)));
+            }
+        }
+        errors
+    }
+
+    /// Takes a directory out of service after an I/O error; returns the partitions that were in
+    /// it, whose logs are gone with it.
+    pub fn take_offline(&self, root: &Path) -> Vec<TopicPartition> {
+        let Some(dir) = self.dirs.iter().position(|d| d.path() == root) else {
+            return Vec::new();
+        };
+        self.dirs[dir].set_offline();
+        let mut logs = self.logs.write();
+        let gone: Vec<_> =
+            logs.iter().filter(|(_, h)| h.dir == dir).map(|(tp, _)| tp.clone()).collect();
+        for tp in &gone {
+            logs.remove(tp);
+        }
+        gone
+    }
+
+    /// A clean stop: every log is closed as Kafka leaves it, then the checkpoints, then, where
+    /// nothing failed, the marker. The caller wrote the high watermarks before. Nothing may be
+    /// appended afterwards.
+    pub fn close(&self) -> Vec<(PathBuf, StorageError)> {
+        let mut errors = Vec::new();
+        for (i, dir) in self.dirs.iter().enumerate() {
+            if dir.is_offline() {
+                continue;
+            }
+            if let Err(e) = self.close_dir(i) {
+                errors.push((dir.path().to_owned(), e));
+            }
+        }
+        errors
+    }
+
+    fn close_dir(&self, dir: usize) -> Result<(), StorageError> {
+        let logs: Vec<Arc<Log>> =
+            self.logs.read().values().filter(|h| h.dir == dir).map(|h| h.log.clone()).collect();
+        let mut first_error = None;
+        for log in logs {
+            if let Err(error) = log.close() {
+                tracing::error!(partition = %log.partition(), %error, "a log was not closed");
+                first_error.get_or_insert(error);
+            }
+        }
+        self.checkpoint_dir(dir)?;
+        if let Some(error) = first_error {
+            return Err(error);
+        }
+        let unloaded = self.jobs.lock().iter().any(|job| job.dir == dir)
+            || self.failed.read().values().any(|(failed_dir, _)| *failed_dir == dir);
+        if !unloaded {
+            self.dirs[dir].write_clean_marker()?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "log_manager_tests.rs"]
+mod tests;

@@ -1,0 +1,123 @@
+//! The files of a partition's directory as a start finds them: what an interrupted compaction or
+//! deletion left is finished or undone, the rest is listed. Knows names, not what the logs hold.
+
+use std::collections::BTreeMap;
+
+use protocol::ids::Offset;
+
+use crate::batch::Scan;
+use crate::disk::{OpenHow, remove_if_there};
+use crate::error::{At, DiskError, StorageError};
+use crate::partition_dir::{PartitionDir, parse_file_name, segment_file_name};
+use crate::producer_snapshot;
+use crate::segment::{
+    DELETED_SUFFIX, FileLengths, LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX,
+    TXN_INDEX_SUFFIX,
+};
+
+const CLEANED_SUFFIX: &str = ".cleaned";
+const SWAP_SUFFIX: &str = ".swap";
+
+/// Finishes or undoes what compaction or deletion was doing (`spec` of Kafka's `LogLoader`).
+pub(crate) fn finish_interrupted(dir: &PartitionDir) -> Result<(), StorageError> {
+    let disk = &*dir.disk;
+    let path = dir.path();
+    let mut names: Vec<String> =
+        disk.list(&path).at("list", &path)?.into_iter().map(|e| e.name).collect();
+    let remove = |name: &str| remove_if_there(disk, &path.join(name));
+    let mut cleaned_min = Offset::MAX;
+    for name in &names {
+        if name.ends_with(DELETED_SUFFIX) || name.ends_with(".tmp") {
+            remove(name)?;
+        } else if name.ends_with(CLEANED_SUFFIX)
+            && let Some((base, _)) = parse_file_name(name)
+        {
+            cleaned_min = cleaned_min.min(base);
+        }
+    }
+    for name in &names {
+        let base = parse_file_name(name).map(|(base, _)| base);
+        let undone = name.ends_with(SWAP_SUFFIX) && base.is_some_and(|b| b >= cleaned_min);
+        if name.ends_with(CLEANED_SUFFIX) || undone {
+            remove(name)?;
+        }
+    }
+    names = disk.list(&path).at("list", &path)?.into_iter().map(|e| e.name).collect();
+    let (mut low, mut high) = (Offset::MAX, Offset::MIN);
+    for name in names.iter().filter(|n| n.ends_with(".log.swap")) {
+        let Some((base, _)) = parse_file_name(name) else { continue };
+        let swap = path.join(name);
+        let file = disk.open(&swap, OpenHow::Read).at("open", &swap)?;
+        let len = file.len().at("stat", &swap)?;
+        let mut scan = Scan::new(&*file, 0, len);
+        low = low.min(base);
+        high = high.max(base);
+        while let Some(Ok((batch, _))) = scan.next().at("read", &swap)? {
+            high = high.max(batch.next_offset());
+        }
+    }
+    for name in &names {
+        let Some((base, suffix)) = parse_file_name(name) else { continue };
+        let is_segment_file =
+            [LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX]
+                .contains(&suffix);
+        if is_segment_file && base >= low && base < high {
+            remove(name)?;
+        }
+    }
+    for name in names.iter().filter(|n| n.ends_with(SWAP_SUFFIX)) {
+        let from = path.join(name);
+        let to = path.join(&name[..name.len() - SWAP_SUFFIX.len()]);
+        disk.rename(&from, &to).at("rename", &from)?;
+    }
+    Ok(())
+}
+
+pub(crate) type Files = (BTreeMap<Offset, FileLengths>, Vec<Offset>);
+
+/// The segments' files by base offset, and the snapshots; orphan indexes are removed.
+pub(crate) fn list_files(dir: &PartitionDir) -> Result<Files, StorageError> {
+    let disk = &*dir.disk;
+    let path = dir.path();
+    let mut found: BTreeMap<Offset, (bool, FileLengths)> = BTreeMap::new();
+    let mut snapshots = Vec::new();
+    for entry in disk.list(&path).at("list", &path)? {
+        let Some((base, suffix)) = parse_file_name(&entry.name) else { continue };
+        if suffix == producer_snapshot::SUFFIX {
+            snapshots.push(base);
+            continue;
+        }
+        let file = path.join(&entry.name);
+        let len = || Ok::<_, DiskError>(disk.stat(&file).at("stat", &file)?.map(|s| s.len));
+        let slot = || FileLengths::default();
+        match suffix {
+            LOG_SUFFIX => {
+                let lengths = found.entry(base).or_insert_with(|| (false, slot()));
+                *lengths = (true, FileLengths { log: len()?.unwrap_or(0), ..lengths.1 });
+            }
+            OFFSET_INDEX_SUFFIX => {
+                found.entry(base).or_insert_with(|| (false, slot())).1.offset_index = len()?;
+            }
+            TIME_INDEX_SUFFIX => {
+                found.entry(base).or_insert_with(|| (false, slot())).1.time_index = len()?;
+            }
+            TXN_INDEX_SUFFIX => {
+                found.entry(base).or_insert_with(|| (false, slot())).1.txn_index = len()?;
+            }
+            _ => {}
+        }
+    }
+    let mut files = BTreeMap::new();
+    for (base, (has_log, lengths)) in found {
+        if has_log {
+            files.insert(base, lengths);
+            continue;
+        }
+        tracing::warn!(path = %path.display(), base, "removing indexes without a log");
+        for suffix in [OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX] {
+            remove_if_there(disk, &path.join(segment_file_name(base, suffix)))?;
+        }
+    }
+    snapshots.sort_unstable();
+    Ok((files, snapshots))
+}

@@ -1,0 +1,103 @@
+//! What a broker does to all its logs from time to time, in steps that its own threads call.
+
+use protocol::ids::{Offset, TimestampMs, TopicPartition};
+
+use crate::deletion::remove_dir_and_files;
+use crate::error::StorageError;
+use crate::log::Log;
+use crate::log_manager::{Doomed, Hosted, LogManager};
+
+/// How one upkeep step went.
+#[derive(Debug, Default)]
+pub struct StepReport {
+    /// Logs that were worked on.
+    pub done: usize,
+    /// Partitions that failed; their directory should be judged by the caller.
+    pub errors: Vec<(TopicPartition, StorageError)>,
+}
+
+impl LogManager {
+    /// Removes deleted partitions and segments whose delay has passed.
+    pub fn remove_doomed(&self, now_ms: TimestampMs) -> StepReport {
+        let due: Vec<Doomed> = {
+            let mut doomed = self.doomed.lock();
+            let (due, waiting) =
+                std::mem::take(&mut *doomed).into_iter().partition(|d| d.due_ms <= now_ms);
+            *doomed = waiting;
+            due
+        };
+        let mut report = StepReport::default();
+        for doomed in due {
+            if self.dirs[doomed.dir].is_offline() {
+                continue;
+            }
+            report.done += 1;
+            if let Err(error) = remove_dir_and_files(&*self.disk, &doomed.path) {
+                tracing::warn!(path = %doomed.path.display(), %error, "cannot remove a directory");
+            }
+        }
+        self.each_log(&mut report, |log| log.unlink_due(now_ms).map(|_| false));
+        report
+    }
+
+    /// Deletes what retention says. `high_watermark_of` answers for partitions that have one.
+    pub fn delete_old_segments(
+        &self,
+        high_watermark_of: &dyn Fn(&TopicPartition) -> Option<Offset>,
+        now_ms: TimestampMs,
+    ) -> StepReport {
+        let mut report = StepReport::default();
+        self.each_log(&mut report, |log| {
+            let Some(high_watermark) = high_watermark_of(log.partition()) else {
+                return Ok(false);
+            };
+            Ok(log.delete_old_segments(high_watermark, now_ms)? > 0)
+        });
+        report
+    }
+
+    /// Syncs logs that closed a segment since their last sync, or that were not synced for
+    /// `flush.ms`.
+    pub fn flush_due(&self, now_ms: TimestampMs) -> StepReport {
+        let mut report = StepReport::default();
+        self.each_log(&mut report, |log| {
+            let due = log.is_flush_due(now_ms);
+            if due {
+                log.flush(now_ms)?;
+            }
+            Ok(due)
+        });
+        report
+    }
+
+    /// Makes new partitions' topic ids durable, so that no append has to.
+    pub fn sync_metadata(&self) -> StepReport {
+        let mut report = StepReport::default();
+        self.each_log(&mut report, |log| Ok(log.sync_metadata().map(|()| false)?));
+        report
+    }
+
+    /// Forgets idempotent producers that were silent for too long.
+    pub fn remove_expired_producers(&self, now_ms: TimestampMs) {
+        for log in self.logs() {
+            log.remove_expired_producers(now_ms);
+        }
+    }
+
+    fn each_log(
+        &self,
+        report: &mut StepReport,
+        mut work: impl FnMut(&Log) -> Result<bool, StorageError>,
+    ) {
+        let hosted: Vec<Hosted> = self.logs.read().values().cloned().collect();
+        for Hosted { log, dir } in hosted {
+            if self.dirs[dir].is_offline() {
+                continue;
+            }
+            match work(&log) {
+                Ok(worked) => report.done += usize::from(worked),
+                Err(error) => report.errors.push((log.partition().clone(), error)),
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A crash at every change of the disk: what was flushed is there, what was acknowledged survives a
+//! kill, and no torn batch is served.
+
+use storage::disk::{Crash, Fault, MemoryDisk};
+
+use crate::driver::{Driver, Step};
+
+const CONFIG: [(&str, &str); 3] =
+    [("segment.bytes", "1500"), ("index.interval.bytes", "300"), ("segment.index.bytes", "60")];
+
+fn append(bytes: u16) -> Step {
+    Step::Append { records: 2, bytes, epoch_up: bytes % 3 == 0, idempotent: bytes % 2 == 0 }
+}
+
+/// Appends, rolls by size, flushes, truncations inside and at segments, deletions, restarts.
+fn script() -> Vec<Step> {
+    let mut steps = Vec::new();
+    for round in 0..3u16 {
+        for i in 0..8 {
+            steps.push(append(20 + round * 31 + i * 17));
+            if i % 3 == 1 {
+                steps.push(Step::Prepare);
+            }
+        }
+        steps.push(Step::Flush);
+        steps.push(Step::Replicate { batches: 5, bytes: 90 });
+        steps.push(Step::Checkpoint);
+        steps.push(append(77));
+        steps.push(Step::Truncate(850));
+        steps.push(append(40));
+        steps.push(Step::Roll);
+        steps.push(Step::Prepare);
+        steps.push(append(41));
+        match round {
+            0 => steps.push(Step::CleanRestart),
+            1 => steps.push(Step::DeleteRecords(300)),
+            _ => steps.push(Step::Retention { keep_bytes: 2500 }),
+        }
+        steps.push(append(50));
+    }
+    steps.push(Step::StartOver(2));
+    steps.push(append(60));
+    steps
+}
+
+/// Runs the script until it ends or the disk dies; `None` if not even opening worked.
+fn run(disk: &MemoryDisk) -> Option<Driver> {
+    let mut driver = Driver::new(disk.clone(), &CONFIG).ok()?;
+    for step in script() {
+        // A restart goes on with another disk: the fault must follow.
+        if driver.step(&step).is_err() {
+            return Some(driver);
+        }
+    }
+    Some(driver)
+}
+
+fn crash_everywhere(map: bool, crashes: &[Crash]) {
+    let disk = MemoryDisk::new(map);
+    let driver = run(&disk).expect("without a fault it runs");
+    driver.compare().unwrap();
+    let first_part = disk.changes();
+    assert!(first_part > 100, "the script makes changes: {first_part}");
+    for at in 1..=first_part {
+        for crash in crashes {
+            let disk = MemoryDisk::new(map);
+            disk.set_fault(Some(Fault::CrashAt(at)));
+            let after = |driver: Option<Driver>| match driver {
+                Some(mut driver) => {
+                    let left = driver.disk.after(*crash);
+                    driver.reopen(left, *crash)?;
+                    Ok(driver)
+                }
+                None => Driver::new(disk.after(*crash), &CONFIG),
+            };
+            let go_on = || -> Result<(), String> {
+                let mut driver = after(run(&disk))?;
+                for step in [append(33), Step::Flush, append(34), Step::CleanRestart, append(35)] {
+                    driver.step(&step)?;
+                    driver.compare()?;
+                }
+                Ok(())
+            };
+            if let Err(e) = go_on() {
+                panic!("crash at change {at} of {first_part}, {crash:?}, map {map}: {e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_kill_at_every_change_loses_nothing_acknowledged() {
+    crash_everywhere(true, &[Crash::Kill]);
+    crash_everywhere(false, &[Crash::Kill]);
+}
+
+#[test]
+fn a_power_loss_at_every_change_loses_nothing_flushed() {
+    let crashes = [1, 2, 3].map(|seed| Crash::PowerLoss { seed });
+    crash_everywhere(true, &crashes);
+    crash_everywhere(false, &crashes);
+}
+
+#[test]
+fn an_error_at_every_change_is_an_error_and_nothing_worse() {
+    let disk = MemoryDisk::new(true);
+    run(&disk).expect("without a fault it runs");
+    for change in 1..=disk.changes() {
+        for errno in [libc::EIO, libc::ENOSPC] {
+            let disk = MemoryDisk::new(true);
+            disk.set_fault(Some(Fault::ErrorAt { change, errno }));
+            let Some(mut driver) = run(&disk) else { continue };
+            driver.disk.set_fault(None);
+            let left = driver.disk.after(Crash::Kill);
+            driver
+                .reopen(left, Crash::Kill)
+                .and_then(|()| driver.compare())
+                .unwrap_or_else(|e| panic!("errno {errno} at change {change}: {e}"));
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_appends_until_there_is_room() {
+    let disk = MemoryDisk::new(true);
+    let mut driver = Driver::new(disk.clone(), &CONFIG).unwrap();
+    let mut refused = 0;
+    disk.set_fault(Some(Fault::Full { bytes: 6000 }));
+    for i in 0..40 {
+        refused += u32::from(driver.step(&append(50 + i)).is_err());
+    }
+    assert!(refused > 0);
+    disk.set_fault(None);
+    driver.step(&append(10)).expect("there is room again");
+    driver.compare().unwrap();
+    driver.step(&Step::CleanRestart).unwrap();
+    driver.compare().unwrap();
+}

@@ -1,0 +1,6 @@
+//! What the storage crate promises, checked from outside: against a model, through crashes at every
+//! change of the disk, and by Apache Kafka's own tools.
+
+mod crash;
+mod driver;
+mod model;
