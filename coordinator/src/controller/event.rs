@@ -1,0 +1,78 @@
+//! What happens to the controller: watches that fire, answers of brokers, requests, time. Plain
+//! values; knows nothing of where they come from.
+
+use protocol::ids::{BrokerId, TopicPartition};
+
+use super::step::Settings;
+use crate::znodes::producer_ids::ProducerIdBlock;
+
+/// Names a waiting request; the shell gives each its own.
+pub type Ticket = u64;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A session began: watch the controller's node and try to be elected.
+    SessionStarted { session_id: i64 },
+    /// The session is over: everything known is void, an open continuation too.
+    SessionExpired,
+    /// A watch fired on this path.
+    Changed { path: String },
+    /// Events were lost: whatever is watched must be read again.
+    EventsLost,
+    /// Time passed.
+    Tick,
+    /// The configuration that the controller minds has changed.
+    SettingsChanged(Settings),
+    /// A broker answered.
+    Answered { broker: BrokerId, broker_epoch: i64, response: ControlResponse },
+    /// A broker asks that its leaderships be moved away.
+    ControlledShutdown { ticket: Ticket, broker: BrokerId, broker_epoch: i64 },
+    /// A broker asks for a block of producer ids.
+    AllocateProducerIds { ticket: Ticket, broker: BrokerId, broker_epoch: i64 },
+    /// Unclean elections were turned on, for a topic or (`None`) for all: try the offline ones.
+    UncleanElectionEnabled { topic: Option<String> },
+}
+
+impl Event {
+    pub(super) fn wants_answer(&self) -> bool {
+        matches!(self, Event::ControlledShutdown { .. } | Event::AllocateProducerIds { .. })
+    }
+}
+
+/// What a broker answered. Error codes are those of the wire; 0 is none.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ControlResponse {
+    LeaderAndIsr {
+        error: i16,
+        partitions: Vec<(TopicPartition, i16)>,
+    },
+    UpdateMetadata {
+        error: i16,
+    },
+    /// `deleted`: the partitions that the request had marked for deletion, with their errors.
+    StopReplica {
+        error: i16,
+        deleted: Vec<(TopicPartition, i16)>,
+    },
+}
+
+/// What a request gets back.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// Partitions that the broker still leads; empty: it may stop.
+    Shutdown(Result<Vec<TopicPartition>, RequestError>),
+    ProducerIds(Result<ProducerIdBlock, RequestError>),
+}
+
+/// Why the controller refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    #[error("this broker is not the controller")]
+    NotController,
+    #[error("broker {0} is not registered")]
+    UnknownBroker(BrokerId),
+    #[error("the request comes from an earlier life of broker {0}")]
+    StaleBrokerEpoch(BrokerId),
+    #[error("{0}")]
+    Failed(String),
+}

@@ -1,0 +1,329 @@
+//! The controller's behaviour as readable tables: what happens, and what it then does, in order.
+
+use proptest::prelude::*;
+use protocol::ids::BrokerId;
+
+use super::event::Event;
+use super::testbed::{CONTROLLER_SESSION, Testbed};
+use crate::metadata::store::{ANY_VERSION, Op};
+use crate::znodes::{config, controller, controller_epoch, delete_topics, topic};
+
+fn expect(bed: &mut Testbed, lines: &str) {
+    let expected: Vec<&str> = lines.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    assert_eq!(bed.take_log(), expected);
+}
+
+#[test]
+fn one_broker_from_election_to_deletion() {
+    let mut bed = Testbed::new();
+    bed.register(1);
+    bed.start();
+    expect(
+        &mut bed,
+        "connect 1
+         UMR 1: live 1
+         controller 1",
+    );
+    bed.write_topic("t", "1;1");
+    expect(
+        &mut bed,
+        "LISR 1: t-0 leader 1 epoch 0 isr 1 new; t-1 leader 1 epoch 0 isr 1 new
+         UMR 1: live 1; t-0 leader 1; t-1 leader 1",
+    );
+    bed.write_topic("t", "1;1;1");
+    expect(
+        &mut bed,
+        "LISR 1: t-2 leader 1 epoch 0 isr 1 new
+         UMR 1: live 1; t-2 leader 1",
+    );
+    bed.mark_deleted("t");
+    expect(
+        &mut bed,
+        "UMR 1: live 1; t-0 leader -2; t-1 leader -2; t-2 leader -2
+         STOP 1: t-0 epoch -2; t-1 epoch -2; t-2 epoch -2
+         STOP 1: t-0 epoch -2 delete; t-1 epoch -2 delete; t-2 epoch -2 delete",
+    );
+    for path in
+        [topic::path("t"), delete_topics::path("t"), config::ConfigEntity::topic("t").path()]
+    {
+        assert!(bed.tree.node(&path).is_none(), "{path} is gone");
+    }
+}
+
+#[test]
+fn a_leader_dies_and_comes_back() {
+    let mut bed = Testbed::new();
+    for id in 1..=3 {
+        bed.register(id);
+    }
+    bed.start();
+    bed.write_topic("t", "2,3");
+    bed.take_log();
+    bed.unregister(2);
+    expect(
+        &mut bed,
+        "disconnect 2
+         LISR 3: t-0 leader 3 epoch 1 isr 3
+         UMR 1: live 1,3; t-0 leader 3 offline 2
+         UMR 3: live 1,3; t-0 leader 3 offline 2
+         LISR 3: t-0 leader 3 epoch 1 isr 3
+         UMR 1: live 1,3; t-0 leader 3 offline 2
+         UMR 3: live 1,3; t-0 leader 3 offline 2",
+    );
+    bed.register(2);
+    expect(
+        &mut bed,
+        "connect 2
+         UMR 1: live 1,2,3
+         UMR 3: live 1,2,3
+         UMR 2: live 1,2,3; t-0 leader 3
+         LISR 2: t-0 leader 3 epoch 1 isr 3
+         UMR 1: live 1,2,3; t-0 leader 3
+         UMR 2: live 1,2,3; t-0 leader 3
+         UMR 3: live 1,2,3; t-0 leader 3",
+    );
+    bed.unregister(3);
+    bed.take_log();
+    let state = bed.state("t", 0).unwrap();
+    assert_eq!((state.leader, state.isr), (-1, vec![3]), "2 lacks what was acknowledged");
+    bed.register(3);
+    assert_eq!(bed.state("t", 0).unwrap().leader, 3);
+}
+
+#[test]
+fn a_new_controller_takes_over() {
+    let mut bed = Testbed::new();
+    bed.register(1);
+    bed.start();
+    bed.write_topic("t", "1");
+    bed.take_log();
+    // Its session is over, and its broker's with it; a later controller comes and goes.
+    bed.event(Event::SessionExpired);
+    expect(
+        &mut bed,
+        "disconnect 1
+         follower of None",
+    );
+    let path = controller::PATH.to_owned();
+    bed.apply(CONTROLLER_SESSION, &Op::Delete { path, version: ANY_VERSION }).unwrap();
+    bed.start();
+    expect(
+        &mut bed,
+        "connect 1
+         UMR 1: live 1
+         LISR 1: t-0 leader 1 epoch 0 isr 1
+         UMR 1: live 1; t-0 leader 1
+         controller 2",
+    );
+}
+
+#[test]
+fn a_deposed_controller_changes_nothing() {
+    let mut bed = Testbed::new();
+    bed.register(1);
+    bed.start();
+    bed.take_log();
+    // Another took the office, and this one has not heard of it yet.
+    let (path, data) = (controller_epoch::PATH.to_owned(), Some(controller_epoch::encode(2)));
+    bed.apply(CONTROLLER_SESSION, &Op::Set { path, data, version: ANY_VERSION }).unwrap();
+    bed.write_topic("t", "1");
+    assert_eq!(bed.state("t", 0), None);
+    let sent: Vec<_> = bed.take_log().into_iter().filter(|l| l.contains("LISR")).collect();
+    assert_eq!(sent, Vec::<String>::new());
+}
+
+#[test]
+fn answers_lost_with_the_connection_change_nothing() {
+    for lost in 0..40 {
+        let mut bed = Testbed::new();
+        bed.register(1);
+        bed.register(2);
+        bed.lose_answers = lost;
+        bed.start();
+        bed.write_topic("t", "1,2;2,1");
+        bed.unregister(2);
+        let state = bed.state("t", 1).unwrap_or_else(|| panic!("{lost} answers lost: no state"));
+        assert_eq!((state.leader, state.leader_epoch), (1, 1), "{lost} answers lost");
+        assert_eq!(bed.controller_epoch(), 1, "{lost} answers lost");
+    }
+}
+
+#[test]
+fn a_dead_replica_holds_a_deletion_up() {
+    let mut bed = Testbed::new();
+    bed.register(1);
+    bed.register(2);
+    bed.start();
+    bed.write_topic("t", "1,2");
+    bed.unregister(2);
+    bed.mark_deleted("t");
+    assert!(bed.tree.node(&topic::path("t")).is_some(), "2 still has its log");
+    bed.register(2);
+    assert!(bed.tree.node(&topic::path("t")).is_none(), "2 has deleted it");
+    assert!(bed.tree.node(&delete_topics::path("t")).is_none());
+}
+
+#[test]
+fn a_failed_deletion_is_tried_again_when_the_broker_comes_back() {
+    let mut bed = Testbed::new();
+    bed.register(1);
+    bed.register(2);
+    bed.start();
+    bed.write_topic("t", "2");
+    bed.brokers_answer = false;
+    bed.requests.clear();
+    bed.mark_deleted("t");
+    let delete = bed.requests.pop_back().unwrap();
+    bed.answer(&delete, 56);
+    assert!(bed.tree.node(&topic::path("t")).is_some());
+    bed.brokers_answer = true;
+    bed.requests.clear();
+    bed.unregister(2);
+    bed.register(2);
+    assert!(bed.tree.node(&topic::path("t")).is_none());
+}
+
+#[test]
+fn controlled_shutdown_moves_what_others_can_take() {
+    let mut bed = Testbed::new();
+    bed.register(1);
+    bed.register(2);
+    bed.start();
+    bed.write_topic("t", "2,1;1,2;2");
+    bed.take_log();
+    let broker_epoch = bed.epoch_of(2);
+    bed.event(Event::ControlledShutdown { ticket: 1, broker: 2, broker_epoch: broker_epoch - 1 });
+    expect(&mut bed, "shutdown: the request comes from an earlier life of broker 2");
+    bed.event(Event::ControlledShutdown { ticket: 2, broker: 2, broker_epoch });
+    let log = bed.take_log();
+    assert_eq!(log.last().map(String::as_str), Some("shutdown: 0 remain"), "{log:#?}");
+    let leaders: Vec<_> = (0..3).map(|p| bed.state("t", p).unwrap().leader).collect();
+    assert_eq!(leaders, [1, 1, 2], "what has no other replica stays");
+    assert_eq!(bed.state("t", 1).unwrap().isr, [1]);
+}
+
+#[test]
+fn leaderships_go_back_to_the_preferred() {
+    let mut bed = Testbed::new();
+    bed.register(1);
+    bed.register(2);
+    bed.start();
+    bed.write_topic("t", "2,1");
+    let broker_epoch = bed.epoch_of(2);
+    bed.event(Event::ControlledShutdown { ticket: 1, broker: 2, broker_epoch });
+    assert_eq!(bed.state("t", 0).unwrap().leader, 1);
+    bed.unregister(2);
+    bed.register(2);
+    // The leader lets 2 in again; the store is told by hand.
+    let tp = protocol::ids::TopicPartition::new("t", 0);
+    let mut state = bed.state("t", 0).unwrap();
+    state.isr = vec![1, 2];
+    let path = crate::znodes::partition_state::path(&tp);
+    let data = Some(state.encode());
+    bed.apply(CONTROLLER_SESSION, &Op::Set { path, data, version: ANY_VERSION }).unwrap();
+    let path = "/isr_change_notification/isr_change_".to_owned();
+    let data = Some(crate::znodes::preferred_election::encode(&[tp].into_iter().collect()));
+    let mode = crate::metadata::store::CreateMode::PersistentSequential;
+    bed.apply(CONTROLLER_SESSION, &Op::Create { path, data, mode }).unwrap();
+    bed.settle();
+    bed.now_ms += 300_000;
+    bed.event(Event::Tick);
+    assert_eq!(bed.state("t", 0).unwrap().leader, 2);
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Register(BrokerId),
+    Unregister(BrokerId),
+    Topic(u8, Vec<Vec<BrokerId>>),
+    Delete(u8),
+    NewSession,
+    LoseAnswers(usize),
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let replicas = proptest::sample::subsequence(vec![1, 2, 3], 1..=3).prop_shuffle();
+    let act = prop_oneof![
+        3 => (1..4i32).prop_map(Act::Register),
+        3 => (1..4i32).prop_map(Act::Unregister),
+        4 => (0..3u8, proptest::collection::vec(replicas, 1..4)).prop_map(|(t, r)| Act::Topic(t, r)),
+        1 => (0..3u8).prop_map(Act::Delete),
+        1 => Just(Act::NewSession),
+        1 => (1..5usize).prop_map(Act::LoseAnswers),
+    ];
+    proptest::collection::vec(act, 1..40)
+}
+
+fn check(bed: &Testbed, epochs: &mut std::collections::BTreeMap<(String, i32), i32>) {
+    for name in ["t0", "t1", "t2"] {
+        for partition in 0..4 {
+            let key = (name.to_owned(), partition);
+            let Some(state) = bed.state(name, partition) else {
+                epochs.remove(&key);
+                continue;
+            };
+            let before = epochs.insert(key, state.leader_epoch).unwrap_or(0);
+            assert!(state.leader_epoch >= before, "{name}-{partition}: epochs only grow");
+            assert!(!state.isr.is_empty(), "{name}-{partition}: an ISR never empties");
+            assert!(
+                state.leader == -1 || state.isr.contains(&state.leader),
+                "{name}-{partition}: a leader is in sync"
+            );
+            assert!(state.controller_epoch <= bed.controller_epoch());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    /// Whatever happens: epochs only grow, leaders are in sync, and in the end, with every broker
+    /// up, every topic that was not deleted has its leaders and every deleted one is gone.
+    #[test]
+    fn nothing_is_lost(acts in acts()) {
+        let mut bed = Testbed::new();
+        let mut epochs = std::collections::BTreeMap::new();
+        let mut up = std::collections::BTreeSet::new();
+        bed.start();
+        for act in acts {
+            match act {
+                Act::Register(id) => if up.insert(id) { bed.register(id) },
+                Act::Unregister(id) => if up.remove(&id) { bed.unregister(id) },
+                Act::Topic(t, lists) => {
+                    let name = format!("t{t}");
+                    if bed.tree.node(&topic::path(&name)).is_none() {
+                        let join = |l: &Vec<BrokerId>| {
+                            l.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+                        };
+                        let lists: Vec<_> = lists.iter().map(join).collect();
+                        bed.write_topic(&name, &lists.join(";"));
+                    }
+                }
+                Act::Delete(t) => bed.mark_deleted(&format!("t{t}")),
+                Act::NewSession => {
+                    bed.event(Event::SessionExpired);
+                    let path = controller::PATH.to_owned();
+                    let _ = bed.apply(CONTROLLER_SESSION, &Op::Delete { path, version: ANY_VERSION });
+                    bed.start();
+                }
+                Act::LoseAnswers(n) => bed.lose_answers = n,
+            }
+            check(&bed, &mut epochs);
+        }
+        bed.lose_answers = 0;
+        for id in 1..=3 {
+            if up.insert(id) {
+                bed.register(id);
+            }
+        }
+        check(&bed, &mut epochs);
+        for name in ["t0", "t1", "t2"] {
+            prop_assert!(bed.tree.node(&delete_topics::path(name)).is_none(), "{} is deleted", name);
+            let Some(node) = bed.tree.node(&topic::path(name)) else { continue };
+            let assignment = topic::TopicAssignment::decode(name, node.data.as_deref()).unwrap();
+            for partition in assignment.partitions.keys() {
+                let state = bed.state(name, *partition);
+                prop_assert!(state.is_some_and(|s| s.leader >= 0), "{name}-{partition} has a leader");
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! New topics and more partitions, as the store shows them: whoever wrote them, the controller
+//! learns of them here. Knows nothing of who may create topics.
+
+use std::collections::BTreeSet;
+
+use protocol::ids::TopicPartition;
+
+use super::core::{Core, Halt};
+use super::election::Strategy;
+use super::state::{Partition, PartitionPhase, ReplicaPhase};
+use super::store_access::{children, get, set};
+use crate::metadata::store::ANY_VERSION;
+use crate::znodes::topic::{self, TopicAssignment};
+
+impl Core {
+    /// `/brokers/topics` changed.
+    pub(super) async fn on_topics_changed(&mut self) -> Result<(), Halt> {
+        let names = self.list(vec![children(topic::TOPICS_PATH, true)]).await?;
+        let names: BTreeSet<String> = names.into_iter().flatten().collect();
+        self.cluster.topics.retain(|name, _| names.contains(name));
+        let known = &self.cluster.topics;
+        let new: Vec<_> = names.into_iter().filter(|name| !known.contains_key(name)).collect();
+        let loaded = self.load_topics(&new).await?;
+        let tps: Vec<_> = loaded.iter().flat_map(|name| self.cluster.partitions_of(name)).collect();
+        self.on_new_partitions(&tps).await
+    }
+
+    /// `/brokers/topics/T` changed: more partitions perhaps. Other replicas for known partitions
+    /// are no way to reassign them and are left alone.
+    pub(super) async fn on_topic_modified(&mut self, name: &str) -> Result<(), Halt> {
+        let node = self.read(vec![get(topic::path(name), true)]).await?.pop().flatten();
+        let Some((data, _)) = node else { return Ok(()) };
+        let found = TopicAssignment::decode(name, data.as_deref())?;
+        let Some(known) = self.cluster.topics.get_mut(name) else { return Ok(()) };
+        let mut new = found.partitions.clone();
+        new.retain(|partition, _| !known.partitions.contains_key(partition));
+        if new.is_empty() {
+            return Ok(());
+        }
+        if known.queued_for_deletion {
+            tracing::warn!(topic = name, "a topic that is being deleted cannot grow: undone");
+            let kept = known.partitions.iter().map(|(p, state)| (*p, state.assignment.clone()));
+            let before = TopicAssignment { topic_id: Some(known.id), partitions: kept.collect() };
+            let op = set(topic::path(name), before.encode(), ANY_VERSION);
+            for result in self.fenced(vec![vec![op]]).await? {
+                result?;
+            }
+            return Ok(());
+        }
+        let tps: Vec<_> = new.keys().map(|p| TopicPartition::new(name, *p)).collect();
+        for (partition, assignment) in new {
+            known.partitions.insert(partition, Partition { assignment, ..Partition::default() });
+        }
+        self.on_new_partitions(&tps).await
+    }
+
+    /// For a healthy topic brokers get one LeaderAndIsr and one UpdateMetadata each.
+    async fn on_new_partitions(&mut self, tps: &[TopicPartition]) -> Result<(), Halt> {
+        if tps.is_empty() {
+            return Ok(());
+        }
+        self.partitions_to(tps, PartitionPhase::New);
+        let replicas = self.cluster.replicas_of(tps);
+        self.replicas_to(&replicas, ReplicaPhase::New).await?;
+        self.partitions_online(tps, Strategy::Offline { allow_unclean: false }).await?;
+        self.replicas_to(&replicas, ReplicaPhase::Online).await
+    }
+}
