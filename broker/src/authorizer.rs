@@ -1,5 +1,5 @@
-//! Who may do what. A path that acts takes an `Authorized<Op>`, which only this file can make, so code
-//! that forgot to ask does not compile. Knows nothing of requests.
+//! Who may do what. A path that acts takes an `Authorized<Op>`, which only this file can make, so
+//! code that forgot to ask does not compile. Knows nothing of requests.
 
 use std::marker::PhantomData;
 

@@ -29,7 +29,8 @@ impl Clock {
         self.started.elapsed().as_secs_f64() * 1000.0
     }
 
-    /// Milliseconds since the machine started, sleep included: ZooKeeper's sessions go on meanwhile.
+    /// Milliseconds since the machine started, sleep included: ZooKeeper's sessions go on
+    /// meanwhile.
     pub fn boot_ms(&self) -> u64 {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         u64::try_from(time.tv_sec).unwrap_or(0) * 1000

@@ -1,5 +1,5 @@
-//! `/metrics`, `/health/live` and `/health/ready` on `ottla.http.listener`. Knows nothing of Kafka's
-//! protocol.
+//! `/metrics`, `/health/live` and `/health/ready` on `ottla.http.listener`. Knows nothing of
+//! Kafka's protocol.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

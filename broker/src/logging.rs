@@ -6,8 +6,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::BrokerConfig;
 
-/// Starts logging. `RUST_LOG`, where it is set and can be read, wins over `ottla.log.level`. Does nothing
-/// if this process logs already.
+/// Starts logging. `RUST_LOG`, where it is set and can be read, wins over `ottla.log.level`. Does
+/// nothing if this process logs already.
 pub fn init(config: &BrokerConfig) {
     let level = config.text("ottla.log.level").unwrap_or("info");
     let filter = std::env::var("RUST_LOG")

@@ -1,5 +1,6 @@
-//! The `ottla` binary: `serve` starts a broker, every other subcommand is one of the tools, and so is
-//! the program itself when it is called through a link with a tool's name. Knows nothing of either.
+//! The `ottla` binary: `serve` starts a broker, every other subcommand is one of the tools, and so
+//! is the program itself when it is called through a link with a tool's name. Knows nothing of
+//! either.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! What the broker counts, under the names that jmx_exporter's example rules give to Kafka's own beans,
-//! so that known dashboards work, and ours under `ottla_`. Knows nothing of HTTP.
+//! What the broker counts, under the names that jmx_exporter's example rules give to Kafka's own
+//! beans, so that known dashboards work, and ours under `ottla_`. Knows nothing of HTTP.
 
 use std::sync::{Arc, OnceLock};
 
@@ -36,7 +36,8 @@ const TIME_BUCKETS_MS: [f64; 16] = [
     30000.0,
 ];
 
-/// The recorder of this process, installed by the first call; brokers of one process (in tests) share it.
+/// The recorder of this process, installed by the first call; brokers of one process (in tests)
+/// share it.
 pub fn install() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE

@@ -1,4 +1,5 @@
-//! Tells systemd how far the start is (`sd_notify`), when it asked for that. Knows nothing of the broker.
+//! Tells systemd how far the start is (`sd_notify`), when it asked for that. Knows nothing of the
+//! broker.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;

@@ -3,8 +3,8 @@
 use protocol::ids::Uuid;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-/// 128 random bits as Kafka makes its ids: version 4, and its text never begins with a dash, which a
-/// command line would take for a flag.
+/// 128 random bits as Kafka makes its ids: version 4, and its text never begins with a dash, which
+/// a command line would take for a flag.
 pub fn uuid() -> Uuid {
     loop {
         let mut bytes = bytes();

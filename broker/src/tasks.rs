@@ -1,5 +1,5 @@
-//! The only place of the broker that starts tasks and threads: each is owned, told to stop and waited
-//! for. Knows nothing of what they do.
+//! The only place of the broker that starts tasks and threads: each is owned, told to stop and
+//! waited for. Knows nothing of what they do.
 
 use std::future::Future;
 use std::io;
@@ -58,8 +58,8 @@ impl Tasks {
         }
     }
 
-    /// A thread of its own for work that blocks for long. `work` must end soon after `stopping()` is
-    /// cancelled.
+    /// A thread of its own for work that blocks for long. `work` must end soon after `stopping()`
+    /// is cancelled.
     pub fn spawn_thread(
         &self,
         name: &str,

@@ -1,5 +1,5 @@
-//! Every bad configuration ends the start with exit code 2 and one line that says where, which key and
-//! what was expected. Knows only the binary.
+//! Every bad configuration ends the start with exit code 2 and one line that says where, which key
+//! and what was expected. Knows only the binary.
 
 use std::io::Write;
 use std::process::{Command, Output};
@@ -62,7 +62,8 @@ fn wrong_types_and_impossible_values() {
         ),
         (
             "compression.type=zip\n",
-            "FILE:1: compression.type: expected text, one of uncompressed, zstd, lz4, snappy, gzip, \
+            "FILE:1: compression.type: expected text, one of uncompressed, zstd, lz4, snappy, \
+            gzip, \
              producer, found \"zip\"",
         ),
         (
@@ -83,7 +84,8 @@ fn keys_that_contradict_each_other() {
         ("broker.id=1\nnode.id=2\n", "FILE:2: node.id: expected the same number as broker.id"),
         (
             "broker.id=1001\n",
-            "FILE:1: broker.id: expected -1 to be given a number, or 0 up to reserved.broker.max.id",
+            "FILE:1: broker.id: expected -1 to be given a number, or 0 up to \
+             reserved.broker.max.id",
         ),
         (
             "listeners=OUT://:9092\n",
@@ -165,7 +167,8 @@ fn what_decides_safety_is_never_only_warned_about() {
         "properties",
         "listener.name.internal.ssl.keystore.location=/k\n",
         &[],
-        "FILE:1: listener.name.internal.ssl.keystore.location: expected it to be absent: it decides \
+        "FILE:1: listener.name.internal.ssl.keystore.location: expected it to be absent: it \
+        decides \
          who may connect or what the values are, and is not served yet",
     );
 }

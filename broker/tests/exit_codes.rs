@@ -1,5 +1,5 @@
-//! How `ottla serve` starts and ends, as scripts and service managers see it: the ready line, signals and
-//! exit codes. Knows only the binary.
+//! How `ottla serve` starts and ends, as scripts and service managers see it: the ready line,
+//! signals and exit codes. Knows only the binary.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;

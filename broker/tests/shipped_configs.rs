@@ -1,5 +1,5 @@
-//! The configurations that come with the source are legal, say what they seem to say, and explain every
-//! key. Knows only the loader.
+//! The configurations that come with the source are legal, say what they seem to say, and explain
+//! every key. Knows only the loader.
 
 use std::path::{Path, PathBuf};
 

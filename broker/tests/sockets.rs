@@ -1,5 +1,5 @@
-//! Hostile and merely unlucky peers at the socket: the offender is closed or held back, everybody else is
-//! served, and memory stays bounded. Over real sockets.
+//! Hostile and merely unlucky peers at the socket: the offender is closed or held back, everybody
+//! else is served, and memory stays bounded. Over real sockets.
 
 mod support;
 

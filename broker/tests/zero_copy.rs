@@ -1,5 +1,5 @@
-//! Answers with parts of files: every byte arrives as it is on disk, whether the pages are cached or
-//! not, and a file that became shorter ends the connection instead of shifting what follows.
+//! Answers with parts of files: every byte arrives as it is on disk, whether the pages are cached
+//! or not, and a file that became shorter ends the connection instead of shifting what follows.
 
 use std::fs::File;
 use std::io::{self, Read};

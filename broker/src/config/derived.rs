@@ -73,7 +73,8 @@ impl BrokerConfig {
         Some(text.parse().expect("checked when the configuration was loaded"))
     }
 
-    /// How long to wait for the ensemble at the start, in milliseconds (default: the session timeout).
+    /// How long to wait for the ensemble at the start, in milliseconds (default: the session
+    /// timeout).
     pub fn zookeeper_connection_timeout_ms(&self) -> i64 {
         let session = self.long("zookeeper.session.timeout.ms");
         self.long_or_null("zookeeper.connection.timeout.ms").unwrap_or(session)

@@ -1,5 +1,5 @@
-//! What one configuration key is, and how its text becomes a value, as Kafka's `ConfigDef` reads it.
-//! Knows nothing of which keys there are.
+//! What one configuration key is, and how its text becomes a value, as Kafka's `ConfigDef` reads
+//! it. Knows nothing of which keys there are.
 
 /// One key of the configuration.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
-//! Every key that the broker knows: the 328 of Kafka 3.9.1 and those that start with `ottla.`. One row
-//! says the type, the default, what values are legal, how it may change while the
-//! broker runs, and what becomes of it here. Knows nothing of files and values.
+//! Every key that the broker knows: the 328 of Kafka 3.9.1 and those that start with `ottla.`. One
+//! row says the type, the default, what values are legal, how it may change while the broker runs,
+//! and what becomes of it here. Knows nothing of files and values.
 
 use super::key::Check::{Any, AtLeast, Between, BetweenOr, EachOf, OneOf, Ratio};
 use super::key::Kind::{Bool, Class, Double, Int, List, Long, Password, Short, Text};

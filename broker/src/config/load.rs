@@ -1,5 +1,5 @@
-//! From a file and `--override`s to a configuration: unknown keys, keys that stop the start, and what to
-//! warn about. Knows nothing of what the values are for.
+//! From a file and `--override`s to a configuration: unknown keys, keys that stop the start, and
+//! what to warn about. Knows nothing of what the values are for.
 
 use std::collections::BTreeMap;
 use std::path::Path;

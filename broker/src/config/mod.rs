@@ -1,5 +1,5 @@
-//! The broker's configuration in force: one value for every known key, from the default, the file, and
-//! the dynamic settings of the cluster and of this broker. Knows nothing of file syntax.
+//! The broker's configuration in force: one value for every known key, from the default, the file,
+//! and the dynamic settings of the cluster and of this broker. Knows nothing of file syntax.
 
 mod check;
 mod derived;
@@ -88,8 +88,9 @@ impl BrokerConfig {
         Ok(())
     }
 
-    /// This configuration with the dynamic settings of the cluster and of this broker in place of any
-    /// former ones. What cannot be read is left out and handed back, as Kafka logs it and goes on.
+    /// This configuration with the dynamic settings of the cluster and of this broker in place of
+    /// any former ones. What cannot be read is left out and handed back, as Kafka logs it and goes
+    /// on.
     pub fn with_dynamic(
         &self,
         cluster: &BTreeMap<String, String>,
@@ -131,8 +132,8 @@ impl BrokerConfig {
         Some((text, source))
     }
 
-    /// Every level at which this very name is set, highest precedence first, the default last (it is
-    /// there only if it is not null).
+    /// Every level at which this very name is set, highest precedence first, the default last (it
+    /// is there only if it is not null).
     pub fn levels(&self, name: &str) -> Vec<(Source, &str)> {
         let Some(at) = position(name) else { return Vec::new() };
         self.layers_of(at).filter_map(|(source, text)| Some((source, text?))).collect()

@@ -1,5 +1,5 @@
-//! The syntax of `server.properties`: what `java.util.Properties` reads, byte for byte Latin-1. Knows
-//! nothing of which keys there are.
+//! The syntax of `server.properties`: what `java.util.Properties` reads, byte for byte Latin-1.
+//! Knows nothing of which keys there are.
 
 use super::load::{ConfigError, Setting};
 

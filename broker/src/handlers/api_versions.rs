@@ -1,8 +1,9 @@
 //! ApiVersions (key 18): what this broker speaks.
 //!
-//! Versions 0–4. Answers from the list that `dispatch` serves and the ranges of `protocol::api`, so it
-//! never says more than is true. Errors: UNSUPPORTED_VERSION in the version 0 layout for a version that
-//! does not exist, INVALID_REQUEST for a client name or version that Kafka's pattern refuses.
+//! Versions 0–4. Answers from the list that `dispatch` serves and the ranges of `protocol::api`, so
+//! it never says more than is true. Errors: UNSUPPORTED_VERSION in the version 0 layout for a
+//! version that does not exist, INVALID_REQUEST for a client name or version that Kafka's pattern
+//! refuses.
 //!
 //! Differs from Apache: APIs that are not served yet are left out.
 
@@ -37,7 +38,8 @@ pub fn handle(
     })
 }
 
-/// The answer to a version that does not exist: sent in version 0, with the range of this API alone.
+/// The answer to a version that does not exist: sent in version 0, with the range of this API
+/// alone.
 pub fn unsupported() -> ApiVersionsResponse {
     ApiVersionsResponse {
         error_code: ErrorCode::UNSUPPORTED_VERSION.0,

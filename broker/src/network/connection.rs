@@ -1,5 +1,5 @@
-//! One connection: frames in, requests started in order, answers out in the same order. Knows nothing of
-//! what a request says; `dispatch` does.
+//! One connection: frames in, requests started in order, answers out in the same order. Knows
+//! nothing of what a request says; `dispatch` does.
 
 use std::collections::VecDeque;
 use std::future::Future;

@@ -1,5 +1,5 @@
-//! Listening sockets: bound early so that a port in use ends the start, accepted from once requests are
-//! served. Knows nothing of frames.
+//! Listening sockets: bound early so that a port in use ends the start, accepted from once requests
+//! are served. Knows nothing of frames.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};

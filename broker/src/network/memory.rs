@@ -1,5 +1,5 @@
-//! How much memory requests may take, over all connections, and the read buffers that go round. Knows
-//! nothing of sockets.
+//! How much memory requests may take, over all connections, and the read buffers that go round.
+//! Knows nothing of sockets.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

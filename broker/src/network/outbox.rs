@@ -1,5 +1,5 @@
-//! Answers on their way out: what is in memory by `sendmsg`, slices of files by `sendfile`, without a
-//! copy. Knows nothing of requests.
+//! Answers on their way out: what is in memory by `sendmsg`, slices of files by `sendfile`, without
+//! a copy. Knows nothing of requests.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -84,8 +84,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Sends as much as the socket takes. An error ends the connection; so does a file that turns out
-    /// shorter than the length already sent (`UnexpectedEof`).
+    /// Sends as much as the socket takes. An error ends the connection; so does a file that turns
+    /// out shorter than the length already sent (`UnexpectedEof`).
     pub fn flush(&mut self, stream: &TcpStream, residency: &Residency) -> io::Result<Flush> {
         for _ in 0..TURN_SLICES {
             let sent = match self.pieces.front() {
@@ -189,8 +189,8 @@ impl Outbox {
     }
 }
 
-/// Reads a cold slice so that it is in the page cache; blocks. With a descriptor the bytes go nowhere
-/// else; without one they are handed back.
+/// Reads a cold slice so that it is in the page cache; blocks. With a descriptor the bytes go
+/// nowhere else; without one they are handed back.
 pub fn warm(slice: &LogSlice) -> io::Result<Option<Bytes>> {
     const STEP_BYTES: usize = 128 << 10;
     let total = usize::try_from(slice.len).map_err(|_| io::ErrorKind::InvalidInput)?;

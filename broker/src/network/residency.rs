@@ -1,5 +1,5 @@
-//! Is a range of a file in the page cache? A send from there never waits for the disk. Knows nothing of
-//! what the file is.
+//! Is a range of a file in the page cache? A send from there never waits for the disk. Knows
+//! nothing of what the file is.
 
 use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, BorrowedFd};

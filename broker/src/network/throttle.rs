@@ -1,5 +1,5 @@
-//! How many connections there may be, in all and from one address, and how fast they may come. Knows
-//! nothing of what they carry.
+//! How many connections there may be, in all and from one address, and how fast they may come.
+//! Knows nothing of what they carry.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
-//! This broker among the live ones: registered at the start, and again with every new session. Knows
-//! nothing of who controls.
+//! This broker among the live ones: registered at the start, and again with every new session.
+//! Knows nothing of who controls.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The part of a start that concerns sockets: limits, binding, accepting, HTTP. Knows nothing of what is
-//! served.
+//! The part of a start that concerns sockets: limits, binding, accepting, HTTP. Knows nothing of
+//! what is served.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -114,7 +114,8 @@ fn overrides(config: &BrokerConfig) -> BTreeMap<IpAddr, usize> {
     by_address
 }
 
-/// Metrics and health pages. A port in use is a warning: the broker is no less a broker without them.
+/// Metrics and health pages. A port in use is a warning: the broker is no less a broker without
+/// them.
 pub async fn serve_http(
     broker: &Arc<Broker>,
     network: &Network,
