@@ -12,7 +12,12 @@ use futures::future::BoxFuture;
 use crate::authorizer::Authorizer;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
+use crate::fetch::session::FetchSessions;
+use crate::metadata_cache::MetadataCache;
 use crate::metrics::RequestMetrics;
+use crate::replication::Hosting;
+use crate::replication::manager::ReplicaManager;
+use crate::replication::topic_configs::TopicConfigs;
 use crate::tasks::Tasks;
 
 /// What every handler may reach. Made once by `server.rs`, shared by all connections.
@@ -29,6 +34,13 @@ pub struct Broker {
     /// czxid of this broker's registration; −1 until it is registered. Changes with the session.
     pub broker_epoch: AtomicI64,
     pub request_metrics: Arc<RequestMetrics>,
+    /// What the controller said of brokers and topics.
+    pub metadata: Arc<MetadataCache>,
+    /// Topics' effective configurations.
+    pub topic_configs: Arc<TopicConfigs>,
+    /// The partitions that this broker hosts.
+    pub replicas: Arc<ReplicaManager>,
+    pub fetch_sessions: Arc<FetchSessions>,
     /// Data version of the `/feature` znode; −1 until it has been read.
     pub finalized_features_epoch: AtomicI64,
 }
@@ -40,7 +52,9 @@ impl Broker {
         store: Arc<dyn MetadataStore>,
         broker_id: i32,
         cluster_id: String,
+        hosting: Hosting,
     ) -> Broker {
+        let slots = config.long("max.incremental.fetch.session.cache.slots");
         Broker {
             config: ArcSwap::from_pointee(config),
             clock,
@@ -51,6 +65,10 @@ impl Broker {
             store,
             broker_epoch: AtomicI64::new(-1),
             request_metrics: RequestMetrics::new(),
+            metadata: hosting.metadata,
+            topic_configs: hosting.topic_configs,
+            replicas: hosting.replicas,
+            fetch_sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
             finalized_features_epoch: AtomicI64::new(-1),
         }
     }

@@ -55,19 +55,26 @@ macro_rules! apis {
 
 apis! {
     served {
+        Produce => handlers::produce::handle;
+        Fetch => handlers::fetch::handle;
+        ListOffsets => handlers::list_offsets::handle;
         ApiVersions => handlers::api_versions::handle;
+        DeleteRecords => handlers::delete_records::handle;
+        OffsetForLeaderEpoch => handlers::offset_for_leader_epoch::handle;
+        DescribeLogDirs => handlers::describe_log_dirs::handle;
+        DescribeProducers => handlers::describe_producers::handle;
     }
     not_yet {
-    Produce Fetch ListOffsets Metadata LeaderAndIsr StopReplica UpdateMetadata ControlledShutdown
+    Metadata LeaderAndIsr StopReplica UpdateMetadata ControlledShutdown
     OffsetCommit OffsetFetch FindCoordinator JoinGroup Heartbeat LeaveGroup SyncGroup
-    DescribeGroups ListGroups SaslHandshake CreateTopics DeleteTopics DeleteRecords InitProducerId
-    OffsetForLeaderEpoch AddPartitionsToTxn AddOffsetsToTxn EndTxn WriteTxnMarkers TxnOffsetCommit
+    DescribeGroups ListGroups SaslHandshake CreateTopics DeleteTopics InitProducerId
+    AddPartitionsToTxn AddOffsetsToTxn EndTxn WriteTxnMarkers TxnOffsetCommit
     DescribeAcls CreateAcls DeleteAcls DescribeConfigs AlterConfigs AlterReplicaLogDirs
-    DescribeLogDirs SaslAuthenticate CreatePartitions CreateDelegationToken RenewDelegationToken
+    SaslAuthenticate CreatePartitions CreateDelegationToken RenewDelegationToken
     ExpireDelegationToken DescribeDelegationToken DeleteGroups ElectLeaders IncrementalAlterConfigs
     AlterPartitionReassignments ListPartitionReassignments OffsetDelete DescribeClientQuotas
     AlterClientQuotas DescribeUserScramCredentials AlterUserScramCredentials AlterPartition
-    UpdateFeatures Envelope DescribeCluster DescribeProducers DescribeTransactions ListTransactions
+    UpdateFeatures Envelope DescribeCluster DescribeTransactions ListTransactions
     AllocateProducerIds ConsumerGroupHeartbeat ConsumerGroupDescribe
     }
 }

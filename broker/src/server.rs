@@ -23,6 +23,7 @@ use crate::config::BrokerConfig;
 use crate::metrics;
 use crate::network::listener::BindError;
 use crate::notify::notify;
+use crate::replication::{Hosting, upkeep};
 use crate::tasks::Tasks;
 
 pub const EXIT_CONFIGURATION: u8 = 2;
@@ -135,7 +136,6 @@ pub struct Running {
     store: Arc<dyn MetadataStore>,
     /// What the store needs until the very end.
     store_tasks: Tasks,
-    _data_dirs: DataDirs,
 }
 
 /// Starts everything in the order of Kafka's own broker; returns once requests are served.
@@ -155,7 +155,10 @@ pub async fn start(config: BrokerConfig, clock: Clock) -> Result<Running, StartE
     let known_id = known.as_ref().and_then(|meta| meta.broker_id);
     let broker_id = metadata::broker_id(&*store, &config, known_id).await?;
     let config = metadata::with_dynamic(&*store, config, broker_id).await?;
-    data_dirs.claim(&disk, broker_id, &cluster_id)?;
+    let topics = Arc::new(metadata::topic_configs(&*store, &config).await?);
+    let identity = (broker_id, cluster_id.as_str());
+    let logs = data_dirs.load(disk, &config, identity, topics.clone(), clock).await?;
+    let hosting = Hosting::new(broker_id, &config, topics, logs);
 
     let metadata_shown = match config.zookeeper() {
         Some(connect) => format!("zookeeper:{connect}"),
@@ -165,7 +168,9 @@ pub async fn start(config: BrokerConfig, clock: Clock) -> Result<Running, StartE
     let listeners: Vec<_> =
         bound.iter().map(|listener| (listener.name.clone(), listener.local)).collect();
     let metrics_page = metrics::install();
-    let broker = Arc::new(Broker::new(config, clock, store.clone(), broker_id, cluster_id));
+    let broker =
+        Arc::new(Broker::new(config, clock, store.clone(), broker_id, cluster_id, hosting));
+    upkeep::start(&broker);
     let epoch = metadata::features_epoch(&*store).await?;
     broker.finalized_features_epoch.store(epoch, Ordering::Relaxed);
 
@@ -185,7 +190,6 @@ pub async fn start(config: BrokerConfig, clock: Clock) -> Result<Running, StartE
         ready,
         store,
         store_tasks,
-        _data_dirs: data_dirs,
     })
 }
 
@@ -210,8 +214,23 @@ impl Running {
         if !self.broker.tasks.stop(STOP_PATIENCE).await {
             tracing::warn!("some work did not end in time and is left behind");
         }
+        self.close_logs().await;
         self.store.close().await;
         self.store_tasks.stop(STOP_PATIENCE).await;
         tracing::info!("stopped");
+    }
+
+    /// Leaves the log directories as a clean start wants to find them.
+    async fn close_logs(&self) {
+        let replicas = self.broker.replicas.clone();
+        let closing = tokio::task::spawn_blocking(move || {
+            replicas.checkpoint_high_watermarks();
+            for (dir, error) in replicas.logs().close() {
+                tracing::error!(dir = %dir.display(), %error, "a log directory was not closed");
+            }
+        });
+        if let Err(error) = closing.await {
+            tracing::error!(%error, "the logs were not closed");
+        }
     }
 }

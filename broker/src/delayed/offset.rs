@@ -46,13 +46,18 @@ impl<T: Clone> Countdown<T> {
         self.left.load(Ordering::Acquire) == 0
     }
 
+    /// The outcomes so far.
+    pub fn settled(&self) -> Vec<Option<T>> {
+        self.outcomes.lock().clone()
+    }
+
     /// Every part's outcome, `None` where there is none after `patience`.
     pub async fn outcomes(&self, patience: Duration) -> Vec<Option<T>> {
         if !self.is_settled() {
             let done = tokio::time::timeout(patience, self.done.notified()).await;
             tracing::trace!(in_time = done.is_ok(), "waited for partitions");
         }
-        self.outcomes.lock().clone()
+        self.settled()
     }
 }
 

@@ -1,4 +1,5 @@
 //! Fetch beyond its message: sessions, and sharing a response's bytes among partitions. Knows
 //! nothing of sockets or error texts.
 
+pub mod plan;
 pub mod session;

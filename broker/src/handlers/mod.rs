@@ -1,3 +1,10 @@
 //! One file per API: authorise, validate, act, respond. Only these put error codes in responses.
 
 pub mod api_versions;
+pub mod delete_records;
+pub mod describe_log_dirs;
+pub mod describe_producers;
+pub mod fetch;
+pub mod list_offsets;
+pub mod offset_for_leader_epoch;
+pub mod produce;

@@ -1,42 +1,38 @@
-//! The log directories as the start finds them: locked, and of one broker and one cluster. Knows nothing
-//! of the logs inside.
+//! The log directories as the start finds them: locked, and of one broker and one cluster; then the
+//! logs inside. Knows nothing of partitions' roles.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use storage::checkpoint::{LOCK_FILE, META_PROPERTIES_FILE, MetaProperties};
+use storage::checkpoint::MetaProperties;
 use storage::disk::Disk;
+use storage::log_dir::LogDir;
+use storage::log_manager::LogManager;
 
 use super::StartError;
+use crate::clock::Clock;
+use crate::config::BrokerConfig;
+use crate::replication::topic_configs::TopicConfigs;
 
-/// Locked log directories; the locks are held until this is dropped.
+/// Locked log directories; the locks go with them.
 pub struct DataDirs {
     pub paths: Vec<PathBuf>,
     /// What the directories that were used before agree on.
     pub known: Option<MetaProperties>,
-    /// Directories without `meta.properties`.
-    fresh: Vec<PathBuf>,
-    _locks: Vec<Box<dyn Send + Sync>>,
+    dirs: Vec<LogDir>,
 }
 
 impl DataDirs {
     /// Makes what is missing, locks all and reads their `meta.properties`.
     pub fn open(disk: &Arc<dyn Disk>, paths: &[PathBuf]) -> Result<DataDirs, StartError> {
-        let mut dirs =
-            DataDirs { paths: Vec::new(), known: None, fresh: Vec::new(), _locks: Vec::new() };
+        let mut all = DataDirs { paths: Vec::new(), known: None, dirs: Vec::new() };
         for path in paths {
             disk.create_dir(path).map_err(|error| unusable(path, &error))?;
             let path = std::fs::canonicalize(path).map_err(|error| unusable(path, &error))?;
-            match disk.lock(&path.join(LOCK_FILE)) {
-                Ok(Some(lock)) => dirs._locks.push(lock),
-                Ok(None) => return Err(unusable(&path, &"another process has it locked")),
-                Err(error) => return Err(unusable(&path, &error)),
-            }
-            let meta = MetaProperties::read(&**disk, &path.join(META_PROPERTIES_FILE))
-                .map_err(|error| unusable(&path, &error))?;
-            match (meta, &dirs.known) {
-                (None, _) => dirs.fresh.push(path.clone()),
-                (Some(meta), None) => dirs.known = Some(meta),
+            let dir = LogDir::open(disk.clone(), &path).map_err(refused)?;
+            match (dir.meta(), &all.known) {
+                (None, _) => {}
+                (Some(meta), None) => all.known = Some(meta),
                 (Some(meta), Some(known)) => {
                     let same =
                         meta.broker_id == known.broker_id && meta.cluster_id == known.cluster_id;
@@ -47,31 +43,47 @@ impl DataDirs {
                     }
                 }
             }
-            dirs.paths.push(path);
+            all.paths.push(path);
+            all.dirs.push(dir);
         }
-        Ok(dirs)
+        Ok(all)
     }
 
-    /// Writes `meta.properties` where it is missing.
-    pub fn claim(
-        &self,
-        disk: &Arc<dyn Disk>,
-        broker_id: i32,
-        cluster_id: &str,
-    ) -> Result<(), StartError> {
-        let meta = MetaProperties {
-            broker_id: Some(broker_id),
-            cluster_id: Some(cluster_id.to_owned()),
-            directory_id: None,
-        };
-        for path in &self.fresh {
-            meta.write(&**disk, &path.join(META_PROPERTIES_FILE))
-                .map_err(|error| unusable(path, &error))?;
+    /// Marks the directories as this broker's, then loads every log, with
+    /// `num.recovery.threads.per.data.dir` threads for each directory.
+    pub async fn load(
+        self,
+        disk: Arc<dyn Disk>,
+        config: &BrokerConfig,
+        (broker_id, cluster_id): (i32, &str),
+        topics: Arc<TopicConfigs>,
+        clock: Clock,
+    ) -> Result<LogManager, StartError> {
+        for dir in &self.dirs {
+            dir.check_identity(broker_id, cluster_id).map_err(refused)?;
         }
-        Ok(())
+        let threads = config.int("num.recovery.threads.per.data.dir").max(1) as usize;
+        let threads = threads.saturating_mul(self.dirs.len());
+        let loading = tokio::task::spawn_blocking(move || {
+            let now_ms = clock.now_ms();
+            let logs = LogManager::new(disk, self.dirs, false, now_ms).map_err(refused)?;
+            let config_of = |topic: &str| topics.of(topic);
+            std::thread::scope(|scope| {
+                for _ in 1..threads {
+                    scope.spawn(|| logs.load_all(&config_of, now_ms));
+                }
+                logs.load_all(&config_of, now_ms);
+            });
+            Ok(logs)
+        });
+        loading.await.map_err(|error| StartError::DataDir(error.to_string()))?
     }
 }
 
 fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> StartError {
     StartError::DataDir(format!("{}: {reason}", path.display()))
+}
+
+fn refused(error: storage::StorageError) -> StartError {
+    StartError::DataDir(error.to_string())
 }

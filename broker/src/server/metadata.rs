@@ -16,6 +16,7 @@ use super::StartError;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::random;
+use crate::replication::topic_configs::TopicConfigs;
 use crate::tasks::Tasks;
 
 /// The embedded store's file, at the root of the first log directory.
@@ -139,4 +140,30 @@ pub async fn with_dynamic(
 pub async fn features_epoch(store: &dyn MetadataStore) -> Result<i64, StartError> {
     let found = retry::get(store, znodes::feature::PATH, false).await?;
     Ok(found.map_or(-1, |(_, stat)| i64::from(stat.version)))
+}
+
+/// Every topic's own configuration, as the store has it.
+pub async fn topic_configs(
+    store: &dyn MetadataStore,
+    config: &BrokerConfig,
+) -> Result<TopicConfigs, StartError> {
+    let configs = TopicConfigs::new(config);
+    let parent = ConfigEntity::topic("t").path();
+    let parent = parent.rsplit_once('/').expect("a path has a parent").0;
+    let Some(names) = retry::children(store, parent, false).await? else {
+        return Ok(configs);
+    };
+    for name in names {
+        let entity = ConfigEntity::topic(name.clone());
+        let Some((data, _)) = retry::get(store, &entity.path(), false).await? else { continue };
+        match znodes::config::decode(&entity, data.as_deref()) {
+            Ok(own) => {
+                for error in configs.set(&name, own) {
+                    tracing::error!(topic = name, %error, "a topic's setting is not in force");
+                }
+            }
+            Err(error) => tracing::error!(topic = name, %error, "a topic's settings are ignored"),
+        }
+    }
+    Ok(configs)
 }

@@ -1,0 +1,130 @@
+//! DeleteRecords (key 21): makes everything below an offset unreadable, on every replica.
+//!
+//! Versions 0 to 2: v2 flexible. Offset −1 means the high watermark. Answers when the log start of
+//! every living replica has reached the offset, or after `timeout_ms`.
+//!
+//! Errors: UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, OFFSET_OUT_OF_RANGE (negative or above
+//! the high watermark), POLICY_VIOLATION (`cleanup.policy` does not delete), REQUEST_TIMED_OUT,
+//! KAFKA_STORAGE_ERROR, TOPIC_AUTHORIZATION_FAILED.
+//!
+//! Differs from Apache: in nothing known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::error_code::ErrorCode;
+use protocol::messages::delete_records::{
+    DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
+    DeleteRecordsTopicResult,
+};
+use storage::Log;
+
+use crate::authorizer::{Resource, op};
+use crate::broker::{Broker, Reply, RequestContext};
+use crate::delayed::offset::Countdown;
+use crate::replication::partition::{DeleteError, Deleted, Partition};
+
+struct Part {
+    topic: usize,
+    index: i32,
+    outcome: Result<(Arc<Partition>, Deleted), ErrorCode>,
+}
+
+pub fn handle(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: DeleteRecordsRequest,
+) -> Reply<DeleteRecordsResponse> {
+    let (broker, context) = (broker.clone(), context.clone());
+    Reply::later(async move {
+        let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+        let owner = broker.clone();
+        // Whole segments may go, which is work for the disk.
+        let (names, mut parts) =
+            owner.tasks.blocking(move || delete_all(&broker, &context, request)).await;
+        let countdown = Countdown::new(parts.len());
+        for (at, part) in parts.iter().enumerate() {
+            match &part.outcome {
+                Ok((partition, deleted)) => {
+                    partition.await_deletion(deleted.requested, &countdown, at);
+                }
+                Err(_) => countdown.settle(at, None),
+            }
+        }
+        for (part, outcome) in parts.iter_mut().zip(countdown.outcomes(patience).await) {
+            let Ok((_, deleted)) = &mut part.outcome else { continue };
+            match outcome {
+                Some(Some(low_watermark)) => deleted.low_watermark = low_watermark,
+                Some(None) => part.outcome = Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+                None => part.outcome = Err(ErrorCode::REQUEST_TIMED_OUT),
+            }
+        }
+        respond(names, parts)
+    })
+}
+
+fn delete_all(
+    broker: &Broker,
+    context: &RequestContext,
+    request: DeleteRecordsRequest,
+) -> (Vec<String>, Vec<Part>) {
+    let mut names = Vec::with_capacity(request.topics.len());
+    let mut parts = Vec::new();
+    for topic in request.topics {
+        let allowed = broker
+            .authorizer
+            .authorize::<op::Delete>(context, Resource::Topic(&topic.name))
+            .is_ok();
+        for asked in &topic.partitions {
+            let outcome = match allowed {
+                true => delete(broker, &topic.name, asked.partition_index, asked.offset),
+                false => Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+            };
+            parts.push(Part { topic: names.len(), index: asked.partition_index, outcome });
+        }
+        names.push(topic.name);
+    }
+    (names, parts)
+}
+
+fn delete(
+    broker: &Broker,
+    topic: &str,
+    index: i32,
+    offset: i64,
+) -> Result<(Arc<Partition>, Deleted), ErrorCode> {
+    let partition = broker.replicas.find(topic, index)?;
+    let remove = |log: &Log, offset, high_watermark| {
+        broker.replicas.logs().delete_records(log, offset, high_watermark)??;
+        Ok(())
+    };
+    let deleted = partition.delete_records(offset, remove).map_err(|error| {
+        tracing::debug!(?partition, offset, %error, "records were not deleted");
+        match error {
+            DeleteError::NotLeader => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            DeleteError::Policy => ErrorCode::POLICY_VIOLATION,
+            DeleteError::Offset(_) => ErrorCode::OFFSET_OUT_OF_RANGE,
+            DeleteError::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+        }
+    })?;
+    Ok((partition, deleted))
+}
+
+fn respond(names: Vec<String>, parts: Vec<Part>) -> DeleteRecordsResponse {
+    let mut topics: Vec<_> = names
+        .into_iter()
+        .map(|name| DeleteRecordsTopicResult { name, partitions: Vec::new() })
+        .collect();
+    for part in parts {
+        let (error, low_watermark) = match part.outcome {
+            Ok((_, deleted)) => (ErrorCode::NONE, deleted.low_watermark),
+            Err(code) => (code, -1),
+        };
+        topics[part.topic].partitions.push(DeleteRecordsPartitionResult {
+            partition_index: part.index,
+            low_watermark,
+            error_code: error.0,
+        });
+    }
+    DeleteRecordsResponse { topics, ..Default::default() }
+}

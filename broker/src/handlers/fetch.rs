@@ -1,0 +1,475 @@
+//! Fetch (key 1): records for consumers and followers.
+//!
+//! Versions 0 to 17: v3 byte limit over all partitions · v4 isolation level, magic 2 · v5 log start ·
+//! v7 sessions (KIP-227) · v9 leader epoch (KIP-320) · v10 zstd · v11 followers may answer consumers ·
+//! v12 flexible, diverging epochs (KIP-595) · v13 topic ids · v15 replica state as a tag · v16 the
+//! leader to go to instead (KIP-951).
+//!
+//! Answers at once when `min_bytes` are there, on any error and on a diverging epoch; else waits at
+//! most `max_wait_ms`. Records go out as ranges of the segment files. Versions 0 to 3 get them
+//! rewritten in the format that they know.
+//!
+//! Errors: of the request FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH,
+//! FETCH_SESSION_TOPIC_ID_ERROR; of a partition UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION,
+//! INCONSISTENT_TOPIC_ID, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH,
+//! OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR, UNSUPPORTED_COMPRESSION_TYPE (zstd before v10),
+//! UNSUPPORTED_VERSION (`message.downconversion.enable=false`), TOPIC_AUTHORIZATION_FAILED.
+//!
+//! Differs from Apache: a session that another request is using counts as being at another epoch.
+//! A zstd batch read before v10 is refused by what the topic's `compression.type` says, as there.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use protocol::error_code::ErrorCode;
+use protocol::ids::Uuid;
+use protocol::messages::fetch::{
+    AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse,
+    LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+};
+use protocol::records::codec::Limits;
+use protocol::records::convert::{ConvertError, down_convert};
+use protocol::wire::Records;
+use replica::fetch_session::{FetchAnswer, FetchAsk, FetchTarget};
+use replica::partition::AccessError;
+use replica::session_cache::SessionError;
+use storage::LogSlice;
+use storage::config::TopicCompression;
+
+use crate::authorizer::{Resource, op};
+use crate::broker::{Broker, Reply, RequestContext};
+use crate::delayed::fetch::Isolation;
+use crate::fetch::plan::{self, FetchParams, Plan, Source};
+use crate::fetch::session::{FetchContext, SessionRequest, Wanted};
+use crate::network::payload::FilePayload;
+use crate::replication::partition::{PartitionRead, ReadError, Reader};
+
+const CONSUMER: i32 = -1;
+const READ_COMMITTED: i8 = 1;
+
+/// What becomes of one wanted partition.
+enum Standing {
+    /// Read as the source of this number.
+    Source(usize),
+    /// Not here: told at once.
+    Failed(ErrorCode),
+    /// Not known or not allowed: told after all others, without hurry.
+    Refused(ErrorCode),
+}
+
+/// One Fetch on its way.
+struct Fetch {
+    broker: Arc<Broker>,
+    context: RequestContext,
+    session: FetchContext,
+    params: FetchParams,
+    items: Vec<(Wanted, Standing)>,
+    sources: Vec<Source>,
+}
+
+pub fn handle(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: FetchRequest,
+) -> Reply<FetchResponse> {
+    let params = params_of(broker, context.api_version, &request);
+    let (session, wanted) = match open_session(broker, context.api_version, &params, &request) {
+        Ok(opened) => opened,
+        Err(error) => {
+            let error_code = session_code(error).0;
+            return Reply::Now(FetchResponse { error_code, ..Default::default() });
+        }
+    };
+    let mut fetch = Fetch {
+        broker: broker.clone(),
+        context: context.clone(),
+        session,
+        params,
+        items: Vec::with_capacity(wanted.len()),
+        sources: Vec::with_capacity(wanted.len()),
+    };
+    fetch.resolve(wanted);
+    let plan = plan::look(&fetch.sources, &params, true, broker.clock.now_ms());
+    if fetch.may_answer(&plan) {
+        return fetch.finish(plan);
+    }
+    Reply::later(async move {
+        let clock = fetch.broker.clock;
+        let plan = plan::wait(&fetch.sources, &fetch.params, plan, &clock).await;
+        match fetch.finish(plan) {
+            Reply::Later(converting) => converting.await,
+            Reply::Now(response) => response,
+            Reply::Nothing | Reply::Close(_) => unreachable!("a fetch is always answered"),
+        }
+    })
+}
+
+fn params_of(broker: &Broker, version: i16, request: &FetchRequest) -> FetchParams {
+    let (replica, epoch) = match version {
+        15.. => (request.replica_state.replica_id, request.replica_state.replica_epoch),
+        _ => (request.replica_id, -1),
+    };
+    let is_follower = replica >= 0;
+    let isolation = match (replica, request.isolation_level) {
+        (CONSUMER, READ_COMMITTED) => Isolation::LastStable,
+        (CONSUMER, _) => Isolation::HighWatermark,
+        _ => Isolation::LogEnd,
+    };
+    let ours = broker.config.load().int("fetch.max.bytes");
+    let max_bytes = u64::try_from(request.max_bytes.min(ours)).unwrap_or(0);
+    FetchParams {
+        reader: Reader {
+            follower: is_follower.then_some((replica, epoch)),
+            isolation,
+            // From version 11 on consumers may read from a follower (KIP-392).
+            leader_only: is_follower || (replica == CONSUMER && version < 11),
+        },
+        min_bytes: u64::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
+        max_bytes,
+        hard_limit: version <= 2,
+        max_wait_ms: request.max_wait_ms,
+    }
+}
+
+fn open_session(
+    broker: &Broker,
+    version: i16,
+    params: &FetchParams,
+    request: &FetchRequest,
+) -> Result<(FetchContext, Vec<Wanted>), SessionError> {
+    let uses_topic_ids = version >= 13;
+    let name_of = |id: Uuid| broker.replicas.cluster().topic_name(id);
+    let mut asked = Vec::new();
+    for topic in &request.topics {
+        let name: Arc<str> = match uses_topic_ids {
+            true => name_of(topic.topic_id).unwrap_or_else(|| Arc::from("")),
+            false => Arc::from(topic.topic.as_str()),
+        };
+        for partition in &topic.partitions {
+            let target = FetchTarget {
+                topic_id: topic.topic_id,
+                topic: name.clone(),
+                partition: partition.partition,
+            };
+            let ask = FetchAsk {
+                fetch_offset: partition.fetch_offset,
+                current_leader_epoch: partition.current_leader_epoch,
+                last_fetched_epoch: partition.last_fetched_epoch,
+                log_start: partition.log_start_offset,
+                max_bytes: partition.partition_max_bytes,
+            };
+            asked.push((target, ask));
+        }
+    }
+    let forgotten: Vec<_> = request
+        .forgotten_topics_data
+        .iter()
+        .flat_map(|topic| {
+            topic.partitions.iter().map(|index| (topic.topic_id, topic.topic.as_str(), *index))
+        })
+        .collect();
+    let session = SessionRequest {
+        id: request.session_id,
+        epoch: request.session_epoch,
+        uses_topic_ids,
+        is_follower: params.reader.follower.is_some(),
+    };
+    broker.fetch_sessions.open(session, asked, &forgotten, name_of)
+}
+
+fn session_code(error: SessionError) -> ErrorCode {
+    match error {
+        SessionError::NotFound => ErrorCode::FETCH_SESSION_ID_NOT_FOUND,
+        SessionError::InvalidEpoch => ErrorCode::INVALID_FETCH_SESSION_EPOCH,
+        SessionError::TopicId => ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR,
+    }
+}
+
+/// The error code of a failed read.
+pub fn code_of(error: &ReadError) -> ErrorCode {
+    match error {
+        ReadError::Access(AccessError::NotLeader) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        ReadError::Access(AccessError::FencedLeaderEpoch) => ErrorCode::FENCED_LEADER_EPOCH,
+        ReadError::Access(AccessError::UnknownLeaderEpoch) => ErrorCode::UNKNOWN_LEADER_EPOCH,
+        ReadError::InconsistentTopicId => ErrorCode::INCONSISTENT_TOPIC_ID,
+        ReadError::OffsetOutOfRange => ErrorCode::OFFSET_OUT_OF_RANGE,
+        ReadError::OffsetNotAvailable => ErrorCode::OFFSET_NOT_AVAILABLE,
+        ReadError::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+    }
+}
+
+impl Fetch {
+    /// Finds every wanted partition. Topics are asked for once in a row, not once per partition.
+    fn resolve(&mut self, wanted: Vec<Wanted>) {
+        let is_follower = self.params.reader.follower.is_some();
+        let authorizer = &self.broker.authorizer;
+        let cluster = is_follower
+            && authorizer.authorize::<op::ClusterAction>(&self.context, Resource::Cluster).is_ok();
+        let mut former: Option<(Arc<str>, bool)> = None;
+        for item in wanted {
+            let FetchTarget { topic_id, topic, partition } = &item.target;
+            let allowed = match &former {
+                Some((name, allowed)) if Arc::ptr_eq(name, topic) => *allowed,
+                _ if is_follower => cluster,
+                _ => {
+                    authorizer.authorize::<op::Read>(&self.context, Resource::Topic(topic)).is_ok()
+                }
+            };
+            former = Some((topic.clone(), allowed));
+            let standing = if topic.is_empty() {
+                Standing::Refused(ErrorCode::UNKNOWN_TOPIC_ID)
+            } else if !allowed {
+                Standing::Refused(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
+            } else {
+                match self.broker.replicas.find(topic, *partition) {
+                    Ok(found) if !found.is_consistent_with(*topic_id) => {
+                        Standing::Failed(ErrorCode::INCONSISTENT_TOPIC_ID)
+                    }
+                    Ok(found) => {
+                        self.sources.push(Source { partition: found, ask: item.ask });
+                        Standing::Source(self.sources.len() - 1)
+                    }
+                    Err(code @ ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => Standing::Refused(code),
+                    Err(code) => Standing::Failed(code),
+                }
+            };
+            self.items.push((item, standing));
+        }
+    }
+
+    fn may_answer(&self, plan: &Plan) -> bool {
+        let failed = self.items.iter().any(|(_, s)| matches!(s, Standing::Failed(_)));
+        self.params.max_wait_ms <= 0
+            || self.sources.is_empty()
+            || failed
+            || plan.is_enough(&self.params)
+    }
+
+    /// Answers, after rewriting the records for versions that know older formats only.
+    fn finish(self, plan: Plan) -> Reply<FetchResponse> {
+        let magic = match self.context.api_version {
+            ..=1 => Some(0),
+            2..=3 => Some(1),
+            _ => None,
+        };
+        let reads: Vec<_> = plan.reads.into_iter().map(Some).collect();
+        let Some(magic) = magic else {
+            let answers = self.answers(reads, None);
+            return Reply::Now(self.respond(answers));
+        };
+        let broker = self.broker.clone();
+        Reply::later(async move {
+            // Reading and recompressing do not belong on a worker.
+            let work = move || {
+                let answers = self.answers(reads, Some(magic));
+                (self, answers)
+            };
+            let (fetch, answers) = broker.tasks.blocking(work).await;
+            fetch.respond(answers)
+        })
+    }
+
+    /// Every partition's answer, in the order of the response.
+    fn answers(
+        &self,
+        mut reads: Vec<Option<Result<PartitionRead, ReadError>>>,
+        magic: Option<i8>,
+    ) -> Vec<(usize, PartitionData)> {
+        let mut answers = Vec::with_capacity(self.items.len());
+        let mut last = Vec::new();
+        for (at, (wanted, standing)) in self.items.iter().enumerate() {
+            let data = match standing {
+                Standing::Refused(code) => {
+                    last.push((at, refused(wanted.target.partition, *code)));
+                    continue;
+                }
+                Standing::Failed(code) => failed(wanted.target.partition, *code),
+                Standing::Source(source) => {
+                    let read = reads[*source].take().expect("each source is answered once");
+                    self.answer(&self.sources[*source], read, magic)
+                }
+            };
+            answers.push((at, data));
+        }
+        answers.append(&mut last);
+        answers
+    }
+
+    fn answer(
+        &self,
+        source: &Source,
+        read: Result<PartitionRead, ReadError>,
+        magic: Option<i8>,
+    ) -> PartitionData {
+        let index = source.partition.index();
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => return failed(index, code_of(&error)),
+        };
+        let bytes = read.len();
+        let records = match self.records(source, &read, magic) {
+            Ok(records) => records,
+            Err(code) => return refused(index, code),
+        };
+        source.partition.metrics().fetched(bytes, self.params.reader.follower.is_some());
+        let (epoch, end_offset) = read.diverging.unwrap_or((-1, -1));
+        PartitionData {
+            partition_index: index,
+            high_watermark: read.high_watermark,
+            last_stable_offset: read.last_stable,
+            log_start_offset: read.log_start,
+            diverging_epoch: EpochEndOffset { epoch, end_offset },
+            aborted_transactions: read.aborted.map(|all| {
+                all.into_iter()
+                    .map(|(producer_id, first_offset)| AbortedTransaction {
+                        producer_id,
+                        first_offset,
+                    })
+                    .collect()
+            }),
+            records: Some(records),
+            ..Default::default()
+        }
+    }
+
+    /// The records as this version may have them.
+    fn records(
+        &self,
+        source: &Source,
+        read: &PartitionRead,
+        magic: Option<i8>,
+    ) -> Result<Records, ErrorCode> {
+        let version = self.context.api_version;
+        if version < 10 {
+            let config = source.partition.log().map(|log| log.config());
+            if config.as_ref().is_some_and(|c| c.compression_type == TopicCompression::Zstd) {
+                return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE);
+            }
+            let convertible = config.is_none_or(|c| c.message_downconversion_enable);
+            if magic.is_some() && self.params.reader.follower.is_none() && !convertible {
+                return Err(ErrorCode::UNSUPPORTED_VERSION);
+            }
+        }
+        let slices = read.records.as_ref().map_or(&[][..], |records| &records.slices);
+        match magic {
+            _ if slices.is_empty() => Ok(Records::default()),
+            Some(magic) => converted(slices, magic, source),
+            None => Ok(Records::Payload(Arc::new(FilePayload::new(slices.to_vec())))),
+        }
+    }
+
+    fn respond(self, answers: Vec<(usize, PartitionData)>) -> FetchResponse {
+        let told: Vec<_> =
+            answers.iter().map(|(at, data)| (&self.items[*at].0, told_of(data))).collect();
+        let (session_id, named) = self.session.answer(&told, self.broker.clock.now_ms());
+        let mut response = FetchResponse { session_id, ..Default::default() };
+        for ((at, mut data), named) in answers.into_iter().zip(named) {
+            if !named {
+                continue;
+            }
+            let target = &self.items[at].0.target;
+            let version = self.context.api_version;
+            if version <= 5 && data.error_code == ErrorCode::KAFKA_STORAGE_ERROR.0 {
+                data.error_code = ErrorCode::NOT_LEADER_OR_FOLLOWER.0;
+            }
+            if version >= 16 {
+                name_leader(&self.broker, &self.context, target, &mut data, &mut response);
+            }
+            push(&mut response, target, data);
+        }
+        response
+    }
+}
+
+/// What a session must know of an answer.
+fn told_of(data: &PartitionData) -> FetchAnswer {
+    FetchAnswer {
+        high_watermark: data.high_watermark,
+        log_start: data.log_start_offset,
+        has_records: data.records.as_ref().is_some_and(|records| !records.is_empty()),
+        is_error: data.error_code != 0,
+        is_redirect: data.diverging_epoch.epoch >= 0 || data.preferred_read_replica >= 0,
+    }
+}
+
+fn push(response: &mut FetchResponse, target: &FetchTarget, data: PartitionData) {
+    let same = |topic: &FetchableTopicResponse| match target.topic_id.is_zero() {
+        true => *topic.topic == *target.topic,
+        false => topic.topic_id == target.topic_id,
+    };
+    match response.responses.last_mut() {
+        Some(topic) if same(topic) => topic.partitions.push(data),
+        _ => response.responses.push(FetchableTopicResponse {
+            topic: target.topic.to_string(),
+            topic_id: target.topic_id,
+            partitions: vec![data],
+        }),
+    }
+}
+
+/// A partition that could not be read. Kafka tells neither offsets nor aborted transactions then.
+fn failed(partition_index: i32, code: ErrorCode) -> PartitionData {
+    PartitionData { aborted_transactions: None, ..refused(partition_index, code) }
+}
+
+fn refused(partition_index: i32, code: ErrorCode) -> PartitionData {
+    PartitionData {
+        partition_index,
+        error_code: code.0,
+        high_watermark: -1,
+        records: Some(Records::default()),
+        ..Default::default()
+    }
+}
+
+/// Rewrites records in format 0 or 1. If not even one whole batch is there, the client gets the
+/// beginning of a message that is too large for its buffer, which it enlarges then.
+fn converted(slices: &[LogSlice], magic: i8, source: &Source) -> Result<Records, ErrorCode> {
+    let offset = source.ask.fetch_offset;
+    let mut bytes = Vec::new();
+    for slice in slices {
+        bytes.append(&mut slice.read().map_err(|error| {
+            tracing::error!(partition = ?source.partition, %error, "the log could not be read");
+            ErrorCode::KAFKA_STORAGE_ERROR
+        })?);
+    }
+    match down_convert(&bytes, magic, offset, &Limits::default()) {
+        Ok(set) if set.is_empty() => {
+            let mut overflow = offset.to_be_bytes().to_vec();
+            overflow.extend_from_slice(&i32::MAX.to_be_bytes());
+            Ok(Records::Bytes(Bytes::from(overflow)))
+        }
+        Ok(set) => Ok(Records::Bytes(Bytes::from(set))),
+        Err(ConvertError::Zstd) => Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE),
+        Err(ConvertError::Records(error)) => {
+            tracing::error!(partition = ?source.partition, %error, "records cannot be rewritten");
+            Err(ErrorCode::CORRUPT_MESSAGE)
+        }
+    }
+}
+
+/// Says where the leader is to those who came to the wrong broker.
+fn name_leader(
+    broker: &Broker,
+    context: &RequestContext,
+    target: &FetchTarget,
+    data: &mut PartitionData,
+    response: &mut FetchResponse,
+) {
+    let code = ErrorCode(data.error_code);
+    if code != ErrorCode::NOT_LEADER_OR_FOLLOWER && code != ErrorCode::FENCED_LEADER_EPOCH {
+        return;
+    }
+    let Some(leader) = broker.replicas.cluster().leader(&target.topic, target.partition) else {
+        return;
+    };
+    data.current_leader = LeaderIdAndEpoch { leader_id: leader.id, leader_epoch: leader.epoch };
+    if response.node_endpoints.iter().any(|known| known.node_id == leader.id) {
+        return;
+    }
+    if let Some(node) = broker.replicas.cluster().endpoint(leader.id, &context.connection.listener)
+    {
+        let (host, port, rack) = (node.host, node.port, node.rack);
+        response.node_endpoints.push(NodeEndpoint { node_id: leader.id, host, port, rack });
+    }
+}

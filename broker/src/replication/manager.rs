@@ -1,0 +1,411 @@
+//! Every partition that this broker hosts, and the controller's orders to lead, follow, stop and
+//! delete. Knows nothing of the orders' messages nor of who elected the controller.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use protocol::error_code::ErrorCode;
+use protocol::ids::{BrokerId, LeaderEpoch, TimestampMs, TopicPartition, Uuid};
+use replica::partition::{PartitionAssignment, Verdict};
+use storage::StorageError;
+use storage::checkpoint::Offsets;
+use storage::log_dir::LogDir;
+use storage::log_manager::LogManager;
+use tokio::sync::Notify;
+
+use super::cluster_view::ClusterView;
+use super::partition::{Became, Partition};
+use super::topic_metrics::TopicMetricsRegistry;
+use crate::random;
+
+/// "Any leader epoch": a StopReplica of a version that names none.
+const NO_EPOCH: LeaderEpoch = -1;
+/// A StopReplica for a topic's deletion, which has no epoch of its own.
+const EPOCH_DURING_DELETE: LeaderEpoch = -2;
+
+/// One partition's role, from a LeaderAndIsr.
+#[derive(Debug, Clone)]
+pub struct RoleOrder {
+    pub topic: String,
+    /// Zero if the controller does not say.
+    pub topic_id: Uuid,
+    pub index: i32,
+    /// The partition never existed here: its log may be made although a directory is offline.
+    pub is_new: bool,
+    pub assignment: PartitionAssignment,
+}
+
+/// One partition to let go of, from a StopReplica.
+#[derive(Debug, Clone)]
+pub struct StopOrder {
+    pub topic: String,
+    pub index: i32,
+    /// −1: any; −2: the topic is being deleted.
+    pub leader_epoch: LeaderEpoch,
+    pub delete: bool,
+}
+
+/// Why one partition did not obey.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    #[error("its log directory is offline")]
+    Offline,
+    #[error("the log has another topic id")]
+    InconsistentTopicId,
+    #[error("this broker is not among its replicas")]
+    NotAReplica,
+    #[error("the leader epoch is not newer")]
+    StaleEpoch,
+    #[error("the leader epoch is older")]
+    FencedLeaderEpoch,
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl OrderError {
+    /// The code that LeaderAndIsr and StopReplica answer per partition.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            OrderError::Offline | OrderError::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+            OrderError::InconsistentTopicId => ErrorCode::INCONSISTENT_TOPIC_ID,
+            OrderError::NotAReplica => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            OrderError::StaleEpoch => ErrorCode::STALE_CONTROLLER_EPOCH,
+            OrderError::FencedLeaderEpoch => ErrorCode::FENCED_LEADER_EPOCH,
+        }
+    }
+}
+
+/// The whole request comes from a controller that has been replaced (STALE_CONTROLLER_EPOCH).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("controller epoch {got} is below {known}")]
+pub struct StaleController {
+    pub got: i32,
+    pub known: i32,
+}
+
+/// A partition and the leader epoch in which it changed roles.
+pub type Term = (TopicPartition, LeaderEpoch);
+
+/// What a LeaderAndIsr did.
+#[derive(Debug, Default)]
+pub struct Obeyed {
+    /// One per order, in their order.
+    pub results: Vec<Result<(), OrderError>>,
+    /// Those that lead in a new epoch: coordinators load them.
+    pub leaders: Vec<Term>,
+    /// Those that follow in a new epoch: coordinators let go of them.
+    pub followers: Vec<Term>,
+}
+
+/// What is known of a hosted partition.
+#[derive(Debug, Clone)]
+enum Hosted {
+    Online(Arc<Partition>),
+    /// Its log directory failed.
+    Offline,
+}
+
+/// The broker's partitions. Orders are obeyed one request at a time; lookups never wait for them.
+pub struct ReplicaManager {
+    broker_id: BrokerId,
+    hosted: RwLock<HashMap<Arc<str>, BTreeMap<i32, Hosted>>>,
+    /// The latest controller epoch that gave orders; held while they are carried out.
+    controller_epoch: Mutex<i32>,
+    logs: Arc<LogManager>,
+    metrics: TopicMetricsRegistry,
+    cluster: Arc<dyn ClusterView>,
+    /// A segment was closed or a log was made: something waits for a sync.
+    work: Notify,
+}
+
+impl ReplicaManager {
+    pub fn new(
+        broker_id: BrokerId,
+        logs: Arc<LogManager>,
+        cluster: Arc<dyn ClusterView>,
+    ) -> ReplicaManager {
+        ReplicaManager {
+            broker_id,
+            hosted: RwLock::default(),
+            controller_epoch: Mutex::new(0),
+            logs,
+            metrics: TopicMetricsRegistry::default(),
+            cluster,
+            work: Notify::new(),
+        }
+    }
+
+    pub fn logs(&self) -> &Arc<LogManager> {
+        &self.logs
+    }
+
+    pub fn cluster(&self) -> &dyn ClusterView {
+        &*self.cluster
+    }
+
+    /// The partition, or the code that a request for it gets: NOT_LEADER_OR_FOLLOWER when it lives
+    /// elsewhere, so that the client looks for it anew.
+    pub fn find(&self, topic: &str, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+        let hosted = self.hosted.read();
+        match hosted.get(topic).and_then(|partitions| partitions.get(&index)) {
+            Some(Hosted::Online(partition)) => Ok(partition.clone()),
+            Some(Hosted::Offline) => Err(ErrorCode::KAFKA_STORAGE_ERROR),
+            None if self.cluster.has_partition(topic, index) => {
+                Err(ErrorCode::NOT_LEADER_OR_FOLLOWER)
+            }
+            None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+        }
+    }
+
+    /// Every partition that is online.
+    pub fn partitions(&self) -> Vec<Arc<Partition>> {
+        let hosted = self.hosted.read();
+        hosted
+            .values()
+            .flat_map(BTreeMap::values)
+            .filter_map(|hosted| match hosted {
+                Hosted::Online(partition) => Some(partition.clone()),
+                Hosted::Offline => None,
+            })
+            .collect()
+    }
+
+    /// Partitions whose log directory failed.
+    pub fn offline_count(&self) -> usize {
+        let hosted = self.hosted.read();
+        let all = hosted.values().flat_map(BTreeMap::values);
+        all.filter(|hosted| matches!(hosted, Hosted::Offline)).count()
+    }
+
+    /// Something is to be synced soon, off the path of requests.
+    pub fn note_work(&self) {
+        self.work.notify_one();
+    }
+
+    /// Returns once `note_work` was called since the last time.
+    pub async fn wait_for_work(&self) {
+        self.work.notified().await;
+    }
+
+    fn hold_controller(&self, epoch: i32) -> Result<(), StaleController> {
+        let mut known = self.controller_epoch.lock();
+        if epoch < *known {
+            return Err(StaleController { got: epoch, known: *known });
+        }
+        *known = epoch;
+        Ok(())
+    }
+
+    /// Carries out a LeaderAndIsr. Opens and makes logs, so it blocks on the disk.
+    pub fn take_roles(
+        &self,
+        controller_epoch: i32,
+        orders: &[RoleOrder],
+        now_ms: TimestampMs,
+    ) -> Result<Obeyed, StaleController> {
+        self.hold_controller(controller_epoch)?;
+        let mut obeyed = Obeyed::default();
+        for order in orders {
+            let result = self.take_role(order, now_ms);
+            let result = result.map(|became| {
+                let partition = TopicPartition::new(order.topic.clone(), order.index);
+                let term = (partition, order.assignment.leader_epoch);
+                match became {
+                    Became::Leader { new_epoch: true } => obeyed.leaders.push(term),
+                    Became::Follower { new_epoch: true } => obeyed.followers.push(term),
+                    _ => {}
+                }
+            });
+            if let Err(error) = &result {
+                let (topic, index) = (&order.topic, order.index);
+                tracing::warn!(topic, index, %error, "a role was not taken");
+            }
+            obeyed.results.push(result);
+        }
+        self.note_work();
+        Ok(obeyed)
+    }
+
+    fn take_role(&self, order: &RoleOrder, now_ms: TimestampMs) -> Result<Became, OrderError> {
+        let partition = self.host(&order.topic, order.index)?;
+        if !partition.is_consistent_with(order.topic_id) {
+            return Err(OrderError::InconsistentTopicId);
+        }
+        let verdict = partition.judge(&order.assignment);
+        match verdict {
+            Verdict::NotAReplica => return Err(OrderError::NotAReplica),
+            Verdict::Stale => {
+                let same =
+                    order.assignment.leader_epoch == partition.with_state(|s| s.leader_epoch());
+                if same && !order.topic_id.is_zero() && partition.topic_id().is_none() {
+                    partition.adopt_topic_id(order.topic_id)?;
+                    return Ok(Became::Unchanged);
+                }
+                return Err(OrderError::StaleEpoch);
+            }
+            Verdict::Lead | Verdict::Follow => {}
+        }
+        let opened = self.open_log(&partition, order, now_ms);
+        match opened {
+            Ok(()) => {}
+            Err(OrderError::InconsistentTopicId) => return Err(OrderError::InconsistentTopicId),
+            Err(error) => {
+                self.set_offline(&order.topic, order.index);
+                return Err(error);
+            }
+        }
+        if verdict == Verdict::Lead {
+            return Ok(partition.lead(&order.assignment, order.topic_id, now_ms)?);
+        }
+        if !self.cluster.is_alive(order.assignment.leader) {
+            // The epoch stays as it is, so that the same order works once the leader is back.
+            return Ok(Became::Unchanged);
+        }
+        Ok(partition.follow(&order.assignment, order.topic_id)?)
+    }
+
+    /// The partition's object, made if there is none.
+    fn host(&self, topic: &str, index: i32) -> Result<Arc<Partition>, OrderError> {
+        let mut hosted = self.hosted.write();
+        let name = match hosted.get_key_value(topic) {
+            Some((name, _)) => name.clone(),
+            None => Arc::from(topic),
+        };
+        let partitions = hosted.entry(name.clone()).or_default();
+        match partitions.get(&index) {
+            Some(Hosted::Online(partition)) => return Ok(partition.clone()),
+            Some(Hosted::Offline) => return Err(OrderError::Offline),
+            None => {}
+        }
+        let metrics = self.metrics.of(&name);
+        let cluster = self.cluster.clone();
+        let partition = Arc::new(Partition::new(name, index, self.broker_id, metrics, cluster));
+        partitions.insert(index, Hosted::Online(partition.clone()));
+        Ok(partition)
+    }
+
+    fn open_log(
+        &self,
+        partition: &Partition,
+        order: &RoleOrder,
+        now_ms: TimestampMs,
+    ) -> Result<(), OrderError> {
+        if partition.log().is_some() {
+            return Ok(());
+        }
+        let name = TopicPartition::new(order.topic.clone(), order.index);
+        let known = self.logs.log(&name);
+        if known.is_none() && !order.is_new && self.logs.dirs().iter().any(LogDir::is_offline) {
+            // Its log may well be in the directory that cannot be read.
+            return Err(OrderError::Offline);
+        }
+        let log = match known {
+            Some(log) => log,
+            None => {
+                let config = self.cluster.log_config(&order.topic);
+                self.logs.get_or_create(&name, config, None, now_ms)?
+            }
+        };
+        if log.topic_id().is_some_and(|id| !order.topic_id.is_zero() && id != order.topic_id) {
+            return Err(OrderError::InconsistentTopicId);
+        }
+        partition.attach_log(log, self.logs.checkpointed_high_watermark(&name));
+        Ok(())
+    }
+
+    fn set_offline(&self, topic: &str, index: i32) {
+        let mut hosted = self.hosted.write();
+        if let Some(slot) = hosted.get_mut(topic).and_then(|partitions| partitions.get_mut(&index))
+        {
+            if let Hosted::Online(partition) = slot {
+                partition.detach_log();
+            }
+            *slot = Hosted::Offline;
+        }
+    }
+
+    /// Carries out a StopReplica. Renames directories, so it blocks on the disk.
+    pub fn stop(
+        &self,
+        controller_epoch: i32,
+        orders: &[StopOrder],
+        now_ms: TimestampMs,
+    ) -> Result<Vec<Result<(), OrderError>>, StaleController> {
+        self.hold_controller(controller_epoch)?;
+        Ok(orders.iter().map(|order| self.stop_one(order, now_ms)).collect())
+    }
+
+    fn stop_one(&self, order: &StopOrder, now_ms: TimestampMs) -> Result<(), OrderError> {
+        match self.find(&order.topic, order.index) {
+            Err(ErrorCode::KAFKA_STORAGE_ERROR) => return Err(OrderError::Offline),
+            Err(_) => {}
+            Ok(partition) => {
+                let ours = partition.with_state(|state| state.leader_epoch());
+                let any = [NO_EPOCH, EPOCH_DURING_DELETE].contains(&order.leader_epoch);
+                if !any && order.leader_epoch < ours {
+                    return Err(OrderError::FencedLeaderEpoch);
+                }
+                partition.release_waiters();
+            }
+        }
+        if order.delete {
+            // Out of sight first: whoever still holds the partition finds it without a log.
+            if let Some(partition) = self.unhost(&order.topic, order.index) {
+                partition.detach_log();
+            }
+            let name = TopicPartition::new(order.topic.clone(), order.index);
+            self.logs.delete(&name, random::uuid(), now_ms)?;
+        }
+        Ok(())
+    }
+
+    fn unhost(&self, topic: &str, index: i32) -> Option<Arc<Partition>> {
+        let mut hosted = self.hosted.write();
+        let partitions = hosted.get_mut(topic)?;
+        let removed = partitions.remove(&index);
+        if partitions.is_empty() {
+            hosted.remove(topic);
+        }
+        match removed? {
+            Hosted::Online(partition) => Some(partition),
+            Hosted::Offline => None,
+        }
+    }
+
+    /// A topic's configuration changed: it holds for the next operation of each of its logs.
+    pub fn reconfigure(&self, topic: &str) {
+        let config = self.cluster.log_config(topic);
+        let hosted = self.hosted.read();
+        for partition in hosted.get(topic).into_iter().flat_map(BTreeMap::values) {
+            if let Hosted::Online(partition) = partition
+                && let Some(log) = partition.log()
+            {
+                log.set_config(config.clone());
+            }
+        }
+    }
+
+    /// A file of this partition failed: nothing in its directory can be trusted any more.
+    pub fn disk_failed(&self, partition: &TopicPartition, error: &dyn std::error::Error) {
+        let Some(dir) = self.logs.dir_of(partition).map(Path::to_owned) else { return };
+        tracing::error!(%partition, dir = %dir.display(), %error, "a log directory failed");
+        for gone in self.logs.take_offline(&dir) {
+            self.set_offline(&gone.topic, gone.partition);
+        }
+    }
+
+    /// Notes every partition's high watermark in its directory's checkpoint. Blocks on the disk.
+    pub fn checkpoint_high_watermarks(&self) {
+        let watermarks: Offsets = self
+            .partitions()
+            .iter()
+            .filter(|partition| partition.log().is_some())
+            .map(|partition| (partition.name(), partition.high_watermark()))
+            .collect();
+        for (dir, error) in self.logs.checkpoint_high_watermarks(&watermarks) {
+            tracing::error!(dir = %dir.display(), %error, "high watermarks could not be written");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The partitions that this broker hosts: the thin shells around `replica` and `storage`. Knows
+//! nothing of sockets; requests come through `handlers`.
+
+pub mod cluster_view;
+pub mod hosting;
+pub mod manager;
+pub mod partition;
+pub mod topic_configs;
+pub mod topic_metrics;
+pub mod upkeep;
+
+pub use hosting::Hosting;

@@ -1,0 +1,192 @@
+//! Reading a partition for one Fetch: who may, how far, from where. Knows nothing of byte budgets
+//! and of waiting.
+
+use protocol::ids::{BrokerId, LeaderEpoch, Offset, TimestampMs};
+use replica::fetch_session::FetchAsk;
+use replica::partition::AccessError;
+use replica::watermark::FollowerFetch;
+use storage::{Log, LogRead};
+
+use super::{Inner, Partition};
+use crate::delayed::fetch::Isolation;
+
+/// Who reads, and how far he may see.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader {
+    /// A follower's id and broker epoch.
+    pub follower: Option<(BrokerId, i64)>,
+    pub isolation: Isolation,
+    /// Only the leader may answer.
+    pub leader_only: bool,
+}
+
+/// How much one read may give.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    pub bytes: u64,
+    /// The first batch is given whole, however large.
+    pub at_least_one: bool,
+    /// A first batch that does not fit may be given cut off, as versions 0 to 2 have it.
+    pub may_cut: bool,
+}
+
+/// What a read gives. Offsets are those at the time of the read.
+#[derive(Debug)]
+pub struct PartitionRead {
+    pub high_watermark: Offset,
+    pub last_stable: Offset,
+    pub log_start: Offset,
+    /// Up to where this reader could see.
+    pub limit: Offset,
+    /// `None`: nothing to read, or no room for it.
+    pub records: Option<LogRead>,
+    /// Producer and first offset of each aborted transaction in `records`; `read_committed` only.
+    pub aborted: Option<Vec<(i64, Offset)>>,
+    /// The reader's log took another course: it ends like ours only up to this epoch and offset.
+    pub diverging: Option<(LeaderEpoch, Offset)>,
+}
+
+impl PartitionRead {
+    /// Bytes of the records.
+    pub fn len(&self) -> u64 {
+        self.records.as_ref().map_or(0, |records| records.len)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Why a partition gives no records or offsets.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The request names another topic id than the log has.
+    #[error("the log has another topic id")]
+    InconsistentTopicId,
+    #[error("the offset is out of range")]
+    OffsetOutOfRange,
+    /// The leader's watermark has not reached the start of its epoch yet.
+    #[error("the high watermark lags behind the leader epoch's start")]
+    OffsetNotAvailable,
+    #[error("the log cannot be read: {0}")]
+    Storage(String),
+}
+
+impl From<storage::ReadError> for ReadError {
+    fn from(error: storage::ReadError) -> Self {
+        match error {
+            storage::ReadError::OffsetOutOfRange { .. } => ReadError::OffsetOutOfRange,
+            other => ReadError::Storage(other.to_string()),
+        }
+    }
+}
+
+impl Partition {
+    /// Reads for a Fetch. `note_follower` takes down a follower's position; looking again for the
+    /// same request does not.
+    pub fn read(
+        &self,
+        ask: &FetchAsk,
+        reader: &Reader,
+        room: &Room,
+        note_follower: bool,
+        now_ms: TimestampMs,
+    ) -> Result<PartitionRead, ReadError> {
+        let result = self.read_now(ask, reader, room);
+        match (&result, reader.follower) {
+            (Ok(read), Some(follower)) if note_follower && read.diverging.is_none() => {
+                self.follower_fetched(follower, ask, now_ms);
+            }
+            (Err(error), _) => {
+                if let ReadError::Storage(reason) = error {
+                    tracing::error!(partition = ?self, reason, "a fetch could not read the log");
+                }
+                self.metrics.fetch_failed();
+            }
+            _ => {}
+        }
+        result
+    }
+
+    fn read_now(
+        &self,
+        ask: &FetchAsk,
+        reader: &Reader,
+        room: &Room,
+    ) -> Result<PartitionRead, ReadError> {
+        let log = {
+            let inner = self.inner.read();
+            inner.state.check_access(ask.current_leader_epoch, reader.leader_only)?;
+            if let Some((replica, _)) = reader.follower {
+                inner.state.check_follower(replica, ask.current_leader_epoch)?;
+            }
+            inner.log.clone().ok_or(AccessError::NotLeader)?
+        };
+        let high_watermark = self.high_watermark();
+        let last_stable = log.last_stable_offset(high_watermark);
+        let limit = match reader.isolation {
+            Isolation::LogEnd => log.log_end_offset(),
+            Isolation::HighWatermark => high_watermark,
+            Isolation::LastStable => last_stable,
+        };
+        let mut read = PartitionRead {
+            high_watermark,
+            last_stable,
+            log_start: log.log_start_offset(),
+            limit,
+            records: None,
+            aborted: (reader.isolation == Isolation::LastStable).then(Vec::new),
+            diverging: None,
+        };
+        if ask.last_fetched_epoch >= 0 {
+            read.diverging = diverging(&log, ask, read.log_start)?;
+            if read.diverging.is_some() {
+                return Ok(read);
+            }
+        }
+        let found = log.read(ask.fetch_offset, room.bytes, limit, room.at_least_one)?;
+        if found.len == 0 || (found.first_incomplete && !room.may_cut) {
+            return Ok(read);
+        }
+        if let Some(aborted) = &mut read.aborted {
+            let found = log.aborted_transactions(ask.fetch_offset, &found)?;
+            aborted.extend(found.iter().map(|txn| (txn.producer_id, txn.first_offset)));
+        }
+        read.records = Some(found);
+        Ok(read)
+    }
+
+    fn follower_fetched(&self, follower: (BrokerId, i64), ask: &FetchAsk, now_ms: TimestampMs) {
+        let mut inner = self.inner.write();
+        let Inner { state, log: Some(log) } = &mut *inner else { return };
+        let fetch = FollowerFetch {
+            offset: ask.fetch_offset,
+            log_start: ask.log_start,
+            leader_end: log.log_end_offset(),
+            broker_epoch: follower.1,
+        };
+        let log = log.clone();
+        let moved = state.follower_fetched(follower.0, &fetch, now_ms);
+        let inner = parking_lot::RwLockWriteGuard::downgrade(inner);
+        if moved {
+            self.advance_and_wake(&inner, &log, now_ms);
+        }
+        self.settle_deletions(&inner, &log);
+    }
+}
+
+/// Compares where the reader's last batch came from with our leader epochs (KIP-595).
+fn diverging(
+    log: &Log,
+    ask: &FetchAsk,
+    log_start: Offset,
+) -> Result<Option<(LeaderEpoch, Offset)>, ReadError> {
+    let (epoch, end) = log.end_offset_for_epoch(ask.last_fetched_epoch);
+    if epoch < 0 || end < 0 || ask.fetch_offset < log_start {
+        return Err(ReadError::OffsetOutOfRange);
+    }
+    let diverges = epoch < ask.last_fetched_epoch || end < ask.fetch_offset;
+    Ok(diverges.then_some((epoch, end)))
+}

@@ -1,0 +1,100 @@
+//! What is done for the logs beside requests: retention, syncs, checkpoints, removals, expiry. Each
+//! kind is one loop that does its steps on the pool of blocking threads. Knows nothing of requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::ids::{Offset, TopicPartition};
+use storage::StepReport;
+
+use crate::broker::Broker;
+
+/// How often removed files and directories are looked for; their delay is at least a minute.
+const REMOVAL: Duration = Duration::from_secs(5);
+
+/// Starts every loop. They end when the broker stops.
+pub fn start(broker: &Arc<Broker>) {
+    let config = broker.config.load();
+    let millis = |name: &str| Duration::from_millis(u64::try_from(config.long(name)).unwrap_or(1));
+    let first = millis("log.initial.task.delay.ms");
+    let every = |name: &str| Every { first, then: millis(name).max(Duration::from_millis(1)) };
+    repeat(broker, every("log.retention.check.interval.ms"), retain);
+    repeat(broker, every("log.flush.scheduler.interval.ms"), flush);
+    repeat(broker, every("log.flush.offset.checkpoint.interval.ms"), checkpoint);
+    repeat(broker, every("producer.id.expiration.check.interval.ms"), |broker| {
+        broker.replicas.logs().remove_expired_producers(broker.clock.now_ms());
+    });
+    let watermarks = millis("replica.high.watermark.checkpoint.interval.ms");
+    repeat(broker, Every::at_once(watermarks), |broker| {
+        broker.replicas.checkpoint_high_watermarks();
+    });
+    repeat(broker, Every::at_once(REMOVAL), |broker| {
+        let report = broker.replicas.logs().remove_doomed(broker.clock.now_ms());
+        judge(broker, report);
+    });
+    // A closed segment is synced at once, a new partition's topic id before anybody appends.
+    let owner = broker.clone();
+    broker.tasks.spawn_until_stop(async move {
+        loop {
+            owner.replicas.wait_for_work().await;
+            let broker = owner.clone();
+            owner
+                .tasks
+                .blocking(move || {
+                    judge(&broker, broker.replicas.logs().sync_metadata());
+                    flush(&broker);
+                })
+                .await;
+        }
+    });
+}
+
+/// When a loop begins and how long it pauses.
+struct Every {
+    first: Duration,
+    then: Duration,
+}
+
+impl Every {
+    fn at_once(then: Duration) -> Every {
+        Every { first: then, then }
+    }
+}
+
+fn repeat(broker: &Arc<Broker>, every: Every, step: fn(&Broker)) {
+    let owner = broker.clone();
+    broker.tasks.spawn_until_stop(async move {
+        tokio::time::sleep(every.first).await;
+        loop {
+            let broker = owner.clone();
+            owner.tasks.blocking(move || step(&broker)).await;
+            tokio::time::sleep(every.then).await;
+        }
+    });
+}
+
+fn retain(broker: &Broker) {
+    let watermark_of = |name: &TopicPartition| -> Option<Offset> {
+        let partition = broker.replicas.find(&name.topic, name.partition).ok()?;
+        Some(partition.high_watermark())
+    };
+    let logs = broker.replicas.logs();
+    judge(broker, logs.delete_old_segments(&watermark_of, broker.clock.now_ms()));
+}
+
+fn flush(broker: &Broker) {
+    judge(broker, broker.replicas.logs().flush_due(broker.clock.now_ms()));
+}
+
+fn checkpoint(broker: &Broker) {
+    for (dir, error) in broker.replicas.logs().checkpoint() {
+        tracing::error!(dir = %dir.display(), %error, "recovery points could not be written");
+    }
+}
+
+/// A file that fails takes its directory with it.
+fn judge(broker: &Broker, report: StepReport) {
+    for (partition, error) in report.errors {
+        broker.replicas.disk_failed(&partition, &error);
+    }
+}
