@@ -25,7 +25,7 @@ pub struct Broker {
     /// The configuration in force; dynamic changes swap it whole.
     pub config: ArcSwap<BrokerConfig>,
     pub clock: Clock,
-    pub tasks: Tasks,
+    pub tasks: Arc<Tasks>,
     pub authorizer: Authorizer,
     pub broker_id: i32,
     pub cluster_id: String,
@@ -58,7 +58,7 @@ impl Broker {
         Broker {
             config: ArcSwap::from_pointee(config),
             clock,
-            tasks: Tasks::new(),
+            tasks: Arc::new(Tasks::new()),
             authorizer: Authorizer::allow_all(),
             broker_id,
             cluster_id,

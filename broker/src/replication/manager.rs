@@ -9,10 +9,10 @@ use parking_lot::{Mutex, RwLock};
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, LeaderEpoch, TimestampMs, TopicPartition, Uuid};
 use replica::partition::{PartitionAssignment, Verdict};
-use storage::StorageError;
 use storage::checkpoint::Offsets;
 use storage::log_dir::LogDir;
 use storage::log_manager::LogManager;
+use storage::{AppendInfo, AppendOrigin, StorageError};
 use tokio::sync::Notify;
 
 use super::cluster_view::ClusterView;
@@ -107,6 +107,14 @@ enum Hosted {
     Offline,
 }
 
+/// An append that is not on disk yet and must not be seen before.
+#[derive(Debug)]
+struct Unseen {
+    partition: Arc<Partition>,
+    info: AppendInfo,
+    origin: AppendOrigin,
+}
+
 /// The broker's partitions. Orders are obeyed one request at a time; lookups never wait for them.
 pub struct ReplicaManager {
     broker_id: BrokerId,
@@ -118,6 +126,8 @@ pub struct ReplicaManager {
     cluster: Arc<dyn ClusterView>,
     /// A segment was closed or a log was made: something waits for a sync.
     work: Notify,
+    /// Appends that `flush.messages` or `flush.ms` want on disk before anybody sees them.
+    unseen: Mutex<Vec<Unseen>>,
 }
 
 impl ReplicaManager {
@@ -134,6 +144,7 @@ impl ReplicaManager {
             metrics: TopicMetricsRegistry::default(),
             cluster,
             work: Notify::new(),
+            unseen: Mutex::default(),
         }
     }
 
@@ -177,6 +188,25 @@ impl ReplicaManager {
         let hosted = self.hosted.read();
         let all = hosted.values().flat_map(BTreeMap::values);
         all.filter(|hosted| matches!(hosted, Hosted::Offline)).count()
+    }
+
+    /// Has an append synced, and shown if it may not be seen before, off the path of its caller.
+    pub fn flush_soon(&self, partition: &Arc<Partition>, info: &AppendInfo, origin: AppendOrigin) {
+        if info.flush_due {
+            let partition = partition.clone();
+            self.unseen.lock().push(Unseen { partition, info: *info, origin });
+        }
+        self.note_work();
+    }
+
+    /// Syncs and shows what waits for it. Blocks on the disk.
+    pub fn show_unseen(&self, now_ms: TimestampMs) {
+        let unseen = std::mem::take(&mut *self.unseen.lock());
+        for Unseen { partition, info, origin } in unseen {
+            if let Err(error) = partition.flush_and_show(&info, origin, now_ms) {
+                self.disk_failed(&partition.name(), &error);
+            }
+        }
     }
 
     /// Something is to be synced soon, off the path of requests.

@@ -2,6 +2,7 @@
 //! nothing of sockets; requests come through `handlers`.
 
 pub mod cluster_view;
+pub mod coordinator_log;
 pub mod hosting;
 pub mod manager;
 pub mod partition;

@@ -41,6 +41,7 @@ pub fn start(broker: &Arc<Broker>) {
             owner
                 .tasks
                 .blocking(move || {
+                    broker.replicas.show_unseen(broker.clock.now_ms());
                     judge(&broker, broker.replicas.logs().sync_metadata());
                     flush(&broker);
                 })
