@@ -58,6 +58,9 @@ apis! {
         Produce => handlers::produce::handle;
         Fetch => handlers::fetch::handle;
         ListOffsets => handlers::list_offsets::handle;
+        LeaderAndIsr => handlers::leader_and_isr::handle;
+        StopReplica => handlers::stop_replica::handle;
+        UpdateMetadata => handlers::update_metadata::handle;
         ApiVersions => handlers::api_versions::handle;
         DeleteRecords => handlers::delete_records::handle;
         OffsetForLeaderEpoch => handlers::offset_for_leader_epoch::handle;
@@ -65,7 +68,7 @@ apis! {
         DescribeProducers => handlers::describe_producers::handle;
     }
     not_yet {
-    Metadata LeaderAndIsr StopReplica UpdateMetadata ControlledShutdown
+    Metadata ControlledShutdown
     OffsetCommit OffsetFetch FindCoordinator JoinGroup Heartbeat LeaveGroup SyncGroup
     DescribeGroups ListGroups SaslHandshake CreateTopics DeleteTopics InitProducerId
     AddPartitionsToTxn AddOffsetsToTxn EndTxn WriteTxnMarkers TxnOffsetCommit

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, LeaderEpoch, TimestampMs, TopicPartition, Uuid};
 use replica::partition::{PartitionAssignment, Verdict};
@@ -99,6 +99,14 @@ pub struct Obeyed {
     pub followers: Vec<Term>,
 }
 
+/// Who must know of roles: the coordinators, whose state follows their partitions.
+pub trait RoleListener: Send + Sync + 'static {
+    /// This broker leads the partition in a new epoch.
+    fn leads(&self, term: &Term);
+    /// It does not lead it any more; the epoch is `None` if the partition is being deleted.
+    fn resigned(&self, partition: &TopicPartition, epoch: Option<LeaderEpoch>);
+}
+
 /// What is known of a hosted partition.
 #[derive(Debug, Clone)]
 enum Hosted {
@@ -126,6 +134,7 @@ pub struct ReplicaManager {
     cluster: Arc<dyn ClusterView>,
     /// A segment was closed or a log was made: something waits for a sync.
     work: Notify,
+    listeners: RwLock<Vec<Arc<dyn RoleListener>>>,
     /// Appends that `flush.messages` or `flush.ms` want on disk before anybody sees them.
     unseen: Mutex<Vec<Unseen>>,
 }
@@ -144,6 +153,7 @@ impl ReplicaManager {
             metrics: TopicMetricsRegistry::default(),
             cluster,
             work: Notify::new(),
+            listeners: RwLock::default(),
             unseen: Mutex::default(),
         }
     }
@@ -219,13 +229,24 @@ impl ReplicaManager {
         self.work.notified().await;
     }
 
-    fn hold_controller(&self, epoch: i32) -> Result<(), StaleController> {
+    /// Tells `listener` of every change of roles from now on, in the order of the orders.
+    pub fn add_listener(&self, listener: Arc<dyn RoleListener>) {
+        self.listeners.write().push(listener);
+    }
+
+    /// Notes a controller's epoch; an older one than before has nothing to say.
+    pub fn hear_controller(&self, epoch: i32) -> Result<(), StaleController> {
+        self.controller(epoch).map(drop)
+    }
+
+    /// The same, and nobody else gives orders while the result is held.
+    fn controller(&self, epoch: i32) -> Result<MutexGuard<'_, i32>, StaleController> {
         let mut known = self.controller_epoch.lock();
         if epoch < *known {
             return Err(StaleController { got: epoch, known: *known });
         }
         *known = epoch;
-        Ok(())
+        Ok(known)
     }
 
     /// Carries out a LeaderAndIsr. Opens and makes logs, so it blocks on the disk.
@@ -235,7 +256,7 @@ impl ReplicaManager {
         orders: &[RoleOrder],
         now_ms: TimestampMs,
     ) -> Result<Obeyed, StaleController> {
-        self.hold_controller(controller_epoch)?;
+        let _one = self.controller(controller_epoch)?;
         let mut obeyed = Obeyed::default();
         for order in orders {
             let result = self.take_role(order, now_ms);
@@ -255,6 +276,12 @@ impl ReplicaManager {
             obeyed.results.push(result);
         }
         self.note_work();
+        for listener in self.listeners.read().iter() {
+            obeyed.leaders.iter().for_each(|term| listener.leads(term));
+            for (partition, epoch) in &obeyed.followers {
+                listener.resigned(partition, Some(*epoch));
+            }
+        }
         Ok(obeyed)
     }
 
@@ -363,8 +390,17 @@ impl ReplicaManager {
         orders: &[StopOrder],
         now_ms: TimestampMs,
     ) -> Result<Vec<Result<(), OrderError>>, StaleController> {
-        self.hold_controller(controller_epoch)?;
-        Ok(orders.iter().map(|order| self.stop_one(order, now_ms)).collect())
+        let _one = self.controller(controller_epoch)?;
+        let results: Vec<_> = orders.iter().map(|order| self.stop_one(order, now_ms)).collect();
+        let listeners = self.listeners.read();
+        for (order, result) in orders.iter().zip(&results) {
+            let partition = TopicPartition::new(order.topic.clone(), order.index);
+            let epoch = (order.leader_epoch >= 0).then_some(order.leader_epoch);
+            if result.is_ok() {
+                listeners.iter().for_each(|listener| listener.resigned(&partition, epoch));
+            }
+        }
+        Ok(results)
     }
 
     fn stop_one(&self, order: &StopOrder, now_ms: TimestampMs) -> Result<(), OrderError> {
