@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use storage::StorageError;
 use storage::checkpoint::MetaProperties;
 use storage::disk::Disk;
 use storage::log_dir::LogDir;
@@ -84,6 +85,9 @@ fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> StartError {
     StartError::DataDir(format!("{}: {reason}", path.display()))
 }
 
-fn refused(error: storage::StorageError) -> StartError {
-    StartError::DataDir(error.to_string())
+fn refused(error: StorageError) -> StartError {
+    match &error {
+        StorageError::Locked { path } => unusable(path, &"another process has it locked"),
+        _ => StartError::DataDir(error.to_string()),
+    }
 }
