@@ -30,7 +30,7 @@ pub fn markdown() -> String {
 }
 
 /// CPU seconds of this thread so far.
-fn cpu() -> f64 {
+pub fn cpu() -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` outlives the call.
     let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
