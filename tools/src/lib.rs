@@ -3,6 +3,9 @@
 
 mod args;
 mod cluster;
+mod console_consumer;
+mod console_producer;
+mod murmur2;
 mod output;
 mod properties;
 mod topic_filter;
@@ -14,7 +17,11 @@ use std::process::ExitCode;
 type Tool = fn(&[String]) -> ExitCode;
 
 /// Every tool: `ottla NAME`, and also `kafka-NAME` and `kafka-NAME.sh` as the program's name.
-const TOOLS: &[(&str, Tool)] = &[("topics", topics::run)];
+const TOOLS: &[(&str, Tool)] = &[
+    ("topics", topics::run),
+    ("console-producer", console_producer::run),
+    ("console-consumer", console_consumer::run),
+];
 
 /// The names of all tools, in the order of [`TOOLS`].
 pub const TOOL_NAMES: &[&str] = &names();

@@ -27,6 +27,8 @@ use crate::properties::Properties;
 
 /// `default.api.timeout.ms` of Kafka's admin client.
 pub const API_TIMEOUT: Duration = Duration::from_secs(60);
+/// A JoinGroup waits for the group's slowest member: `max.poll.interval.ms` and some.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(305);
 /// Pause before something is tried again.
 const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -156,7 +158,10 @@ impl Cluster {
         {
             return Ok(connection);
         }
-        let options = self.options.clone();
+        let mut options = self.options.clone();
+        if lane == Lane::Group {
+            options.request_timeout = options.request_timeout.max(JOIN_TIMEOUT);
+        }
         let opened = Connection::open(&*self.transport, to, options, Versions::Negotiate).await;
         let (connection, driver) = opened.map_err(ClusterError::Open)?;
         tokio::spawn(driver);

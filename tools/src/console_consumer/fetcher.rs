@@ -1,0 +1,168 @@
+//! One Fetch per leader, and the records in its answer. Knows nothing of groups and printing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::error_code::ErrorCode;
+use protocol::ids::{BrokerId, Offset, TopicPartition, Uuid};
+use protocol::messages::fetch::{
+    AbortedTransaction, FetchPartition, FetchRequest, FetchTopic, PartitionData,
+};
+use protocol::records::batch::BatchHeader;
+use protocol::records::codec::Limits;
+use protocol::records::control::ControlType;
+use protocol::records::view::{Batches, OpenBatch};
+
+use super::formatter::ConsumedRecord;
+use crate::cluster::{Cluster, ClusterError};
+
+/// `fetch.max.bytes`, and `max.partition.fetch.bytes` of Kafka's consumer.
+const FETCH_BYTES_MAX: i32 = 50 << 20;
+const PARTITION_BYTES_MAX: i32 = 1 << 20;
+/// `fetch.max.wait.ms`.
+const WAIT_MAX_MS: i32 = 500;
+/// No fetch session: every request names all partitions.
+const SESSION_NONE: i32 = -1;
+
+/// What one partition gave: records with the next offset, or an error.
+pub type Fetched = Result<(Vec<ConsumedRecord>, Offset), ErrorCode>;
+
+/// Fetches from one leader. `positions` are its partitions and where to read on in each.
+pub async fn fetch(
+    cluster: &Cluster,
+    leader: BrokerId,
+    positions: &BTreeMap<TopicPartition, Offset>,
+    topic_ids: &BTreeMap<String, Uuid>,
+    committed_only: bool,
+) -> Result<Vec<(TopicPartition, Result<Fetched, String>)>, ClusterError> {
+    let mut topics: BTreeMap<&str, Vec<FetchPartition>> = BTreeMap::new();
+    for (partition, offset) in positions {
+        topics.entry(&partition.topic).or_default().push(FetchPartition {
+            partition: partition.partition,
+            fetch_offset: *offset,
+            partition_max_bytes: PARTITION_BYTES_MAX,
+            ..Default::default()
+        });
+    }
+    let topics = topics
+        .into_iter()
+        .map(|(topic, partitions)| FetchTopic {
+            topic: topic.to_owned(),
+            topic_id: topic_ids.get(topic).copied().unwrap_or_default(),
+            partitions,
+        })
+        .collect();
+    let request = FetchRequest {
+        max_wait_ms: WAIT_MAX_MS,
+        min_bytes: 1,
+        max_bytes: FETCH_BYTES_MAX,
+        isolation_level: i8::from(committed_only),
+        session_epoch: SESSION_NONE,
+        topics,
+        ..Default::default()
+    };
+    let response = cluster.broker(leader).await?.call(&request).await?;
+    ClusterError::check(response.error_code, None)?;
+    let mut all = Vec::new();
+    for topic in response.responses {
+        let by_id = topic_ids.iter().find(|(_, id)| !id.is_zero() && **id == topic.topic_id);
+        let name = match by_id {
+            Some((name, _)) => name.clone(),
+            None => topic.topic,
+        };
+        for data in topic.partitions {
+            let partition = TopicPartition::new(name.clone(), data.partition_index);
+            let Some(position) = positions.get(&partition) else { continue };
+            let fetched = match ErrorCode(data.error_code) {
+                ErrorCode::NONE => read(&partition, *position, &data, committed_only).map(Ok),
+                code => Ok(Err(code)),
+            };
+            all.push((partition, fetched));
+        }
+    }
+    Ok(all)
+}
+
+fn read(
+    from: &TopicPartition,
+    position: Offset,
+    data: &PartitionData,
+    committed_only: bool,
+) -> Result<(Vec<ConsumedRecord>, Offset), String> {
+    let mut next = position;
+    let mut records = Vec::new();
+    let set = data.records.as_ref().and_then(|r| r.bytes()).cloned().unwrap_or_default();
+    let mut aborted = Aborted::new(data.aborted_transactions.as_deref().unwrap_or_default());
+    let unreadable =
+        |e: &dyn std::fmt::Display| format!("Record batch of {from} at offset {position}: {e}");
+    for raw in Batches::new(&set) {
+        let raw = raw.map_err(|e| unreadable(&e))?;
+        raw.verify().map_err(|e| unreadable(&e))?;
+        let header = (raw.magic == 2).then(|| BatchHeader::parse(raw.bytes)).transpose();
+        let header = header.map_err(|e| unreadable(&e))?;
+        let open = raw.open(&Limits::default()).map_err(|e| unreadable(&e))?;
+        if let Some(header) = &header
+            && aborted.hides(header, &open, committed_only)
+        {
+            next = next.max(header.next_offset());
+            continue;
+        }
+        let append_time = match &open {
+            OpenBatch::V2 { header, .. } => header.is_log_append_time(),
+            OpenBatch::Legacy(open) => open.outer().is_log_append_time(),
+        };
+        for record in open.records().map_err(|e| unreadable(&e))? {
+            let record = record.map_err(|e| unreadable(&e))?;
+            if record.offset < position {
+                continue;
+            }
+            next = next.max(record.offset + 1);
+            let own = |field: Option<&[u8]>| field.map(<[u8]>::to_vec);
+            records.push(ConsumedRecord {
+                topic: from.topic.clone(),
+                partition: from.partition,
+                offset: record.offset,
+                timestamp: (raw.magic > 0).then_some((append_time, record.timestamp)),
+                key: own(record.key),
+                value: own(record.value),
+                headers: record.headers.iter().map(|h| (h.key.to_vec(), own(h.value))).collect(),
+            });
+        }
+        if let Some(header) = &header {
+            next = next.max(header.next_offset());
+        }
+    }
+    Ok((records, next))
+}
+
+/// Which transactions in a fetched set were aborted, as the broker listed them.
+struct Aborted<'a> {
+    /// By first offset, those not reached yet.
+    ahead: Vec<&'a AbortedTransaction>,
+    /// Producers whose records are being hidden.
+    open: BTreeSet<i64>,
+}
+
+impl<'a> Aborted<'a> {
+    fn new(listed: &'a [AbortedTransaction]) -> Aborted<'a> {
+        let mut ahead: Vec<_> = listed.iter().collect();
+        ahead.sort_by_key(|t| std::cmp::Reverse(t.first_offset));
+        Aborted { ahead, open: BTreeSet::new() }
+    }
+
+    /// Control batches are nobody's records; those of aborted transactions are not wanted.
+    fn hides(&mut self, header: &BatchHeader, open: &OpenBatch<'_>, committed_only: bool) -> bool {
+        while self.ahead.last().is_some_and(|t| t.first_offset <= header.last_offset()) {
+            let reached = self.ahead.pop().expect("looked at just now");
+            self.open.insert(reached.producer_id);
+        }
+        if header.is_control() {
+            let first = open.records().ok().and_then(|mut records| records.next());
+            let key = first.and_then(Result::ok).and_then(|record| record.key);
+            if key.is_some_and(|key| ControlType::parse(key) == Ok(ControlType::Abort)) {
+                self.open.remove(&header.producer_id);
+            }
+            return true;
+        }
+        committed_only && header.is_transactional() && self.open.contains(&header.producer_id)
+    }
+}

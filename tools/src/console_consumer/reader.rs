@@ -1,0 +1,396 @@
+//! Reads on and on: which partitions, from which offsets, with or without a group. Knows nothing of
+//! printing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::join_all;
+use protocol::error_code::ErrorCode;
+use protocol::ids::{BrokerId, Offset, TimestampMs, TopicPartition, Uuid};
+use tokio::time::Instant;
+
+use super::fetcher::fetch;
+use super::formatter::ConsumedRecord;
+use super::member::{Member, Timeouts};
+use crate::cluster::{Cluster, ClusterError};
+use crate::properties::Properties;
+use crate::topic_filter::TopicFilter;
+
+/// `metadata.max.age.ms`: how soon a new topic or partition is seen.
+const METADATA_AGE_MAX: Duration = Duration::from_secs(300);
+/// Pause when there is nothing to fetch from.
+const IDLE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where one partition begins.
+#[derive(Debug, Clone, Copy)]
+pub enum Start {
+    Offset(Offset),
+    Timestamp(TimestampMs),
+}
+
+/// What to read.
+pub enum Wanted {
+    Partition(String, i32, Start),
+    Topic(String),
+    Matching(TopicFilter),
+}
+
+pub struct ReaderOptions {
+    wanted: Wanted,
+    group: Option<String>,
+    /// Where to begin without an offset: −2 earliest, −1 latest.
+    reset: TimestampMs,
+    committed_only: bool,
+    timeouts: Timeouts,
+    /// `None` without automatic commits.
+    commit_every: Option<Duration>,
+}
+
+impl ReaderOptions {
+    pub fn new(
+        wanted: Wanted,
+        group: Option<String>,
+        reset: TimestampMs,
+        committed_only: bool,
+        consuming: &Properties,
+    ) -> Result<ReaderOptions, String> {
+        let number = |key: &str, default: u64| match consuming.get(key) {
+            None => Ok(default),
+            Some(text) => text
+                .trim()
+                .parse::<u64>()
+                .map_err(|_| format!("Invalid value {text} for configuration {key}")),
+        };
+        let automatic = consuming
+            .get("enable.auto.commit")
+            .is_none_or(|v| v.trim().eq_ignore_ascii_case("true"));
+        let interval = number("auto.commit.interval.ms", 5_000)?;
+        Ok(ReaderOptions {
+            wanted,
+            commit_every: (automatic && group.is_some()).then_some(Duration::from_millis(interval)),
+            group,
+            reset,
+            committed_only,
+            timeouts: Timeouts {
+                session_ms: number("session.timeout.ms", 45_000)? as i32,
+                rebalance_ms: number("max.poll.interval.ms", 300_000)? as i32,
+                heartbeat_ms: number("heartbeat.interval.ms", 3_000)?,
+            },
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Position {
+    /// The next offset to fetch; unknown until it is asked for.
+    fetch: Option<Offset>,
+    /// The next offset to consume, which is what is committed.
+    consume: Option<Offset>,
+}
+
+/// What one round brought.
+pub enum Next {
+    Records(Vec<ConsumedRecord>),
+    Nothing,
+}
+
+pub struct Reader {
+    cluster: Cluster,
+    options: ReaderOptions,
+    member: Option<Member>,
+    positions: BTreeMap<TopicPartition, Position>,
+    committed: BTreeMap<TopicPartition, Offset>,
+    leaders: BTreeMap<TopicPartition, BrokerId>,
+    topic_ids: BTreeMap<String, Uuid>,
+    /// Partitions of each topic when last looked.
+    counts: BTreeMap<String, usize>,
+    looked_at: Option<Instant>,
+    heartbeat_at: Instant,
+    committed_at: Instant,
+}
+
+impl Reader {
+    pub fn new(cluster: Cluster, options: ReaderOptions) -> Reader {
+        let member = options.group.clone().map(|group| Member::new(group, options.timeouts));
+        Reader {
+            cluster,
+            member,
+            options,
+            positions: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            leaders: BTreeMap::new(),
+            topic_ids: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            looked_at: None,
+            heartbeat_at: Instant::now(),
+            committed_at: Instant::now(),
+        }
+    }
+
+    /// One round: metadata and membership if they are due, then one fetch from every leader.
+    pub async fn next(&mut self) -> Result<Next, String> {
+        // What the last round gave has been printed by now.
+        for position in self.positions.values_mut() {
+            position.consume = position.fetch;
+        }
+        self.round().await.map_err(|e| e.to_string())
+    }
+
+    /// The record has been printed.
+    pub fn consumed(&mut self, record: &ConsumedRecord) {
+        let partition = TopicPartition::new(record.topic.clone(), record.partition);
+        if let Some(position) = self.positions.get_mut(&partition) {
+            position.consume = Some(record.offset + 1);
+        }
+    }
+
+    /// Commits and leaves the group.
+    pub async fn close(&mut self) {
+        if self.options.commit_every.is_some() {
+            let _ = self.commit().await;
+        }
+        if let Some(member) = &mut self.member {
+            member.leave(&self.cluster).await;
+        }
+    }
+
+    async fn round(&mut self) -> Result<Next, ClusterError> {
+        if self.looked_at.is_none_or(|at| at.elapsed() > METADATA_AGE_MAX) {
+            self.look().await?;
+        }
+        self.keep_membership().await?;
+        self.find_positions().await?;
+        let mut by_leader: BTreeMap<BrokerId, BTreeMap<TopicPartition, Offset>> = BTreeMap::new();
+        for (partition, position) in &self.positions {
+            if let (Some(leader), Some(offset)) = (self.leaders.get(partition), position.fetch) {
+                by_leader.entry(*leader).or_default().insert(partition.clone(), offset);
+            }
+        }
+        if by_leader.is_empty() {
+            tokio::time::sleep(IDLE_PAUSE).await;
+            if self.positions.is_empty() && self.member.is_none()
+                || self.leaders.len() < self.positions.len()
+            {
+                self.looked_at = None;
+            }
+            return Ok(Next::Nothing);
+        }
+        let (ids, only) = (&self.topic_ids, self.options.committed_only);
+        let calls = by_leader
+            .iter()
+            .map(|(leader, positions)| fetch(&self.cluster, *leader, positions, ids, only));
+        let mut records = Vec::new();
+        for answer in join_all(calls).await {
+            match answer {
+                Ok(partitions) => {
+                    for (partition, fetched) in partitions {
+                        let fetched = fetched.map_err(ClusterError::Unreadable)?;
+                        match fetched {
+                            Ok((found, next)) => {
+                                records.extend(found);
+                                if let Some(position) = self.positions.get_mut(&partition) {
+                                    position.fetch = Some(next);
+                                }
+                            }
+                            Err(code) => self.partition_failed(&partition, code)?,
+                        }
+                    }
+                }
+                // The broker went away: look for the new leaders.
+                Err(_) => {
+                    self.looked_at = None;
+                    tokio::time::sleep(IDLE_PAUSE).await;
+                }
+            }
+        }
+        Ok(if records.is_empty() { Next::Nothing } else { Next::Records(records) })
+    }
+
+    fn partition_failed(
+        &mut self,
+        partition: &TopicPartition,
+        code: ErrorCode,
+    ) -> Result<(), ClusterError> {
+        if code == ErrorCode::OFFSET_OUT_OF_RANGE {
+            if let Some(position) = self.positions.get_mut(partition) {
+                *position = Position::default();
+            }
+            self.committed.remove(partition);
+            return Ok(());
+        }
+        if !code.retriable() {
+            return Err(ClusterError::Code { code, message: None });
+        }
+        self.looked_at = None;
+        Ok(())
+    }
+
+    /// Asks for topics, their partitions and leaders.
+    async fn look(&mut self) -> Result<(), ClusterError> {
+        let named = match &self.options.wanted {
+            Wanted::Partition(topic, ..) | Wanted::Topic(topic) => Some(vec![topic.clone()]),
+            Wanted::Matching(_) => None,
+        };
+        let create = named.is_some();
+        let metadata = self.cluster.metadata_creating(named.as_deref(), create).await?;
+        let mut counts = BTreeMap::new();
+        self.leaders.clear();
+        for topic in metadata.topics {
+            let name = topic.name.unwrap_or_default();
+            let wanted = match &self.options.wanted {
+                Wanted::Matching(filter) => filter.allows(&name, true),
+                _ => true,
+            };
+            let code = ErrorCode(topic.error_code);
+            if wanted && !code.is_ok() && !code.retriable() {
+                return Err(ClusterError::Code { code, message: None });
+            }
+            if !wanted || !code.is_ok() {
+                continue;
+            }
+            self.topic_ids.insert(name.clone(), topic.topic_id);
+            counts.insert(name.clone(), topic.partitions.len());
+            for partition in topic.partitions {
+                if partition.leader_id >= 0 {
+                    let key = TopicPartition::new(name.clone(), partition.partition_index);
+                    self.leaders.insert(key, partition.leader_id);
+                }
+            }
+        }
+        if counts != self.counts {
+            self.counts = counts;
+            self.partitions_changed();
+        }
+        self.looked_at = Some(Instant::now());
+        Ok(())
+    }
+
+    fn partitions_changed(&mut self) {
+        if let Some(member) = &mut self.member {
+            // Others learn of it from the leader's rebalance.
+            if member.is_leader || !member.is_joined() {
+                member.generation = -1;
+            }
+            return;
+        }
+        if let Wanted::Partition(topic, partition, start) = &self.options.wanted {
+            let key = TopicPartition::new(topic.clone(), *partition);
+            self.positions.entry(key).or_insert_with(|| match start {
+                Start::Offset(offset) => Position { fetch: Some(*offset), consume: Some(*offset) },
+                Start::Timestamp(_) => Position::default(),
+            });
+            return;
+        }
+        for (topic, count) in &self.counts {
+            for partition in 0..*count as i32 {
+                let key = TopicPartition::new(topic.clone(), partition);
+                self.positions.entry(key).or_default();
+            }
+        }
+    }
+
+    /// Joins if that is due, tells the coordinator that we live, commits now and then.
+    async fn keep_membership(&mut self) -> Result<(), ClusterError> {
+        let Some(member) = &mut self.member else { return Ok(()) };
+        let mut join = !member.is_joined();
+        let interval = Duration::from_millis(self.options.timeouts.heartbeat_ms);
+        if !join && self.heartbeat_at.elapsed() >= interval {
+            join = !member.heartbeat(&self.cluster).await?;
+            self.heartbeat_at = Instant::now();
+        }
+        if join {
+            if self.options.commit_every.is_some() {
+                let _ = self.commit().await;
+            }
+            let topics: Vec<String> = match &self.options.wanted {
+                Wanted::Topic(topic) | Wanted::Partition(topic, ..) => vec![topic.clone()],
+                Wanted::Matching(_) => self.counts.keys().cloned().collect(),
+            };
+            let member = self.member.as_mut().expect("looked at above");
+            let mine = member.join(&self.cluster, &topics).await?;
+            self.heartbeat_at = Instant::now();
+            let group = member.group.clone();
+            self.committed = self.cluster.committed_offsets(&group).await?;
+            self.positions = mine
+                .into_iter()
+                .map(|partition| {
+                    let offset = self.committed.get(&partition).copied();
+                    (partition, Position { fetch: offset, consume: offset })
+                })
+                .collect();
+            if self.positions.keys().any(|p| !self.leaders.contains_key(p)) {
+                self.look().await?;
+            }
+        }
+        match self.options.commit_every {
+            Some(every) if self.committed_at.elapsed() >= every => self.commit().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Commits what was consumed since the last commit. A rebalance under way is no failure: the next
+    /// heartbeat sees it.
+    async fn commit(&mut self) -> Result<(), ClusterError> {
+        self.committed_at = Instant::now();
+        let Some(member) = self.member.as_ref().filter(|m| m.is_joined()) else { return Ok(()) };
+        let mut offsets = BTreeMap::new();
+        for (partition, position) in &self.positions {
+            if let Some(offset) = position.consume
+                && self.committed.get(partition) != Some(&offset)
+            {
+                offsets.insert(partition.clone(), offset);
+            }
+        }
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let (group, id) = (&member.group, &member.member_id);
+        let done = self.cluster.commit_offsets(group, member.generation, id, &offsets).await;
+        match done {
+            Ok(()) => {
+                self.committed.extend(offsets);
+                Ok(())
+            }
+            Err(error)
+                if error.code().is_some_and(|code| {
+                    [
+                        ErrorCode::REBALANCE_IN_PROGRESS,
+                        ErrorCode::ILLEGAL_GENERATION,
+                        ErrorCode::UNKNOWN_MEMBER_ID,
+                    ]
+                    .contains(&code)
+                }) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks where partitions without an offset begin.
+    async fn find_positions(&mut self) -> Result<(), ClusterError> {
+        let start = match &self.options.wanted {
+            Wanted::Partition(_, _, Start::Timestamp(at)) => *at,
+            _ => self.options.reset,
+        };
+        let missing: BTreeMap<TopicPartition, TimestampMs> = self
+            .positions
+            .iter()
+            .filter(|(key, position)| position.fetch.is_none() && self.leaders.contains_key(key))
+            .map(|(key, _)| (key.clone(), start))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        for (partition, answer) in self.cluster.list_offsets(&missing).await? {
+            match answer {
+                Ok(offset) => {
+                    let position = Position { fetch: Some(offset), consume: Some(offset) };
+                    self.positions.insert(partition, position);
+                }
+                Err(code) => self.partition_failed(&partition, code)?,
+            }
+        }
+        Ok(())
+    }
+}
