@@ -1,6 +1,7 @@
 //! What the storage crate promises, checked from outside: against a model, through crashes at every
 //! change of the disk, and by Apache Kafka's own tools.
 
+mod apache;
 mod crash;
 mod driver;
 mod model;
