@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use protocol::frame::{self, FrameError};
 use protocol::wire::Rope;
 use tokio::io::AsyncReadExt;
@@ -104,6 +105,8 @@ pub struct Connection {
     active_ms: i64,
     /// When the incomplete frame in the buffer was last known to make progress.
     partial: Option<Partial>,
+    /// Room for the next read, while the pool has none.
+    memory: Option<BoxFuture<'static, Lease>>,
     _slot: Slot,
 }
 
@@ -115,6 +118,7 @@ struct Partial {
 enum Woke {
     Reply(Result<Rope, String>),
     Readable,
+    Memory(Lease),
     Writable,
     Timer,
     Stop,
@@ -144,6 +148,7 @@ impl Connection {
             ended: false,
             active_ms,
             partial: None,
+            memory: None,
             _slot: slot,
         }
     }
@@ -189,7 +194,13 @@ impl Connection {
                 }
                 Woke::Reply(Err(reason)) => return Closed::Request(reason),
                 Woke::Readable => {
-                    if let Err(closed) = self.fill().await {
+                    if let Err(closed) = self.fill() {
+                        return closed;
+                    }
+                }
+                Woke::Memory(lease) => {
+                    self.memory = None;
+                    if let Err(closed) = self.grow(lease).and_then(|()| self.fill()) {
                         return closed;
                     }
                 }
@@ -308,7 +319,8 @@ impl Connection {
 
     /// Waits for the next thing to do.
     async fn wait(&mut self, timer: Pin<&mut Sleep>, stopping: impl Future<Output = ()>) -> Woke {
-        let reads = !self.ended && (self.buffer.is_empty() || self.may_start());
+        let reads =
+            !self.ended && self.memory.is_none() && (self.buffer.is_empty() || self.may_start());
         let waits = !self.pending.is_empty();
         let front = self.pending.front_mut();
         let reply = async {
@@ -317,10 +329,18 @@ impl Connection {
                 _ => std::future::pending().await,
             }
         };
+        let memory = self.memory.as_mut();
+        let lease = async {
+            match memory {
+                Some(lease) => lease.await,
+                None => std::future::pending().await,
+            }
+        };
         let woke = tokio::select! {
             biased;
             reply = reply, if waits => Woke::Reply(reply),
             _ = self.stream.writable(), if self.blocked => Woke::Writable,
+            lease = lease => Woke::Memory(lease),
             _ = self.stream.readable(), if reads => Woke::Readable,
             () = timer => return Woke::Timer,
             () = stopping => return Woke::Stop,
@@ -329,9 +349,12 @@ impl Connection {
         woke
     }
 
-    /// One read into the buffer, with memory paid for first.
-    async fn fill(&mut self) -> Result<(), Closed> {
-        self.reserve().await?;
+    /// One read into the buffer, with memory paid for first. If there is none, the connection waits
+    /// for it among everything else: what it holds itself may have to be answered first.
+    fn fill(&mut self) -> Result<(), Closed> {
+        if !self.has_room()? {
+            return Ok(());
+        }
         match self.stream.read_buf(&mut self.buffer).now_or_never() {
             // Readiness was a false alarm.
             None => {}
@@ -346,7 +369,7 @@ impl Connection {
         Ok(())
     }
 
-    async fn reserve(&mut self) -> Result<(), Closed> {
+    fn has_room(&mut self) -> Result<bool, Closed> {
         if self.buffer.capacity() == 0
             && let Some((buffer, lease)) = self.shared.memory.take_spare()
         {
@@ -355,20 +378,25 @@ impl Connection {
         }
         let want = self.wanted()?;
         if self.buffer.capacity() - self.buffer.len() >= want {
-            return Ok(());
+            return Ok(true);
         }
-        if !self.buffer.try_reclaim(want) {
-            let must_finish = self.partial.is_some();
-            let patience = self.shared.settings.frame_timeout;
-            let lease = self.shared.memory.lease(want, must_finish);
-            match tokio::time::timeout(patience, lease).await {
-                Ok(lease) => self.lease.merge(lease),
-                // Whoever holds part of a frame while nothing moves makes room for the others.
-                Err(_) if must_finish => return Err(Closed::SlowFrame),
-                Err(_) => self.lease.merge(self.shared.memory.lease(want, false).await),
-            }
-            self.buffer.reserve(want);
+        if self.buffer.try_reclaim(want) {
+            self.lease.settle(self.buffer.capacity());
+            return Ok(true);
         }
+        if let Some(lease) = self.shared.memory.try_lease(want) {
+            self.grow(lease)?;
+            return Ok(true);
+        }
+        let (pool, must_finish) = (self.shared.memory.clone(), self.partial.is_some());
+        self.memory = Some(Box::pin(async move { pool.lease(want, must_finish).await }));
+        Ok(false)
+    }
+
+    fn grow(&mut self, lease: Lease) -> Result<(), Closed> {
+        let want = self.wanted()?;
+        self.lease.merge(lease);
+        self.buffer.reserve(want);
         self.lease.settle(self.buffer.capacity());
         Ok(())
     }
@@ -402,8 +430,10 @@ impl Connection {
         if let Some(partial) = &mut self.partial
             && elapsed(partial.since_ms) >= self.shared.settings.frame_timeout
         {
-            // While the broker itself does not read, the peer cannot go on.
-            if may_start && partial.received < PROGRESS_BYTES {
+            // While the broker itself does not read, the peer cannot go on; but whoever holds part
+            // of a frame and gets no room for the rest makes room for the others.
+            let stuck = self.memory.is_some();
+            if stuck || may_start && partial.received < PROGRESS_BYTES {
                 return Err(Closed::SlowFrame);
             }
             *partial = Partial { since_ms: now_ms, received: 0 };
