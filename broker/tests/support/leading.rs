@@ -1,0 +1,56 @@
+//! Makes the broker lead partition 0 of a topic by orders given by hand, in the place of a
+//! controller.
+
+use broker::broker::Broker;
+use broker::handlers::{leader_and_isr, update_metadata};
+use protocol::ids::Uuid;
+use protocol::messages::leader_and_isr::{
+    LeaderAndIsrPartitionState, LeaderAndIsrRequest, LeaderAndIsrTopicState,
+};
+use protocol::messages::update_metadata::{
+    UpdateMetadataPartitionState, UpdateMetadataRequest, UpdateMetadataTopicState,
+};
+
+pub const TOPIC: &str = "t";
+pub const TOPIC_ID: Uuid = Uuid([7; 16]);
+/// Above any epoch that the broker's own controller can have.
+const CONTROLLER_EPOCH: i32 = 1000;
+
+/// Blocks: call it off the workers.
+pub fn lead(broker: &Broker) {
+    let state = LeaderAndIsrPartitionState {
+        controller_epoch: CONTROLLER_EPOCH,
+        leader: 1,
+        isr: vec![1],
+        replicas: vec![1],
+        is_new: true,
+        ..Default::default()
+    };
+    let roles = LeaderAndIsrRequest {
+        controller_id: 1,
+        controller_epoch: CONTROLLER_EPOCH,
+        topic_states: vec![LeaderAndIsrTopicState {
+            topic_name: TOPIC.into(),
+            topic_id: TOPIC_ID,
+            partition_states: vec![state],
+        }],
+        ..Default::default()
+    };
+    assert_eq!(leader_and_isr::obey(broker, 7, roles).error_code, 0);
+    let metadata = UpdateMetadataRequest {
+        controller_id: 1,
+        controller_epoch: CONTROLLER_EPOCH,
+        topic_states: vec![UpdateMetadataTopicState {
+            topic_name: TOPIC.into(),
+            topic_id: TOPIC_ID,
+            partition_states: vec![UpdateMetadataPartitionState {
+                leader: 1,
+                isr: vec![1],
+                replicas: vec![1],
+                ..Default::default()
+            }],
+        }],
+        ..Default::default()
+    };
+    assert_eq!(update_metadata::obey(broker, metadata).error_code, 0);
+}
