@@ -12,9 +12,11 @@ use futures::future::BoxFuture;
 use crate::authorizer::Authorizer;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
+use crate::controller_link::{self, IdleController};
 use crate::fetch::session::FetchSessions;
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::RequestMetrics;
+use crate::producer_ids::ProducerIds;
 use crate::replication::Hosting;
 use crate::replication::manager::ReplicaManager;
 use crate::replication::topic_configs::TopicConfigs;
@@ -41,6 +43,9 @@ pub struct Broker {
     /// The partitions that this broker hosts.
     pub replicas: Arc<ReplicaManager>,
     pub fetch_sessions: Arc<FetchSessions>,
+    /// This broker's part in controlling the cluster.
+    pub controller: IdleController,
+    pub producer_ids: ProducerIds,
     /// Data version of the `/feature` znode; −1 until it has been read.
     pub finalized_features_epoch: AtomicI64,
 }
@@ -54,6 +59,7 @@ impl Broker {
         cluster_id: String,
         hosting: Hosting,
     ) -> Broker {
+        let controller = controller_link::prepare(&config, clock, store.clone(), broker_id);
         let slots = config.long("max.incremental.fetch.session.cache.slots");
         Broker {
             config: ArcSwap::from_pointee(config),
@@ -69,6 +75,8 @@ impl Broker {
             topic_configs: hosting.topic_configs,
             replicas: hosting.replicas,
             fetch_sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
+            controller,
+            producer_ids: ProducerIds::default(),
             finalized_features_epoch: AtomicI64::new(-1),
         }
     }

@@ -61,16 +61,19 @@ apis! {
         LeaderAndIsr => handlers::leader_and_isr::handle;
         StopReplica => handlers::stop_replica::handle;
         UpdateMetadata => handlers::update_metadata::handle;
+        ControlledShutdown => handlers::controlled_shutdown::handle;
         ApiVersions => handlers::api_versions::handle;
         DeleteRecords => handlers::delete_records::handle;
+        InitProducerId => handlers::init_producer_id::handle;
         OffsetForLeaderEpoch => handlers::offset_for_leader_epoch::handle;
         DescribeLogDirs => handlers::describe_log_dirs::handle;
         DescribeProducers => handlers::describe_producers::handle;
+        AllocateProducerIds => handlers::allocate_producer_ids::handle;
     }
     not_yet {
-    Metadata ControlledShutdown
+    Metadata
     OffsetCommit OffsetFetch FindCoordinator JoinGroup Heartbeat LeaveGroup SyncGroup
-    DescribeGroups ListGroups SaslHandshake CreateTopics DeleteTopics InitProducerId
+    DescribeGroups ListGroups SaslHandshake CreateTopics DeleteTopics
     AddPartitionsToTxn AddOffsetsToTxn EndTxn WriteTxnMarkers TxnOffsetCommit
     DescribeAcls CreateAcls DeleteAcls DescribeConfigs AlterConfigs AlterReplicaLogDirs
     SaslAuthenticate CreatePartitions CreateDelegationToken RenewDelegationToken
@@ -78,7 +81,7 @@ apis! {
     AlterPartitionReassignments ListPartitionReassignments OffsetDelete DescribeClientQuotas
     AlterClientQuotas DescribeUserScramCredentials AlterUserScramCredentials AlterPartition
     UpdateFeatures Envelope DescribeCluster DescribeTransactions ListTransactions
-    AllocateProducerIds ConsumerGroupHeartbeat ConsumerGroupDescribe
+    ConsumerGroupHeartbeat ConsumerGroupDescribe
     }
 }
 

@@ -25,6 +25,7 @@ use crate::network::listener::BindError;
 use crate::notify::notify;
 use crate::replication::{Hosting, upkeep};
 use crate::tasks::Tasks;
+use crate::{controller_client, controller_link};
 
 pub const EXIT_CONFIGURATION: u8 = 2;
 pub const EXIT_DATA_DIR: u8 = 3;
@@ -175,6 +176,7 @@ pub async fn start(config: BrokerConfig, clock: Clock) -> Result<Running, StartE
     broker.finalized_features_epoch.store(epoch, Ordering::Relaxed);
 
     membership::join(&broker, &listeners).await?;
+    controller_link::start(&broker);
 
     let ready = Arc::new(AtomicBool::new(false));
     let network = network::Network::new(&broker, descriptors_max, &disabled);
@@ -211,6 +213,7 @@ impl Running {
     pub async fn stop(self) {
         tracing::info!("stopping");
         self.ready.store(false, Ordering::Release);
+        controller_client::leave(&self.broker).await;
         if !self.broker.tasks.stop(STOP_PATIENCE).await {
             tracing::warn!("some work did not end in time and is left behind");
         }

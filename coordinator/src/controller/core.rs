@@ -112,7 +112,14 @@ impl Core {
             Event::UncleanElectionEnabled { topic } if self.leading => {
                 self.trigger_online(topic.as_deref()).await.map(drop)
             }
+            Event::GiveUp if self.leading => {
+                tracing::error!("giving the controller's office up");
+                self.delete_nodes(vec![controller::PATH.to_owned()]).await?;
+                self.resign();
+                Ok(())
+            }
             Event::Changed { .. }
+            | Event::GiveUp
             | Event::Tick
             | Event::Answered { .. }
             | Event::UncleanElectionEnabled { .. } => Ok(()),

@@ -61,6 +61,11 @@ impl ControllerHandle {
         self.tell(Event::UncleanElectionEnabled { topic }).await;
     }
 
+    /// Requests cannot be kept any longer: the office is given up.
+    pub async fn give_up(&self) {
+        self.tell(Event::GiveUp).await;
+    }
+
     /// Partitions with other replicas that the broker still leads; empty: it may stop.
     pub async fn controlled_shutdown(
         &self,

@@ -118,6 +118,23 @@ fn a_new_controller_takes_over() {
 }
 
 #[test]
+fn an_office_given_up_is_taken_again_with_everything_told_anew() {
+    let mut bed = Testbed::new();
+    bed.register(1);
+    bed.start();
+    bed.take_log();
+    bed.event(Event::GiveUp);
+    expect(
+        &mut bed,
+        "disconnect 1
+         follower of None
+         connect 1
+         UMR 1: live 1
+         controller 2",
+    );
+}
+
+#[test]
 fn a_deposed_controller_changes_nothing() {
     let mut bed = Testbed::new();
     bed.register(1);

@@ -1,0 +1,162 @@
+//! What this broker asks of whoever is controller: producer ids, and leave to stop. Of its own
+//! controller directly, of another over a connection. Knows nothing of what the answers are for.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use client::{CallError, Connection, Endpoint, OpenError, Options, TcpTransport, Versions};
+use coordinator::controller::Role;
+use coordinator::controller::event::RequestError;
+use coordinator::metadata::retry;
+use coordinator::metadata::store::StoreError;
+use coordinator::znodes::ZnodeError;
+use coordinator::znodes::broker::{self, BrokerRegistration};
+use protocol::api::ApiKey;
+use protocol::error_code::ErrorCode;
+use protocol::ids::{BrokerId, ProducerId, TopicPartition};
+use protocol::messages::allocate_producer_ids::AllocateProducerIdsRequest;
+use protocol::messages::controlled_shutdown::ControlledShutdownRequest;
+use protocol::wire::Request;
+
+use crate::broker::Broker;
+
+/// How long one try to leave may take: whoever stops a broker beside a dead ensemble does not want to
+/// wait for the ensemble.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the controller gave no answer, or not the one that was hoped for.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    #[error("there is no controller")]
+    NoController,
+    #[error("controller {0} is not registered with a listener for other brokers")]
+    Unreachable(BrokerId),
+    #[error(transparent)]
+    Refused(#[from] RequestError),
+    #[error("the controller answered {0:?}")]
+    Code(ErrorCode),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Znode(#[from] ZnodeError),
+}
+
+/// The next block of producer ids: the first and how many there are.
+pub async fn allocate_producer_ids(broker: &Broker) -> Result<(ProducerId, i32), AskError> {
+    let broker_epoch = broker.broker_epoch.load(Ordering::Acquire);
+    let broker_id = broker.broker_id;
+    let Some(controller) = other_controller(broker)? else {
+        let own = &broker.controller.handle;
+        let block = own.allocate_producer_ids(broker_id, broker_epoch).await?;
+        let count = i32::try_from(block.last - block.first + 1).unwrap_or(i32::MAX);
+        return Ok((block.first, count));
+    };
+    let request = AllocateProducerIdsRequest { broker_id, broker_epoch };
+    // Kafka's brokers negotiate on this channel; version 0 is the only one there is.
+    let response = call(broker, controller, &request, (ApiKey::AllocateProducerIds, 0)).await?;
+    match ErrorCode(response.error_code) {
+        ErrorCode::NONE => Ok((response.producer_id_start, response.producer_id_len)),
+        code => Err(AskError::Code(code)),
+    }
+}
+
+/// Asks once for leave to stop; gives the partitions that this broker still leads though others
+/// have replicas of them.
+async fn controlled_shutdown(broker: &Broker) -> Result<Vec<TopicPartition>, AskError> {
+    let broker_epoch = broker.broker_epoch.load(Ordering::Acquire);
+    let broker_id = broker.broker_id;
+    let Some(controller) = other_controller(broker)? else {
+        let own = &broker.controller.handle;
+        return Ok(own.controlled_shutdown(broker_id, broker_epoch).await?);
+    };
+    let request = ControlledShutdownRequest { broker_id, broker_epoch };
+    let response = call(broker, controller, &request, (ApiKey::ControlledShutdown, 3)).await?;
+    match ErrorCode(response.error_code) {
+        ErrorCode::NONE => Ok(response
+            .remaining_partitions
+            .into_iter()
+            .map(|p| TopicPartition::new(p.topic_name, p.partition_index))
+            .collect()),
+        code => Err(AskError::Code(code)),
+    }
+}
+
+/// Moves this broker's leaderships to others before it stops, as long as `controlled.shutdown.*`
+/// allows. Serving goes on meanwhile.
+pub async fn leave(broker: &Arc<Broker>) {
+    let config = broker.config.load_full();
+    if !config.bool("controlled.shutdown.enable") {
+        return;
+    }
+    let pause = config.long("controlled.shutdown.retry.backoff.ms");
+    let pause = Duration::from_millis(u64::try_from(pause).unwrap_or(0));
+    for attempt in 1..=config.int("controlled.shutdown.max.retries") {
+        let tried = tokio::time::timeout(LEAVE_TIMEOUT, controlled_shutdown(broker)).await;
+        let Ok(answer) = tried else {
+            tracing::warn!("no answer about the controlled shutdown");
+            return;
+        };
+        match answer {
+            Ok(remaining) if remaining.is_empty() => return,
+            Ok(remaining) => {
+                tracing::warn!(attempt, partitions = remaining.len(), "nobody took them over yet");
+            }
+            Err(AskError::NoController) => {
+                tracing::warn!("no controller to hand leaderships over to");
+                return;
+            }
+            Err(error) => tracing::warn!(attempt, %error, "controlled shutdown"),
+        }
+        tokio::time::sleep(pause).await;
+    }
+    tracing::warn!("stopping although leaderships were not moved");
+}
+
+/// `None`: this very broker is the controller.
+fn other_controller(broker: &Broker) -> Result<Option<BrokerId>, AskError> {
+    match *broker.controller.handle.role().borrow() {
+        Role::Controller { .. } => Ok(None),
+        Role::Follower { controller: Some(id) } => Ok(Some(id)),
+        Role::Follower { controller: None } => Err(AskError::NoController),
+    }
+}
+
+async fn call<R: Request>(
+    broker: &Broker,
+    controller: BrokerId,
+    request: &R,
+    version: (ApiKey, i16),
+) -> Result<R::Response, AskError> {
+    let config = broker.config.load_full();
+    let path = broker::path(controller);
+    let node = retry::get(&*broker.store, &path, false).await?;
+    let (data, _) = node.ok_or(AskError::Unreachable(controller))?;
+    let registration = BrokerRegistration::decode(controller, data.as_deref())?;
+    let endpoint = registration
+        .endpoint(&config.inter_broker_listener())
+        .and_then(|e| Some(Endpoint::new(e.host.clone(), u16::try_from(e.port).ok()?)))
+        .ok_or(AskError::Unreachable(controller))?;
+    let timeout =
+        Duration::from_millis(u64::try_from(config.long("request.timeout.ms")).unwrap_or(0));
+    let options = Options {
+        client_id: Some(broker.broker_id.to_string()),
+        connect_timeout: timeout,
+        request_timeout: timeout,
+        ..Options::default()
+    };
+    let versions = Versions::Pinned([version].into_iter().collect());
+    let (connection, driver) =
+        Connection::open(&TcpTransport, &endpoint, options, versions).await?;
+    let answer = async {
+        let response = connection.call(request).await;
+        connection.close();
+        response
+    };
+    let (response, ()) = futures::join!(answer, driver);
+    Ok(response?)
+}

@@ -1,0 +1,156 @@
+//! Producer ids for idempotent producers, out of blocks that the controller gives; the next block is
+//! fetched before the present one ends. Knows nothing of what producers do with them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use protocol::ids::ProducerId;
+use tokio::sync::watch;
+
+use crate::broker::Broker;
+use crate::controller_client;
+
+/// The next block is asked for when this part of the present one is used, in tenths.
+const PREFETCH_TENTHS: i64 = 9;
+
+/// Pause before another try, as in Kafka.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// How often a block is asked for before those who wait are told to come again.
+const TRIES_MAX: usize = 20;
+
+/// The ids that are left, and whether more are on their way.
+#[derive(Debug)]
+pub struct ProducerIds {
+    state: Mutex<State>,
+    /// Counts the blocks that came, or did not.
+    arrivals: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    present: Block,
+    next: Option<Block>,
+    fetching: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Block {
+    next: ProducerId,
+    end: ProducerId,
+    /// Where the following block is asked for.
+    prefetch_at: ProducerId,
+}
+
+impl Block {
+    fn new(first: ProducerId, count: i32) -> Block {
+        let count = i64::from(count);
+        Block {
+            next: first,
+            end: first.saturating_add(count),
+            prefetch_at: first.saturating_add(count * PREFETCH_TENTHS / 10),
+        }
+    }
+}
+
+impl Default for ProducerIds {
+    fn default() -> ProducerIds {
+        ProducerIds { state: Mutex::default(), arrivals: watch::Sender::new(0) }
+    }
+}
+
+impl State {
+    /// The next id, and whether a block is to be fetched now.
+    fn take(&mut self) -> (Option<ProducerId>, bool) {
+        if self.present.next == self.present.end
+            && let Some(next) = self.next.take()
+        {
+            self.present = next;
+        }
+        let block = &mut self.present;
+        let id = (block.next < block.end).then(|| {
+            block.next += 1;
+            block.next - 1
+        });
+        let wanted = id.is_none_or(|id| id >= block.prefetch_at) && self.next.is_none();
+        let fetch = wanted && !self.fetching;
+        self.fetching |= fetch;
+        (id, fetch)
+    }
+}
+
+/// An id that nobody else ever got. `None`: the controller gave none in time; ask again later.
+pub async fn next(broker: &Arc<Broker>) -> Option<ProducerId> {
+    let mut arrivals = broker.producer_ids.arrivals.subscribe();
+    // Many may wait for one block; each goes round once more than there are losers.
+    for _ in 0..TRIES_MAX {
+        arrivals.borrow_and_update();
+        let (id, fetch) = broker.producer_ids.state.lock().take();
+        if fetch {
+            let broker = broker.clone();
+            let tasks = broker.tasks.clone();
+            tasks.spawn_until_stop(async move { self::fetch(&broker).await });
+        }
+        if id.is_some() {
+            return id;
+        }
+        arrivals.changed().await.ok()?;
+        if !broker.producer_ids.has_ids() {
+            return None;
+        }
+    }
+    None
+}
+
+impl ProducerIds {
+    fn has_ids(&self) -> bool {
+        let state = self.state.lock();
+        state.next.is_some() || state.present.next < state.present.end
+    }
+}
+
+async fn fetch(broker: &Arc<Broker>) {
+    let mut block = None;
+    for _ in 0..TRIES_MAX {
+        match controller_client::allocate_producer_ids(broker).await {
+            Ok((first, count)) => {
+                block = Some(Block::new(first, count));
+                break;
+            }
+            Err(error) => tracing::debug!(%error, "no block of producer ids"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+    if block.is_none() {
+        tracing::warn!("the controller gave no block of producer ids");
+    }
+    let mut state = broker.producer_ids.state.lock();
+    state.fetching = false;
+    if block.is_some() {
+        state.next = block;
+    }
+    drop(state);
+    broker.producer_ids.arrivals.send_modify(|count| *count += 1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_come_from_one_block_after_the_other() {
+        let mut state = State::default();
+        assert_eq!(state.take(), (None, true), "nothing yet: fetch");
+        assert_eq!(state.take(), (None, false), "once is enough");
+        state.fetching = false;
+        state.next = Some(Block::new(1000, 10));
+        let ids: Vec<_> = (0..9).map(|_| state.take()).collect();
+        assert_eq!(ids, (1000..1009).map(|id| (Some(id), false)).collect::<Vec<_>>());
+        assert_eq!(state.take(), (Some(1009), true), "nine tenths are used: fetch the next");
+        assert_eq!(state.take(), (None, false));
+        state.fetching = false;
+        state.next = Some(Block::new(5000, 10));
+        assert_eq!(state.take(), (Some(5000), false));
+    }
+}
