@@ -26,6 +26,8 @@ const ZK_SOCKET: Role = Ignored("there is one kind of ZooKeeper connection");
 const CONTROL_PLANE: Role = Ignored("every listener takes the controller's requests");
 const FORMAT: Role =
     Ignored("batches are stored in format 2, as with inter.broker.protocol.version 3.9");
+const LOG_STARTS: Role = Ignored("log starts are written together with the recovery points");
+const SETUP: Role = Ignored("outgoing connections have ten seconds, again and again");
 const PREALLOCATE: Role = Ignored("active segments are always allocated ahead");
 
 const ASSIGNORS: &str = concat!(
@@ -184,7 +186,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "log.flush.offset.checkpoint.interval.ms" = Some("60000"), AtLeast(0), ReadOnly, Honoured;
     Long "log.flush.scheduler.interval.ms" = Some("9223372036854775807"), Any, ReadOnly, Honoured;
     Int "log.flush.start.offset.checkpoint.interval.ms" = Some("60000"),
-        AtLeast(0), ReadOnly, Honoured;
+        AtLeast(0), ReadOnly, LOG_STARTS;
     Int "log.index.interval.bytes" = Some("4096"), AtLeast(0), ClusterWide, Honoured;
     Int "log.index.size.max.bytes" = Some("10485760"), AtLeast(4), ClusterWide, Honoured;
     Long "log.initial.task.delay.ms" = Some("30000"), AtLeast(0), ReadOnly, Honoured;
@@ -360,8 +362,8 @@ pub const KEYS: &[KeyDef] = keys! {
         OneOf(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]), ReadOnly, SECURITY;
     Text "security.providers" = None, Any, ReadOnly, SECURITY;
     Long "server.max.startup.time.ms" = Some("9223372036854775807"), AtLeast(0), ReadOnly, KRAFT;
-    Long "socket.connection.setup.timeout.max.ms" = Some("30000"), Any, ReadOnly, Honoured;
-    Long "socket.connection.setup.timeout.ms" = Some("10000"), Any, ReadOnly, Honoured;
+    Long "socket.connection.setup.timeout.max.ms" = Some("30000"), Any, ReadOnly, SETUP;
+    Long "socket.connection.setup.timeout.ms" = Some("10000"), Any, ReadOnly, SETUP;
     Int "socket.listen.backlog.size" = Some("50"), AtLeast(1), ReadOnly, Honoured;
     Int "socket.receive.buffer.bytes" = Some("102400"), Any, ReadOnly, Honoured;
     Int "socket.request.max.bytes" = Some("104857600"), AtLeast(1), ReadOnly, Honoured;

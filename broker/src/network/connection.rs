@@ -171,6 +171,7 @@ impl Connection {
 
     async fn serve(&mut self) -> Closed {
         let stopping = self.broker.tasks.stopping();
+        let mut stopping = pin!(stopping.cancelled());
         let mut timer = pin!(tokio::time::sleep(self.timer_length()));
         let mut armed_for_frame = false;
         loop {
@@ -184,7 +185,7 @@ impl Connection {
                 timer.set(tokio::time::sleep(self.shared.settings.frame_timeout));
                 armed_for_frame = true;
             }
-            match self.wait(timer.as_mut(), stopping.cancelled()).await {
+            match self.wait(timer.as_mut(), stopping.as_mut()).await {
                 Woke::Reply(Ok(rope)) => {
                     let done = self.pending.pop_front().expect("its reply just came");
                     drop(done.lease);

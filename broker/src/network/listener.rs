@@ -65,7 +65,7 @@ impl Listener {
         const PAUSE: Duration = Duration::from_millis(100);
         let mut index: u64 = 0;
         loop {
-            let permit = throttle.vacancy().await;
+            let place = throttle.vacancy().await;
             let delay_ms = throttle.delay_ms(broker.clock.now_ms());
             if delay_ms > 0 {
                 tokio::time::sleep(Duration::from_millis(delay_ms)).await;
@@ -78,7 +78,7 @@ impl Listener {
                     continue;
                 }
             };
-            let Some(slot) = throttle.enter(peer.ip(), permit) else {
+            let Some(slot) = throttle.enter(peer.ip(), place) else {
                 broker.request_metrics.connections_refused.increment(1);
                 tracing::info!(%peer, "connection refused: its address has its share already");
                 continue;

@@ -1,8 +1,7 @@
 //! The part of a start that concerns sockets: limits, binding, accepting, HTTP. Knows nothing of
 //! what is served.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -54,7 +53,11 @@ pub fn bind(config: &BrokerConfig) -> Result<Vec<Listener>, BindError> {
 pub struct Network {
     pub shared: Arc<Shared>,
     pub throttle: Arc<Throttle>,
+    descriptors_max: usize,
 }
+
+/// How often the limits on connections are looked at, for changes while the broker runs.
+const RECONFIGURE: Duration = Duration::from_millis(500);
 
 impl Network {
     pub fn new(broker: &Broker, descriptors_max: usize, disabled: &[String]) -> Network {
@@ -72,13 +75,7 @@ impl Network {
             idle: millis("connections.max.idle.ms"),
             frame_timeout: millis("ottla.frame.timeout.ms").unwrap_or(Duration::MAX),
         };
-        let limits = Limits {
-            connections_max: size("max.connections"),
-            per_ip_max: size("max.connections.per.ip"),
-            overrides: overrides(&config),
-            creation_rate_max: u32::try_from(config.long("max.connection.creation.rate"))
-                .unwrap_or(u32::MAX),
-        };
+        let limits = Limits::of(&config, descriptors_max);
         Network {
             shared: Arc::new(Shared {
                 memory: MemoryPool::new(memory_bytes),
@@ -86,7 +83,8 @@ impl Network {
                 cold_reads: Arc::new(Semaphore::new(COLD_READS_MAX)),
                 settings,
             }),
-            throttle: Throttle::new(limits.bounded(descriptors_max)),
+            throttle: Throttle::new(limits),
+            descriptors_max,
         }
     }
 
@@ -97,21 +95,21 @@ impl Network {
                 listener.accept(broker.clone(), self.shared.clone(), self.throttle.clone());
             broker.tasks.spawn_until_stop(accept);
         }
+        let (owner, throttle) = (broker.clone(), self.throttle.clone());
+        let descriptors_max = self.descriptors_max;
+        broker.tasks.spawn_until_stop(async move {
+            let mut seen = owner.config.load_full();
+            loop {
+                tokio::time::sleep(RECONFIGURE).await;
+                let config = owner.config.load_full();
+                if !Arc::ptr_eq(&seen, &config) {
+                    seen = config.clone();
+                    let limits = move || Limits::of(&config, descriptors_max);
+                    throttle.reconfigure(owner.tasks.blocking(limits).await);
+                }
+            }
+        });
     }
-}
-
-/// Host names are looked up once, at the start.
-fn overrides(config: &BrokerConfig) -> BTreeMap<IpAddr, usize> {
-    let overrides = config.connection_overrides().expect("checked when it was loaded");
-    let mut by_address = BTreeMap::new();
-    for (host, count) in overrides {
-        match (host.as_str(), 0).to_socket_addrs() {
-            Ok(addresses) => by_address
-                .extend(addresses.map(|address| (address.ip().to_canonical(), count as usize))),
-            Err(error) => tracing::warn!(%host, %error, "max.connections.per.ip.overrides"),
-        }
-    }
-    by_address
 }
 
 /// Metrics and health pages. A port in use is a warning: the broker is no less a broker without
