@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use arc_swap::ArcSwap;
+use coordinator::group::service::GroupService;
 use coordinator::metadata::store::MetadataStore;
 use futures::future::BoxFuture;
 
@@ -14,10 +15,12 @@ use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::controller_link::{self, IdleController};
 use crate::fetch::session::FetchSessions;
+use crate::groups;
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::RequestMetrics;
 use crate::producer_ids::ProducerIds;
 use crate::replication::Hosting;
+use crate::replication::coordinator_log::CoordinatorLog;
 use crate::replication::manager::ReplicaManager;
 use crate::replication::topic_configs::TopicConfigs;
 use crate::tasks::Tasks;
@@ -46,6 +49,8 @@ pub struct Broker {
     /// This broker's part in controlling the cluster.
     pub controller: IdleController,
     pub producer_ids: ProducerIds,
+    /// The groups whose partition of the offsets topic this broker leads.
+    pub groups: GroupService,
     /// Data version of the `/feature` znode; −1 until it has been read.
     pub finalized_features_epoch: AtomicI64,
 }
@@ -61,10 +66,13 @@ impl Broker {
     ) -> Broker {
         let controller = controller_link::prepare(&config, clock, store.clone(), broker_id);
         let slots = config.long("max.incremental.fetch.session.cache.slots");
+        let tasks = Arc::new(Tasks::new());
+        let log = CoordinatorLog::new(hosting.replicas.clone(), tasks.clone(), clock);
+        let groups = groups::service(&config, clock, &tasks, Arc::new(log));
         Broker {
             config: ArcSwap::from_pointee(config),
             clock,
-            tasks: Arc::new(Tasks::new()),
+            tasks,
             authorizer: Authorizer::allow_all(),
             broker_id,
             cluster_id,
@@ -77,6 +85,7 @@ impl Broker {
             fetch_sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
             controller,
             producer_ids: ProducerIds::default(),
+            groups,
             finalized_features_epoch: AtomicI64::new(-1),
         }
     }

@@ -62,25 +62,33 @@ apis! {
         StopReplica => handlers::stop_replica::handle;
         UpdateMetadata => handlers::update_metadata::handle;
         ControlledShutdown => handlers::controlled_shutdown::handle;
+        OffsetCommit => handlers::offset_commit::handle;
+        OffsetFetch => handlers::offset_fetch::handle;
+        FindCoordinator => handlers::find_coordinator::handle;
+        JoinGroup => handlers::join_group::handle;
+        Heartbeat => handlers::heartbeat::handle;
+        LeaveGroup => handlers::leave_group::handle;
+        SyncGroup => handlers::sync_group::handle;
+        DescribeGroups => handlers::describe_groups::handle;
+        ListGroups => handlers::list_groups::handle;
         ApiVersions => handlers::api_versions::handle;
         DeleteRecords => handlers::delete_records::handle;
         InitProducerId => handlers::init_producer_id::handle;
         OffsetForLeaderEpoch => handlers::offset_for_leader_epoch::handle;
         DescribeLogDirs => handlers::describe_log_dirs::handle;
+        DeleteGroups => handlers::delete_groups::handle;
+        OffsetDelete => handlers::offset_delete::handle;
         DescribeProducers => handlers::describe_producers::handle;
         AllocateProducerIds => handlers::allocate_producer_ids::handle;
     }
     not_yet {
-    Metadata
-    OffsetCommit OffsetFetch FindCoordinator JoinGroup Heartbeat LeaveGroup SyncGroup
-    DescribeGroups ListGroups SaslHandshake CreateTopics DeleteTopics
-    AddPartitionsToTxn AddOffsetsToTxn EndTxn WriteTxnMarkers TxnOffsetCommit
-    DescribeAcls CreateAcls DeleteAcls DescribeConfigs AlterConfigs AlterReplicaLogDirs
-    SaslAuthenticate CreatePartitions CreateDelegationToken RenewDelegationToken
-    ExpireDelegationToken DescribeDelegationToken DeleteGroups ElectLeaders IncrementalAlterConfigs
-    AlterPartitionReassignments ListPartitionReassignments OffsetDelete DescribeClientQuotas
-    AlterClientQuotas DescribeUserScramCredentials AlterUserScramCredentials AlterPartition
-    UpdateFeatures Envelope DescribeCluster DescribeTransactions ListTransactions
+    Metadata SaslHandshake CreateTopics DeleteTopics AddPartitionsToTxn AddOffsetsToTxn EndTxn
+    WriteTxnMarkers TxnOffsetCommit DescribeAcls CreateAcls DeleteAcls DescribeConfigs
+    AlterConfigs AlterReplicaLogDirs SaslAuthenticate CreatePartitions CreateDelegationToken
+    RenewDelegationToken ExpireDelegationToken DescribeDelegationToken ElectLeaders
+    IncrementalAlterConfigs AlterPartitionReassignments ListPartitionReassignments
+    DescribeClientQuotas AlterClientQuotas DescribeUserScramCredentials AlterUserScramCredentials
+    AlterPartition UpdateFeatures Envelope DescribeCluster DescribeTransactions ListTransactions
     ConsumerGroupHeartbeat ConsumerGroupDescribe
     }
 }

@@ -10,6 +10,7 @@ pub mod controller_link;
 pub mod delayed;
 pub mod dispatch;
 pub mod fetch;
+pub mod groups;
 pub mod handlers;
 pub mod http;
 pub mod logging;

@@ -20,6 +20,7 @@ use self::data_dirs::DataDirs;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
+use crate::groups;
 use crate::metrics;
 use crate::network::listener::BindError;
 use crate::notify::notify;
@@ -171,6 +172,7 @@ pub async fn start(config: BrokerConfig, clock: Clock) -> Result<Running, StartE
     let metrics_page = metrics::install();
     let broker =
         Arc::new(Broker::new(config, clock, store.clone(), broker_id, cluster_id, hosting));
+    groups::learn_partition_count(&broker.groups, &*store).await?;
     upkeep::start(&broker);
     let epoch = metadata::features_epoch(&*store).await?;
     broker.finalized_features_epoch.store(epoch, Ordering::Relaxed);
@@ -214,6 +216,7 @@ impl Running {
         tracing::info!("stopping");
         self.ready.store(false, Ordering::Release);
         controller_client::leave(&self.broker).await;
+        self.broker.groups.stop();
         if !self.broker.tasks.stop(STOP_PATIENCE).await {
             tracing::warn!("some work did not end in time and is left behind");
         }

@@ -22,6 +22,7 @@ use replica::partition::PartitionAssignment;
 
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
+use crate::groups;
 use crate::replication::manager::RoleOrder;
 
 /// From here on the answer names topics by id.
@@ -59,6 +60,7 @@ pub fn obey(broker: &Broker, version: i16, request: LeaderAndIsrRequest) -> Lead
             refuse(version, &orders, ErrorCode::STALE_CONTROLLER_EPOCH)
         }
         Ok(obeyed) => {
+            groups::took_roles(&broker.groups, &obeyed);
             let codes = obeyed.results.iter().map(|result| match result {
                 Ok(()) => ErrorCode::NONE,
                 Err(error) => error.code(),

@@ -18,6 +18,7 @@ use protocol::messages::stop_replica::{
 use super::leader_and_isr::is_stale;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
+use crate::groups;
 use crate::replication::manager::StopOrder;
 
 /// The leader epoch of versions that name none.
@@ -52,6 +53,8 @@ pub fn obey(broker: &Broker, request: StopReplicaRequest) -> StopReplicaResponse
             refuse(&orders, ErrorCode::STALE_CONTROLLER_EPOCH)
         }
         Ok(results) => {
+            let stopped = orders.iter().zip(&results).filter(|(_, result)| result.is_ok());
+            stopped.for_each(|(order, _)| groups::stopped(&broker.groups, order));
             let codes = results.iter().map(|result| match result {
                 Ok(()) => ErrorCode::NONE,
                 Err(error) => error.code(),

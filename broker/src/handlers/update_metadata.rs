@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use protocol::error_code::ErrorCode;
+use protocol::ids::TopicPartition;
 use protocol::messages::update_metadata::{
     UpdateMetadataRequest, UpdateMetadataResponse, UpdateMetadataTopicState,
 };
@@ -17,6 +18,10 @@ use protocol::messages::update_metadata::{
 use super::leader_and_isr::is_stale;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
+use crate::groups;
+
+/// The leader of a partition that is being deleted.
+const LEADER_DURING_DELETE: i32 = -2;
 
 pub fn handle(
     broker: &Arc<Broker>,
@@ -41,7 +46,19 @@ pub fn obey(broker: &Broker, mut request: UpdateMetadataRequest) -> UpdateMetada
     }
     group(&mut request);
     broker.metadata.apply(&request);
+    groups::partitions_deleted(&broker.groups, &broker.tasks, deleted_in(&request));
     UpdateMetadataResponse::default()
+}
+
+/// The partitions that the request takes out of the cluster, because their topics are deleted.
+fn deleted_in(request: &UpdateMetadataRequest) -> Vec<TopicPartition> {
+    let states = request.topic_states.iter().flat_map(|topic| {
+        topic.partition_states.iter().map(move |state| (&topic.topic_name, state))
+    });
+    states
+        .filter(|(_, state)| state.leader == LEADER_DURING_DELETE)
+        .map(|(topic, state)| TopicPartition::new(topic.clone(), state.partition_index))
+        .collect()
 }
 
 /// Brings versions 0 to 4 into the shape of the later ones.

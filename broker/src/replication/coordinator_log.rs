@@ -12,7 +12,6 @@ use storage::AppendOrigin;
 
 use super::manager::ReplicaManager;
 use super::partition::{AckOutcome, Partition, ProduceError};
-use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::delayed::offset::Countdown;
 use crate::tasks::Tasks;
@@ -25,12 +24,8 @@ pub struct CoordinatorLog {
 }
 
 impl CoordinatorLog {
-    pub fn new(broker: &Broker) -> CoordinatorLog {
-        CoordinatorLog {
-            replicas: broker.replicas.clone(),
-            tasks: broker.tasks.clone(),
-            clock: broker.clock,
-        }
+    pub fn new(replicas: Arc<ReplicaManager>, tasks: Arc<Tasks>, clock: Clock) -> CoordinatorLog {
+        CoordinatorLog { replicas, tasks, clock }
     }
 
     fn find(&self, name: &TopicPartition) -> Result<Arc<Partition>, AppendError> {

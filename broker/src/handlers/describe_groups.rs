@@ -1,0 +1,91 @@
+//! DescribeGroups (key 15): state and members of groups.
+//!
+//! Versions 0 to 5: v3 authorised operations · v4 static members. A group that does not exist is
+//! `Dead` and no error.
+//!
+//! Errors, per group: GROUP_AUTHORIZATION_FAILED, COORDINATOR_NOT_AVAILABLE,
+//! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR.
+
+use std::sync::Arc;
+
+use coordinator::group::request::{GroupDescription, MemberDescription};
+use futures::future::join_all;
+use protocol::error_code::ErrorCode;
+use protocol::messages::describe_groups::{
+    DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
+};
+
+use super::group_error;
+use crate::authorizer::{Authorizer, Resource, op};
+use crate::broker::{Broker, Reply, RequestContext};
+
+/// Codes of Kafka's `AclOperation`, as bits of `authorized_operations`.
+const READ: i32 = 1 << 3;
+const DELETE: i32 = 1 << 6;
+const DESCRIBE: i32 = 1 << 8;
+
+pub fn handle(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: DescribeGroupsRequest,
+) -> Reply<DescribeGroupsResponse> {
+    let operations = context.api_version >= 3 && request.include_authorized_operations;
+    let describing: Vec<_> = request
+        .groups
+        .into_iter()
+        .map(|group_id| {
+            let group = Resource::Group(&group_id);
+            let allowed = broker.authorizer.authorize::<op::Describe>(context, group).is_ok();
+            let describing = allowed.then(|| broker.groups.describe(&group_id));
+            let operations =
+                if operations { authorized(&broker.authorizer, context, group) } else { i32::MIN };
+            async move {
+                let described = match describing {
+                    Some(describing) => describing.await.map_err(group_error::code),
+                    None => Err(ErrorCode::GROUP_AUTHORIZATION_FAILED),
+                };
+                match described {
+                    Ok(group) => to_described(group_id, group, operations),
+                    Err(code) => {
+                        DescribedGroup { error_code: code.0, group_id, ..Default::default() }
+                    }
+                }
+            }
+        })
+        .collect();
+    Reply::later(async move {
+        DescribeGroupsResponse { throttle_time_ms: 0, groups: join_all(describing).await }
+    })
+}
+
+/// What the caller may do to the group, of all that can be done to groups.
+fn authorized(authorizer: &Authorizer, context: &RequestContext, group: Resource<'_>) -> i32 {
+    let bit = |allowed: bool, bit: i32| if allowed { bit } else { 0 };
+    bit(authorizer.authorize::<op::Read>(context, group).is_ok(), READ)
+        | bit(authorizer.authorize::<op::Delete>(context, group).is_ok(), DELETE)
+        | bit(authorizer.authorize::<op::Describe>(context, group).is_ok(), DESCRIBE)
+}
+
+fn to_described(
+    group_id: String,
+    group: GroupDescription,
+    authorized_operations: i32,
+) -> DescribedGroup {
+    let member = |member: MemberDescription| DescribedGroupMember {
+        member_id: member.member_id.to_string(),
+        group_instance_id: member.instance_id,
+        client_id: member.client_id,
+        client_host: member.client_host,
+        member_metadata: member.metadata,
+        member_assignment: member.assignment,
+    };
+    DescribedGroup {
+        error_code: ErrorCode::NONE.0,
+        group_id,
+        group_state: group.state.name().to_owned(),
+        protocol_type: group.protocol_type,
+        protocol_data: group.protocol,
+        members: group.members.into_iter().map(member).collect(),
+        authorized_operations,
+    }
+}

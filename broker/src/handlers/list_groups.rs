@@ -1,0 +1,69 @@
+//! ListGroups (key 16): the groups that this broker coordinates.
+//!
+//! Versions 0 to 5: v4 filter by state · v5 filter by type; all groups here are of type `classic`.
+//! Without DESCRIBE on the cluster, only the groups that may be described are listed.
+//!
+//! Errors: COORDINATOR_NOT_AVAILABLE; COORDINATOR_LOAD_IN_PROGRESS beside the groups known so far.
+
+use std::sync::Arc;
+
+use coordinator::group::request::GroupListing;
+use protocol::error_code::ErrorCode;
+use protocol::messages::list_groups::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
+
+use super::group_error;
+use crate::authorizer::{Resource, op};
+use crate::broker::{Broker, Reply, RequestContext};
+
+const GROUP_TYPE: &str = "classic";
+
+pub fn handle(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: ListGroupsRequest,
+) -> Reply<ListGroupsResponse> {
+    let listing = broker.groups.list();
+    let (broker, context) = (broker.clone(), context.clone());
+    Reply::later(async move {
+        let (groups, loading) = match listing.await {
+            Ok(listed) => listed,
+            Err(error) => {
+                let error_code = group_error::code(error).0;
+                return ListGroupsResponse { error_code, ..Default::default() };
+            }
+        };
+        let authorizer = &broker.authorizer;
+        let sees_all = authorizer.authorize::<op::Describe>(&context, Resource::Cluster).is_ok();
+        let visible = |group: &GroupListing| {
+            let group = Resource::Group(&group.group_id);
+            sees_all || authorizer.authorize::<op::Describe>(&context, group).is_ok()
+        };
+        let code = if loading { ErrorCode::COORDINATOR_LOAD_IN_PROGRESS } else { ErrorCode::NONE };
+        ListGroupsResponse {
+            throttle_time_ms: 0,
+            error_code: code.0,
+            groups: groups
+                .into_iter()
+                .filter(|group| is_asked_for(group, &request) && visible(group))
+                .map(to_listed)
+                .collect(),
+        }
+    })
+}
+
+/// An empty filter lets everything pass; names are compared without regard to case.
+fn is_asked_for(group: &GroupListing, request: &ListGroupsRequest) -> bool {
+    let passes = |filter: &[String], name: &str| {
+        filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
+    };
+    passes(&request.states_filter, group.state.name()) && passes(&request.types_filter, GROUP_TYPE)
+}
+
+fn to_listed(group: GroupListing) -> ListedGroup {
+    ListedGroup {
+        group_id: group.group_id.to_string(),
+        protocol_type: group.protocol_type,
+        group_state: group.state.name().to_owned(),
+        group_type: GROUP_TYPE.to_owned(),
+    }
+}

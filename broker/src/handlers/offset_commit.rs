@@ -1,0 +1,209 @@
+//! OffsetCommit (key 8): stores what a group has read.
+//!
+//! Versions 0 to 9: v0 goes to the metadata store, `/consumers/GROUP/offsets/TOPIC/PARTITION` · v1
+//! members, a timestamp per partition · v2 to v4 retention · v6 leader epoch · v7 static members.
+//!
+//! Errors, all per partition: GROUP_AUTHORIZATION_FAILED, TOPIC_AUTHORIZATION_FAILED,
+//! UNKNOWN_TOPIC_OR_PARTITION, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE,
+//! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID,
+//! ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, OFFSET_METADATA_TOO_LARGE, INVALID_COMMIT_OFFSET_SIZE,
+//! REQUEST_TIMED_OUT; in version 0 UNKNOWN_SERVER_ERROR when the store fails.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use coordinator::group::GroupError;
+use coordinator::group::request::{Caller, CommitRequest, OffsetCommit};
+use coordinator::metadata::retry;
+use coordinator::metadata::store::{MetadataStore, Op, StoreError};
+use coordinator::znodes::consumer_offset;
+use protocol::error_code::ErrorCode;
+use protocol::ids::{Offset, TopicPartition};
+use protocol::messages::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitResponse,
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+
+use super::group_error;
+use crate::authorizer::{Resource, op};
+use crate::broker::{Broker, Reply, RequestContext};
+
+/// Results so far, by partition.
+type Results = HashMap<TopicPartition, ErrorCode>;
+
+/// The partitions asked for, in the order of the request.
+type Asked = Vec<(String, Vec<i32>)>;
+
+pub fn handle(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: OffsetCommitRequest,
+) -> Reply<OffsetCommitResponse> {
+    let asked: Asked = request
+        .topics
+        .iter()
+        .map(|topic| {
+            (topic.name.clone(), topic.partitions.iter().map(|p| p.partition_index).collect())
+        })
+        .collect();
+    let mut results = Results::new();
+    let group = Resource::Group(&request.group_id);
+    if broker.authorizer.authorize::<op::Read>(context, group).is_err() {
+        let denied = ErrorCode::GROUP_AUTHORIZATION_FAILED;
+        return Reply::Now(respond(&asked, &results, denied));
+    }
+    let allowed = sort_out(broker, context, &request, &mut results);
+    if allowed.is_empty() {
+        return Reply::Now(respond(&asked, &results, ErrorCode::NONE));
+    }
+    if context.api_version == 0 {
+        let group_id = request.group_id.clone();
+        let max_units = broker.config.load().long("offset.metadata.max.bytes");
+        let offsets = in_store(allowed, usize::try_from(max_units).unwrap_or(0), &mut results);
+        let store = broker.store.clone();
+        return Reply::later(async move {
+            store_all(&*store, &group_id, offsets, &mut results).await;
+            respond(&asked, &results, ErrorCode::NONE)
+        });
+    }
+    let commit = to_commit(broker.clock.now_ms(), &request, allowed);
+    let committing = broker.groups.commit(&request.group_id, commit);
+    Reply::later(async move {
+        for (partition, error) in committing.await {
+            results.insert(partition, error.map_or(ErrorCode::NONE, group_error::code));
+        }
+        respond(&asked, &results, ErrorCode::NONE)
+    })
+}
+
+/// The partitions that exist and that the caller may read; the others get their error.
+fn sort_out<'a>(
+    broker: &Broker,
+    context: &RequestContext,
+    request: &'a OffsetCommitRequest,
+    results: &mut Results,
+) -> Vec<(TopicPartition, &'a OffsetCommitRequestPartition)> {
+    let mut allowed = Vec::new();
+    for topic in &request.topics {
+        let resource = Resource::Topic(&topic.name);
+        let denied = broker.authorizer.authorize::<op::Read>(context, resource).is_err();
+        for partition in &topic.partitions {
+            let name = TopicPartition::new(topic.name.clone(), partition.partition_index);
+            if denied {
+                results.insert(name, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+            } else if !broker.replicas.cluster().has_partition(&topic.name, name.partition) {
+                results.insert(name, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+            } else {
+                allowed.push((name, partition));
+            }
+        }
+    }
+    allowed
+}
+
+fn to_commit(
+    now_ms: i64,
+    request: &OffsetCommitRequest,
+    allowed: Vec<(TopicPartition, &OffsetCommitRequestPartition)>,
+) -> CommitRequest {
+    let retention_ms = request.retention_time_ms;
+    let expire_ms = (retention_ms != -1).then(|| now_ms.saturating_add(retention_ms));
+    let offset = |partition: &OffsetCommitRequestPartition| OffsetCommit {
+        offset: partition.committed_offset,
+        leader_epoch: partition.committed_leader_epoch,
+        metadata: partition.committed_metadata.clone().unwrap_or_default(),
+        commit_ms: match partition.commit_timestamp {
+            -1 => now_ms,
+            given_ms => given_ms,
+        },
+        expire_ms,
+    };
+    CommitRequest {
+        caller: Caller {
+            member_id: request.member_id.clone(),
+            instance_id: request.group_instance_id.clone(),
+            generation: request.generation_id_or_member_epoch,
+        },
+        producer: None,
+        offsets: allowed.into_iter().map(|(name, partition)| (name, offset(partition))).collect(),
+    }
+}
+
+/// What version 0 writes: offsets alone, but their metadata must not be too long either.
+fn in_store(
+    allowed: Vec<(TopicPartition, &OffsetCommitRequestPartition)>,
+    max_units: usize,
+    results: &mut Results,
+) -> Vec<(TopicPartition, Offset)> {
+    let mut offsets = Vec::new();
+    for (name, partition) in allowed {
+        let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
+        if metadata.encode_utf16().count() > max_units {
+            let too_large = group_error::code(GroupError::OffsetMetadataTooLarge);
+            results.insert(name, too_large);
+        } else {
+            offsets.push((name, partition.committed_offset));
+        }
+    }
+    offsets
+}
+
+async fn store_all(
+    store: &dyn MetadataStore,
+    group_id: &str,
+    offsets: Vec<(TopicPartition, Offset)>,
+    results: &mut Results,
+) {
+    for (partition, offset) in offsets {
+        let code = match store_one(store, group_id, &partition, offset).await {
+            Ok(()) => ErrorCode::NONE,
+            Err(error) => {
+                tracing::warn!(group = group_id, %partition, %error, "an offset was not stored");
+                ErrorCode::UNKNOWN_SERVER_ERROR
+            }
+        };
+        results.insert(partition, code);
+    }
+}
+
+async fn store_one(
+    store: &dyn MetadataStore,
+    group_id: &str,
+    partition: &TopicPartition,
+    offset: Offset,
+) -> Result<(), StoreError> {
+    let path = consumer_offset::path(group_id, partition)
+        .ok_or_else(|| StoreError::Other("the group's name cannot be a node's".to_owned()))?;
+    let data = Some(consumer_offset::encode(offset));
+    // Twice the same write does no harm, so a lost connection is simply tried again.
+    let set = Op::Set { path: path.clone(), data: data.clone(), version: -1 };
+    match retry::read(store, set.clone()).await {
+        Ok(_) => Ok(()),
+        Err(StoreError::NoNode(_)) => {
+            if !retry::create_recursive(store, &path, data).await? {
+                retry::read(store, set).await?;
+            }
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Every partition with its result, or with `unanswered` if it has none.
+fn respond(asked: &Asked, results: &Results, unanswered: ErrorCode) -> OffsetCommitResponse {
+    let partition = |topic: &str, index: i32| {
+        let result = results.get(&TopicPartition::new(topic, index)).copied();
+        OffsetCommitResponsePartition {
+            partition_index: index,
+            error_code: result.unwrap_or(unanswered).0,
+        }
+    };
+    let topics = asked
+        .iter()
+        .map(|(name, partitions)| OffsetCommitResponseTopic {
+            name: name.clone(),
+            partitions: partitions.iter().map(|index| partition(name, *index)).collect(),
+        })
+        .collect();
+    OffsetCommitResponse { throttle_time_ms: 0, topics }
+}

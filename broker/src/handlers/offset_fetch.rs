@@ -1,0 +1,283 @@
+//! OffsetFetch (key 9): reads what groups have committed.
+//!
+//! Versions 0 to 9: v0 reads the metadata store · v2 null asks for all topics, an error of the whole
+//! · v5 leader epoch · v7 stable offsets only · v8 several groups. A partition without an offset has
+//! −1 and no error; in version 0 it has UNKNOWN_TOPIC_OR_PARTITION.
+//!
+//! Errors: per group GROUP_AUTHORIZATION_FAILED, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE,
+//! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR; per partition TOPIC_AUTHORIZATION_FAILED,
+//! UNSTABLE_OFFSET_COMMIT, UNKNOWN_TOPIC_OR_PARTITION and UNKNOWN_SERVER_ERROR (version 0).
+//!
+//! Differs from Apache: in version 1, which has no error of the whole, every partition asked for
+//! carries it; there the answer is empty.
+
+use std::sync::Arc;
+
+use coordinator::group::GroupError;
+use coordinator::group::request::FetchedOffset;
+use coordinator::metadata::retry;
+use coordinator::metadata::store::MetadataStore;
+use coordinator::znodes::consumer_offset;
+use futures::future::join_all;
+use protocol::error_code::ErrorCode;
+use protocol::ids::{Offset, TopicPartition};
+use protocol::messages::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchResponse, OffsetFetchResponseGroup,
+    OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
+    OffsetFetchResponseTopics,
+};
+
+use super::group_error;
+use crate::authorizer::{Authorizer, Resource, op};
+use crate::broker::{Broker, Reply, RequestContext};
+
+/// Topics and partitions asked for, in order; `None` for all.
+type Asked = Option<Vec<(String, Vec<i32>)>>;
+
+/// One partition's answer.
+struct Found {
+    partition: TopicPartition,
+    offset: Offset,
+    leader_epoch: i32,
+    metadata: String,
+    code: ErrorCode,
+}
+
+/// One group's answer.
+struct GroupAnswer {
+    group_id: String,
+    code: ErrorCode,
+    offsets: Vec<Found>,
+}
+
+pub fn handle(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: OffsetFetchRequest,
+) -> Reply<OffsetFetchResponse> {
+    let version = context.api_version;
+    let require_stable = request.require_stable;
+    let groups: Vec<(String, Asked)> = if version >= 8 {
+        let topics = |topics: Vec<_>| {
+            let topic = |t: protocol::messages::offset_fetch::OffsetFetchRequestTopics| {
+                (t.name, t.partition_indexes)
+            };
+            topics.into_iter().map(topic).collect()
+        };
+        request.groups.into_iter().map(|group| (group.group_id, group.topics.map(topics))).collect()
+    } else {
+        let topics = request.topics.map(|topics| {
+            topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect()
+        });
+        vec![(request.group_id, topics)]
+    };
+    if version == 0 {
+        return from_store(broker, context, groups);
+    }
+    let fetching: Vec<_> = groups
+        .into_iter()
+        .map(|(group_id, asked)| fetch(broker, context, group_id, asked, require_stable))
+        .collect();
+    Reply::later(async move { respond(version, join_all(fetching).await) })
+}
+
+/// Asks the coordinator in the call; only the answer is awaited.
+fn fetch(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    group_id: String,
+    asked: Asked,
+    require_stable: bool,
+) -> impl Future<Output = GroupAnswer> + Send + use<> {
+    let group = Resource::Group(&group_id);
+    let denied = broker.authorizer.authorize::<op::Describe>(context, group).is_err();
+    let (allowed, refused) = match &asked {
+        Some(topics) => {
+            let (allowed, refused) = split(&broker.authorizer, context, topics);
+            (Some(allowed), refused)
+        }
+        None => (None, Vec::new()),
+    };
+    let fetching =
+        (!denied).then(|| broker.groups.fetch_offsets(&group_id, allowed, require_stable));
+    let (broker, context) = (broker.clone(), context.clone());
+    async move {
+        let fetched = match fetching {
+            Some(fetching) => fetching.await.map_err(group_error::code),
+            None => Err(ErrorCode::GROUP_AUTHORIZATION_FAILED),
+        };
+        let (code, offsets) = match fetched {
+            Ok(fetched) => {
+                let visible = |found: &FetchedOffset| {
+                    asked.is_some()
+                        || may_describe(&broker.authorizer, &context, &found.partition.topic)
+                };
+                let found = fetched.into_iter().filter(visible).map(found);
+                (ErrorCode::NONE, found.chain(refused).collect())
+            }
+            // Version 1 has no other place for the error.
+            Err(code) if context.api_version == 1 => {
+                let all = asked.iter().flatten().flat_map(|(topic, partitions)| {
+                    partitions.iter().map(|index| TopicPartition::new(topic.clone(), *index))
+                });
+                (code, all.map(|partition| nothing(partition, code)).collect())
+            }
+            Err(code) => (code, Vec::new()),
+        };
+        GroupAnswer { group_id, code, offsets }
+    }
+}
+
+fn may_describe(authorizer: &Authorizer, context: &RequestContext, topic: &str) -> bool {
+    authorizer.authorize::<op::Describe>(context, Resource::Topic(topic)).is_ok()
+}
+
+/// The partitions of topics that the caller may see, and answers for the others.
+fn split(
+    authorizer: &Authorizer,
+    context: &RequestContext,
+    topics: &[(String, Vec<i32>)],
+) -> (Vec<TopicPartition>, Vec<Found>) {
+    let (mut allowed, mut refused) = (Vec::new(), Vec::new());
+    for (topic, partitions) in topics {
+        let visible = may_describe(authorizer, context, topic);
+        for index in partitions {
+            let partition = TopicPartition::new(topic.clone(), *index);
+            if visible {
+                allowed.push(partition);
+            } else {
+                refused.push(nothing(partition, ErrorCode::TOPIC_AUTHORIZATION_FAILED));
+            }
+        }
+    }
+    (allowed, refused)
+}
+
+fn found(fetched: FetchedOffset) -> Found {
+    match fetched.commit {
+        Ok(Some(commit)) => Found {
+            partition: fetched.partition,
+            offset: commit.offset,
+            leader_epoch: commit.leader_epoch,
+            metadata: commit.metadata,
+            code: ErrorCode::NONE,
+        },
+        Ok(None) => nothing(fetched.partition, ErrorCode::NONE),
+        Err(error) => nothing(fetched.partition, group_error::code(error)),
+    }
+}
+
+fn nothing(partition: TopicPartition, code: ErrorCode) -> Found {
+    Found { partition, offset: -1, leader_epoch: -1, metadata: String::new(), code }
+}
+
+fn from_store(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    groups: Vec<(String, Asked)>,
+) -> Reply<OffsetFetchResponse> {
+    let Some((group_id, asked)) = groups.into_iter().next() else {
+        return Reply::Now(OffsetFetchResponse::default());
+    };
+    let group = Resource::Group(&group_id);
+    if broker.authorizer.authorize::<op::Describe>(context, group).is_err() {
+        let denied = ErrorCode::GROUP_AUTHORIZATION_FAILED;
+        let all = asked.into_iter().flatten().flat_map(|(topic, partitions)| {
+            partitions.into_iter().map(move |index| TopicPartition::new(topic.clone(), index))
+        });
+        let offsets = all.map(|partition| nothing(partition, denied)).collect();
+        return Reply::Now(respond(0, vec![GroupAnswer { group_id, code: denied, offsets }]));
+    }
+    let (allowed, mut offsets) = split(&broker.authorizer, context, &asked.unwrap_or_default());
+    let broker = broker.clone();
+    Reply::later(async move {
+        for partition in allowed {
+            let known =
+                broker.replicas.cluster().has_partition(&partition.topic, partition.partition);
+            let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+            offsets.push(match known {
+                false => nothing(partition, unknown),
+                true => match read_one(&*broker.store, &group_id, &partition).await {
+                    Ok(Some(offset)) => Found { offset, ..nothing(partition, ErrorCode::NONE) },
+                    Ok(None) => nothing(partition, unknown),
+                    Err(error) => nothing(partition, group_error::code(error)),
+                },
+            });
+        }
+        respond(0, vec![GroupAnswer { group_id, code: ErrorCode::NONE, offsets }])
+    })
+}
+
+async fn read_one(
+    store: &dyn MetadataStore,
+    group_id: &str,
+    partition: &TopicPartition,
+) -> Result<Option<Offset>, GroupError> {
+    let fail = |error: &dyn std::fmt::Display| {
+        tracing::warn!(group = group_id, %partition, %error, "an offset could not be read");
+        GroupError::UnknownServerError
+    };
+    let Some(path) = consumer_offset::path(group_id, partition) else {
+        return Err(fail(&"the group's name cannot be a node's"));
+    };
+    match retry::get(store, &path, false).await {
+        Ok(Some((data, _))) => {
+            consumer_offset::decode(&path, data.as_deref()).map_err(|error| fail(&error))
+        }
+        Ok(None) => Ok(None),
+        Err(error) => Err(fail(&error)),
+    }
+}
+
+/// Partitions of one topic that stand together become one topic of the answer.
+fn by_topic(offsets: Vec<Found>) -> Vec<(String, Vec<Found>)> {
+    let mut topics: Vec<(String, Vec<Found>)> = Vec::new();
+    for found in offsets {
+        match topics.last_mut() {
+            Some((topic, partitions)) if *topic == found.partition.topic => partitions.push(found),
+            _ => topics.push((found.partition.topic.clone(), vec![found])),
+        }
+    }
+    topics
+}
+
+fn respond(version: i16, groups: Vec<GroupAnswer>) -> OffsetFetchResponse {
+    if version >= 8 {
+        let groups = groups.into_iter().map(respond_group).collect();
+        return OffsetFetchResponse { groups, ..Default::default() };
+    }
+    let Some(group) = groups.into_iter().next() else { return OffsetFetchResponse::default() };
+    let partition = |found: Found| OffsetFetchResponsePartition {
+        partition_index: found.partition.partition,
+        committed_offset: found.offset,
+        committed_leader_epoch: found.leader_epoch,
+        metadata: Some(found.metadata),
+        error_code: found.code.0,
+    };
+    let topics = by_topic(group.offsets)
+        .into_iter()
+        .map(|(name, partitions)| OffsetFetchResponseTopic {
+            name,
+            partitions: partitions.into_iter().map(partition).collect(),
+        })
+        .collect();
+    OffsetFetchResponse { topics, error_code: group.code.0, ..Default::default() }
+}
+
+fn respond_group(group: GroupAnswer) -> OffsetFetchResponseGroup {
+    let partition = |found: Found| OffsetFetchResponsePartitions {
+        partition_index: found.partition.partition,
+        committed_offset: found.offset,
+        committed_leader_epoch: found.leader_epoch,
+        metadata: Some(found.metadata),
+        error_code: found.code.0,
+    };
+    let topics = by_topic(group.offsets)
+        .into_iter()
+        .map(|(name, partitions)| OffsetFetchResponseTopics {
+            name,
+            partitions: partitions.into_iter().map(partition).collect(),
+        })
+        .collect();
+    OffsetFetchResponseGroup { group_id: group.group_id, topics, error_code: group.code.0 }
+}

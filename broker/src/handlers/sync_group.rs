@@ -1,0 +1,69 @@
+//! SyncGroup (key 14): the leader hands over the assignment, everyone receives theirs.
+//!
+//! Versions 0 to 5: v3 static members · v5 protocol type and name, which must be there and match.
+//! The answer comes when the leader has sent the assignment and it is stored.
+//!
+//! Errors: GROUP_AUTHORIZATION_FAILED, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR,
+//! UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, ILLEGAL_GENERATION, INCONSISTENT_GROUP_PROTOCOL,
+//! REBALANCE_IN_PROGRESS, UNKNOWN_SERVER_ERROR.
+//!
+//! Differs from Apache: a member removed while it waits is answered UNKNOWN_MEMBER_ID, and a request
+//! whose place another one takes REBALANCE_IN_PROGRESS; there both are never answered.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use coordinator::group::request::{Caller, SyncAnswer, SyncRequest};
+use protocol::error_code::ErrorCode;
+use protocol::messages::sync_group::{
+    SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse,
+};
+
+use super::group_error;
+use crate::authorizer::{Resource, op};
+use crate::broker::{Broker, Reply, RequestContext};
+
+pub fn handle(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: SyncGroupRequest,
+) -> Reply<SyncGroupResponse> {
+    let named = request.protocol_type.is_some() && request.protocol_name.is_some();
+    if context.api_version >= 5 && !named {
+        return Reply::Now(refuse(ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
+    }
+    let group = Resource::Group(&request.group_id);
+    if broker.authorizer.authorize::<op::Read>(context, group).is_err() {
+        return Reply::Now(refuse(ErrorCode::GROUP_AUTHORIZATION_FAILED));
+    }
+    // What the group keeps must not keep the frame.
+    let assignment = |given: SyncGroupRequestAssignment| {
+        (given.member_id, Bytes::copy_from_slice(&given.assignment))
+    };
+    let sync = SyncRequest {
+        caller: Caller {
+            member_id: request.member_id,
+            instance_id: request.group_instance_id,
+            generation: request.generation_id,
+        },
+        protocol_type: request.protocol_type,
+        protocol: request.protocol_name,
+        assignments: request.assignments.into_iter().map(assignment).collect(),
+    };
+    let syncing = broker.groups.sync(&request.group_id, sync);
+    Reply::later(async move { to_response(syncing.await) })
+}
+
+fn to_response(answer: SyncAnswer) -> SyncGroupResponse {
+    SyncGroupResponse {
+        throttle_time_ms: 0,
+        error_code: group_error::number(answer.error),
+        protocol_type: answer.protocol_type,
+        protocol_name: answer.protocol,
+        assignment: answer.assignment,
+    }
+}
+
+fn refuse(code: ErrorCode) -> SyncGroupResponse {
+    SyncGroupResponse { error_code: code.0, ..Default::default() }
+}
