@@ -2,9 +2,16 @@
 //! Kafka names. Knows nothing of a broker's insides; it speaks to clusters through `client` alone.
 
 mod args;
+mod broker_api_versions;
 mod cluster;
+mod cluster_tool;
+mod configs;
 mod console_consumer;
 mod console_producer;
+mod consumer_groups;
+mod delete_records;
+mod get_offsets;
+mod log_dirs;
 mod murmur2;
 mod output;
 mod properties;
@@ -21,6 +28,13 @@ const TOOLS: &[(&str, Tool)] = &[
     ("topics", topics::run),
     ("console-producer", console_producer::run),
     ("console-consumer", console_consumer::run),
+    ("consumer-groups", consumer_groups::run),
+    ("configs", configs::run),
+    ("get-offsets", get_offsets::run),
+    ("delete-records", delete_records::run),
+    ("log-dirs", log_dirs::run),
+    ("broker-api-versions", broker_api_versions::run),
+    ("cluster", cluster_tool::run),
 ];
 
 /// The names of all tools, in the order of [`TOOLS`].

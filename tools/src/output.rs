@@ -27,9 +27,9 @@ pub fn block_on<F: Future>(work: F) -> F::Output {
         .block_on(work)
 }
 
-/// Text padded on the right to `width` characters, as Java's `%-Ns`.
+/// Text padded on the right to `width` characters, as Java's `%-Ns`; line ends do not count.
 pub fn left(text: impl ToString, width: usize) -> String {
     let text = text.to_string();
-    let missing = width.saturating_sub(text.chars().count());
+    let missing = width.saturating_sub(text.chars().filter(|c| *c != '\n').count());
     text + &" ".repeat(missing)
 }

@@ -19,9 +19,9 @@ use protocol::messages::metadata::{
 use protocol::wire::Request;
 use tokio::time::Instant;
 
-pub use error::ClusterError;
+pub use error::{ClusterError, exception_class};
 pub use group::Coordinator;
-pub use offsets::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, OffsetAnswer};
+pub use offsets::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
 
 use crate::properties::Properties;
 
