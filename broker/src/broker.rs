@@ -24,6 +24,7 @@ use crate::replication::coordinator_log::CoordinatorLog;
 use crate::replication::manager::ReplicaManager;
 use crate::replication::topic_configs::TopicConfigs;
 use crate::tasks::Tasks;
+use crate::topics::auto::TopicsInTheMaking;
 
 /// What every handler may reach. Made once by `server.rs`, shared by all connections.
 pub struct Broker {
@@ -46,6 +47,7 @@ pub struct Broker {
     /// The partitions that this broker hosts.
     pub replicas: Arc<ReplicaManager>,
     pub fetch_sessions: Arc<FetchSessions>,
+    pub topics_in_the_making: TopicsInTheMaking,
     /// This broker's part in controlling the cluster.
     pub controller: IdleController,
     pub producer_ids: ProducerIds,
@@ -86,6 +88,7 @@ impl Broker {
             controller,
             producer_ids: ProducerIds::default(),
             groups,
+            topics_in_the_making: TopicsInTheMaking::default(),
             finalized_features_epoch: AtomicI64::new(-1),
         }
     }

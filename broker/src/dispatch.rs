@@ -58,6 +58,7 @@ apis! {
         Produce => handlers::produce::handle;
         Fetch => handlers::fetch::handle;
         ListOffsets => handlers::list_offsets::handle;
+        Metadata => handlers::metadata::handle;
         LeaderAndIsr => handlers::leader_and_isr::handle;
         StopReplica => handlers::stop_replica::handle;
         UpdateMetadata => handlers::update_metadata::handle;
@@ -78,17 +79,18 @@ apis! {
         DescribeLogDirs => handlers::describe_log_dirs::handle;
         DeleteGroups => handlers::delete_groups::handle;
         OffsetDelete => handlers::offset_delete::handle;
+        DescribeCluster => handlers::describe_cluster::handle;
         DescribeProducers => handlers::describe_producers::handle;
         AllocateProducerIds => handlers::allocate_producer_ids::handle;
     }
     not_yet {
-    Metadata SaslHandshake CreateTopics DeleteTopics AddPartitionsToTxn AddOffsetsToTxn EndTxn
+    SaslHandshake CreateTopics DeleteTopics AddPartitionsToTxn AddOffsetsToTxn EndTxn
     WriteTxnMarkers TxnOffsetCommit DescribeAcls CreateAcls DeleteAcls DescribeConfigs
     AlterConfigs AlterReplicaLogDirs SaslAuthenticate CreatePartitions CreateDelegationToken
     RenewDelegationToken ExpireDelegationToken DescribeDelegationToken ElectLeaders
     IncrementalAlterConfigs AlterPartitionReassignments ListPartitionReassignments
     DescribeClientQuotas AlterClientQuotas DescribeUserScramCredentials AlterUserScramCredentials
-    AlterPartition UpdateFeatures Envelope DescribeCluster DescribeTransactions ListTransactions
+    AlterPartition UpdateFeatures Envelope DescribeTransactions ListTransactions
     ConsumerGroupHeartbeat ConsumerGroupDescribe
     }
 }

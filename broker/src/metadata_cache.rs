@@ -10,6 +10,7 @@ use protocol::ids::{BrokerId, LeaderEpoch, Uuid};
 use protocol::messages::update_metadata::{
     UpdateMetadataPartitionState, UpdateMetadataRequest, UpdateMetadataTopicState,
 };
+use tokio::sync::watch;
 
 /// A partition's leader while its topic is being deleted: it is taken out of the cache.
 const LEADER_DURING_DELETE: BrokerId = -2;
@@ -87,6 +88,19 @@ impl Snapshot {
         self.topics.get(topic)?.partitions.get(&index)
     }
 
+    /// Whether the topic is there with `count` partitions or more, each with a leader.
+    pub fn has_leaders(&self, topic: &str, count: usize) -> bool {
+        self.topic(topic).is_some_and(|topic| {
+            topic.partitions.len() >= count
+                && topic.partitions.values().all(|partition| partition.leader >= 0)
+        })
+    }
+
+    /// `None` if the broker is not alive or has no such listener.
+    pub fn listener(&self, broker: BrokerId, name: &str) -> Option<&Listener> {
+        self.brokers.get(&broker)?.listener(name)
+    }
+
     pub fn is_alive(&self, broker: BrokerId) -> bool {
         self.brokers.contains_key(&broker)
     }
@@ -140,6 +154,8 @@ pub struct MetadataCache {
     current: ArcSwap<Snapshot>,
     /// One update at a time.
     updating: Mutex<()>,
+    /// How many updates there were.
+    updates: watch::Sender<u64>,
 }
 
 impl MetadataCache {
@@ -187,7 +203,21 @@ impl MetadataCache {
             next.take(topic);
         }
         self.current.store(Arc::new(next));
+        self.updates.send_modify(|count| *count += 1);
         new
+    }
+
+    /// Waits until `condition` holds, looking again after each update.
+    pub async fn wait_until(&self, mut condition: impl FnMut(&Snapshot) -> bool) {
+        let mut updates = self.updates.subscribe();
+        loop {
+            updates.borrow_and_update();
+            if condition(&self.current.load()) {
+                return;
+            }
+            // The sender lives as long as `self`.
+            let _ = updates.changed().await;
+        }
     }
 }
 
@@ -246,6 +276,20 @@ mod tests {
         apply(&cache, vec![topic("a", 9, &[(0, 3)])]);
         assert_eq!(leaders(&cache, "a"), [(0, 3)]);
         assert!(cache.snapshot().topic_by_id(Uuid([1; 16])).is_none());
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_with_the_update_that_brings_it() {
+        let cache = Arc::new(MetadataCache::default());
+        let waiting = {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.wait_until(|all| all.has_leaders("a", 2)).await })
+        };
+        apply(&cache, vec![topic("a", 1, &[(0, 1)])]);
+        apply(&cache, vec![topic("a", 1, &[(1, -1)])]);
+        assert!(!cache.snapshot().has_leaders("a", 2));
+        apply(&cache, vec![topic("a", 1, &[(1, 3)])]);
+        waiting.await.expect("it ends");
     }
 
     #[test]

@@ -43,19 +43,20 @@ impl Tasks {
         });
     }
 
+    /// Runs `work` to its end even if the caller is dropped, and waits for what it gives.
+    pub async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        finished(self.tracker.spawn(work).await).await
+    }
+
     /// Runs `work` on the runtime's pool of blocking threads and waits for what it gives.
     pub async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> T {
-        match self.tracker.spawn_blocking(work).await {
-            Ok(value) => value,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is going down under us: nobody is left to take the value.
-                Err(_) => std::future::pending().await,
-            },
-        }
+        finished(self.tracker.spawn_blocking(work).await).await
     }
 
     /// A thread of its own for work that blocks for long. `work` must end soon after `stopping()`
@@ -89,5 +90,16 @@ impl Tasks {
         })
         .await
         .is_ok()
+    }
+}
+
+async fn finished<T>(result: Result<T, tokio::task::JoinError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going down under us: nobody is left to take the value.
+            Err(_) => std::future::pending().await,
+        },
     }
 }

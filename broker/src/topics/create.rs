@@ -1,0 +1,299 @@
+//! A new topic: what it would be, whether it may be, and its znodes (Kafka's `ZkAdminManager` and
+//! `AdminZkClient`). Knows nothing of how the controller takes notice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coordinator::metadata::retry;
+use coordinator::metadata::store::{CreateMode, MetadataStore, Op, StoreError};
+use coordinator::znodes::config::{ConfigEntity, ConfigValues};
+use coordinator::znodes::topic::{self, ReplicaAssignment, TopicAssignment};
+use coordinator::znodes::{ZnodeError, delete_topics};
+use protocol::error_code::ErrorCode;
+use protocol::ids::{BrokerId, Uuid};
+use storage::LogConfig;
+use storage::config::{ConfigError, topic_key};
+
+use super::assignment::{self, AssignError, Candidate, Start};
+use super::name::{self, InvalidName};
+use crate::authorizer::{Authorized, op};
+use crate::config::BrokerConfig;
+use crate::entity_config::{self, EntityConfigError};
+use crate::metadata_cache::Snapshot;
+use crate::random;
+
+/// "The broker's default", in a request.
+const DEFAULT: i32 = -1;
+
+/// Tries of a write that lost its connection.
+const TRIES_MAX: usize = 20;
+
+/// A topic that somebody wants.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NewTopic {
+    pub name: String,
+    /// −1: `num.partitions`, or as many as `assignments`.
+    pub partitions: i32,
+    /// −1: `default.replication.factor`, or as `assignments` say.
+    pub replication_factor: i16,
+    /// Replicas per partition; empty: the broker chooses.
+    pub assignments: Vec<(i32, Vec<BrokerId>)>,
+    /// Own values; `None` is a null, which is refused.
+    pub configs: Vec<(String, Option<String>)>,
+}
+
+/// A topic that may be made as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedTopic {
+    pub name: String,
+    pub replicas: BTreeMap<i32, Vec<BrokerId>>,
+    pub configs: ConfigValues,
+}
+
+/// Why there will be no such topic. The texts are Kafka's.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateTopicError {
+    #[error("Topic '{0}' already exists.")]
+    Exists(String),
+    #[error("Topic '{0}' is marked for deletion.")]
+    MarkedForDeletion(String),
+    #[error(transparent)]
+    InvalidName(#[from] InvalidName),
+    #[error("Topic '{name}' collides with existing topics: {others}")]
+    Collides { name: String, others: String },
+    #[error("{0}")]
+    InvalidRequest(String),
+    #[error(transparent)]
+    Assign(#[from] AssignError),
+    #[error("{0}")]
+    InvalidAssignment(String),
+    #[error("{0}")]
+    InvalidConfig(String),
+    #[error(transparent)]
+    Config(#[from] EntityConfigError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Znode(#[from] ZnodeError),
+}
+
+impl CreateTopicError {
+    /// What a response says.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Exists(_) | Self::MarkedForDeletion(_) => ErrorCode::TOPIC_ALREADY_EXISTS,
+            Self::InvalidName(_) | Self::Collides { .. } => ErrorCode::INVALID_TOPIC_EXCEPTION,
+            Self::InvalidRequest(_) => ErrorCode::INVALID_REQUEST,
+            Self::Assign(AssignError::NoPartitions | AssignError::TooManyPartitions) => {
+                ErrorCode::INVALID_PARTITIONS
+            }
+            Self::Assign(AssignError::NoReplicas | AssignError::TooManyReplicas { .. }) => {
+                ErrorCode::INVALID_REPLICATION_FACTOR
+            }
+            Self::InvalidAssignment(_) => ErrorCode::INVALID_REPLICA_ASSIGNMENT,
+            Self::InvalidConfig(_) => ErrorCode::INVALID_CONFIG,
+            Self::Assign(AssignError::RackUnknown)
+            | Self::Config(_)
+            | Self::Store(_)
+            | Self::Znode(_) => ErrorCode::UNKNOWN_SERVER_ERROR,
+        }
+    }
+}
+
+/// What the topic would be. Changes nothing.
+pub async fn plan(
+    store: &dyn MetadataStore,
+    cluster: &Snapshot,
+    config: &BrokerConfig,
+    topic: NewTopic,
+) -> Result<PlannedTopic, CreateTopicError> {
+    if cluster.topic(&topic.name).is_some() {
+        return Err(CreateTopicError::Exists(topic.name));
+    }
+    let configs = own_values(&topic)?;
+    let replicas = replicas(cluster, config, &topic)?;
+    name::check(&topic.name)?;
+    check_names(store, &topic.name).await?;
+    check_replicas(&replicas)?;
+    check_values(&configs)?;
+    Ok(PlannedTopic { name: topic.name, replicas, configs })
+}
+
+fn own_values(topic: &NewTopic) -> Result<ConfigValues, CreateTopicError> {
+    let nulls: Vec<&str> =
+        topic.configs.iter().filter(|(_, v)| v.is_none()).map(|(key, _)| key.as_str()).collect();
+    if !nulls.is_empty() {
+        let nulls = nulls.join(",");
+        let text = format!("Null value not supported for topic configs: {nulls}");
+        return Err(CreateTopicError::InvalidConfig(text));
+    }
+    let values = topic.configs.iter();
+    Ok(values.filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect())
+}
+
+fn replicas(
+    cluster: &Snapshot,
+    config: &BrokerConfig,
+    topic: &NewTopic,
+) -> Result<BTreeMap<i32, Vec<BrokerId>>, CreateTopicError> {
+    let counted = topic.partitions != DEFAULT || i32::from(topic.replication_factor) != DEFAULT;
+    if !topic.assignments.is_empty() {
+        if counted {
+            let text = "Both numPartitions or replicationFactor and replicasAssignments were set. \
+                        Both cannot be used at the same time.";
+            return Err(CreateTopicError::InvalidRequest(text.to_owned()));
+        }
+        return Ok(topic.assignments.iter().cloned().collect());
+    }
+    let or_default = |given: i32, key: &str| if given == DEFAULT { config.int(key) } else { given };
+    let partitions = or_default(topic.partitions, "num.partitions");
+    let factor = or_default(topic.replication_factor.into(), "default.replication.factor");
+    let candidates: Vec<Candidate> = candidates(cluster);
+    let start = Start::random(random::seed(), candidates.len());
+    Ok(assignment::assign(&candidates, partitions, factor, start, 0)?)
+}
+
+/// Every live broker, by rising id.
+pub fn candidates(cluster: &Snapshot) -> Vec<Candidate> {
+    cluster.brokers.values().map(|b| Candidate { id: b.id, rack: b.rack.clone() }).collect()
+}
+
+/// No topic of this name, none that is being deleted, none whose metrics would get mixed up.
+async fn check_names(store: &dyn MetadataStore, topic: &str) -> Result<(), CreateTopicError> {
+    if retry::exists(store, &delete_topics::path(topic), false).await?.is_some() {
+        return Err(CreateTopicError::MarkedForDeletion(topic.to_owned()));
+    }
+    if retry::exists(store, &topic::path(topic), false).await?.is_some() {
+        return Err(CreateTopicError::Exists(topic.to_owned()));
+    }
+    if !name::may_collide(topic) {
+        return Ok(());
+    }
+    let all = retry::children(store, topic::TOPICS_PATH, false).await?.unwrap_or_default();
+    let others: Vec<String> = all.into_iter().filter(|other| name::collide(other, topic)).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let (name, others) = (topic.to_owned(), others.join(", "));
+    Err(CreateTopicError::Collides { name, others })
+}
+
+fn check_replicas(replicas: &BTreeMap<i32, Vec<BrokerId>>) -> Result<(), CreateTopicError> {
+    let refuse = |text: String| Err(CreateTopicError::InvalidAssignment(text));
+    let sizes: BTreeSet<usize> = replicas.values().map(Vec::len).collect();
+    if sizes.len() != 1 {
+        return refuse("All partitions should have the same number of replicas".to_owned());
+    }
+    for list in replicas.values() {
+        if list.iter().collect::<BTreeSet<_>>().len() != list.len() {
+            return refuse(format!("Duplicate replica assignment found: {replicas:?}"));
+        }
+    }
+    if !replicas.keys().copied().eq(0..replicas.len() as i32) {
+        let text = "partitions should be a consecutive 0-based integer sequence";
+        return refuse(text.to_owned());
+    }
+    Ok(())
+}
+
+/// Are these values that a topic can have?
+pub fn check_values(configs: &ConfigValues) -> Result<(), CreateTopicError> {
+    if let Some(unknown) = configs.keys().find(|key| topic_key(key).is_none()) {
+        let text = format!("Unknown topic config name: {unknown}");
+        return Err(CreateTopicError::InvalidConfig(text));
+    }
+    let values = configs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let refused = |error: ConfigError| CreateTopicError::InvalidConfig(error.to_string());
+    LogConfig::default().with(values).map_err(refused).map(drop)
+}
+
+/// Writes the znodes that make the controller take notice. Gives the topic's new id.
+pub async fn write(
+    store: &dyn MetadataStore,
+    _authorized: Authorized<op::Create>,
+    topic: &PlannedTopic,
+) -> Result<Uuid, CreateTopicError> {
+    let entity = ConfigEntity::topic(&topic.name);
+    entity_config::write(store, &entity, &topic.configs).await?;
+    let id = random::uuid();
+    let settled = |list: &Vec<BrokerId>| ReplicaAssignment::settled(list.clone());
+    let partitions = topic.replicas.iter().map(|(index, list)| (*index, settled(list))).collect();
+    let data = TopicAssignment { topic_id: Some(id), partitions }.encode();
+    let path = topic::path(&topic.name);
+    let mode = CreateMode::Persistent;
+    for _ in 0..TRIES_MAX {
+        let create = Op::Create { path: path.clone(), data: Some(data.clone()), mode };
+        match retry::one(store, create).await {
+            Ok(_) => return Ok(id),
+            Err(StoreError::NodeExists(_)) => break,
+            // It may have been done: the next try shows it.
+            Err(error) if error.retriable() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match retry::get(store, &path, false).await? {
+        // No other writer has this id.
+        Some((Some(found), _)) if found == data => Ok(id),
+        _ => Err(CreateTopicError::Exists(topic.name.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new_topic(name: &str) -> NewTopic {
+        NewTopic {
+            name: name.to_owned(),
+            partitions: -1,
+            replication_factor: -1,
+            ..NewTopic::default()
+        }
+    }
+
+    #[test]
+    fn counts_and_lists_exclude_each_other() {
+        let cluster = Snapshot::default();
+        let config = BrokerConfig::defaults();
+        let given = |partitions: i32, list: Vec<(i32, Vec<BrokerId>)>| {
+            let topic = NewTopic { partitions, assignments: list, ..new_topic("t") };
+            replicas(&cluster, &config, &topic)
+        };
+        let list = vec![(0, vec![1, 2])];
+        assert_eq!(given(-1, list.clone()).expect("legal"), BTreeMap::from([(0, vec![1, 2])]));
+        let code = |result: Result<_, CreateTopicError>| result.expect_err("refused").code();
+        assert_eq!(code(given(1, list)), ErrorCode::INVALID_REQUEST);
+        assert_eq!(code(given(0, vec![])), ErrorCode::INVALID_PARTITIONS);
+        assert_eq!(code(given(1, vec![])), ErrorCode::INVALID_REPLICATION_FACTOR);
+    }
+
+    #[test]
+    fn lists_are_checked() {
+        let check = |lists: &[(i32, &[BrokerId])]| {
+            let all = lists.iter().map(|(index, list)| (*index, list.to_vec())).collect();
+            check_replicas(&all).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&[(0, &[1, 2]), (1, &[2, 1])]), Ok(()));
+        let same = "All partitions should have the same number of replicas".to_owned();
+        assert_eq!(check(&[(0, &[1, 2]), (1, &[2])]), Err(same));
+        assert!(check(&[(0, &[1, 1])]).is_err());
+        let gap = "partitions should be a consecutive 0-based integer sequence".to_owned();
+        assert_eq!(check(&[(0, &[1]), (2, &[1])]), Err(gap));
+    }
+
+    #[test]
+    fn values_are_checked() {
+        let check = |key: &str, value: &str| {
+            let values = ConfigValues::from([(key.to_owned(), value.to_owned())]);
+            check_values(&values).map_err(|error| error.to_string())
+        };
+        assert_eq!(check("retention.ms", "1"), Ok(()));
+        assert_eq!(check("no.such", "1"), Err("Unknown topic config name: no.such".to_owned()));
+        assert!(check("retention.ms", "soon").is_err());
+        let mut topic = new_topic("t");
+        topic.configs = vec![("retention.ms".into(), None)];
+        assert_eq!(
+            own_values(&topic).expect_err("a null").to_string(),
+            "Null value not supported for topic configs: retention.ms"
+        );
+    }
+}
