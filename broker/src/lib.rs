@@ -12,6 +12,7 @@ pub mod dispatch;
 pub mod entity_config;
 pub mod fetch;
 pub mod groups;
+pub mod guard;
 pub mod handlers;
 pub mod http;
 pub mod logging;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use broker::config::load;
-use broker::{logging, server};
+use broker::{guard, logging, server};
 
 const USAGE: &str = "\
 usage: ottla serve [FILE] [--override key=value]...
@@ -40,6 +40,7 @@ fn main() -> ExitCode {
             }
             Err(reason) => refuse(&reason),
         },
+        Some(guard::SUBCOMMAND) => guard::process::run(arguments.get(2)),
         Some("--version" | "-V") => {
             println!("ottla {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

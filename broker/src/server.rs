@@ -21,6 +21,7 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::groups;
+use crate::guard::{Guard, GuardProcess};
 use crate::metrics;
 use crate::network::listener::BindError;
 use crate::notify::notify;
@@ -99,7 +100,7 @@ pub fn run(config: BrokerConfig, clock: Clock) -> Result<(), StartError> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let running = tokio::select! {
-            started = start(config, clock) => started?,
+            started = start_guarded(config, clock) => started?,
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
         };
@@ -136,12 +137,31 @@ pub struct Running {
     start_ms: i64,
     ready: Arc<AtomicBool>,
     store: Arc<dyn MetadataStore>,
+    guard: Option<Guard>,
     /// What the store needs until the very end.
     store_tasks: Tasks,
 }
 
+/// Starts the session's guard before everything else, if the configuration wants one.
+async fn start_guarded(config: BrokerConfig, clock: Clock) -> Result<Running, StartError> {
+    let wanted = config.zookeeper().is_some() && config.bool("ottla.session.guard");
+    let guard = match wanted.then(GuardProcess::start) {
+        Some(Ok(process)) => Some(process),
+        Some(Err(error)) => {
+            tracing::warn!(%error, "no session guard: after a crash the session times out");
+            None
+        }
+        None => None,
+    };
+    start(config, clock, guard).await
+}
+
 /// Starts everything in the order of Kafka's own broker; returns once requests are served.
-pub async fn start(config: BrokerConfig, clock: Clock) -> Result<Running, StartError> {
+pub async fn start(
+    config: BrokerConfig,
+    clock: Clock,
+    guard: Option<GuardProcess>,
+) -> Result<Running, StartError> {
     let descriptors_max = network::raise_descriptor_limit();
     let disabled = config.list("ottla.io.disable").to_vec();
     let map = !disabled.iter().any(|item| item == "populate_write");
@@ -150,7 +170,8 @@ pub async fn start(config: BrokerConfig, clock: Clock) -> Result<Running, StartE
     let known = data_dirs.known.clone();
 
     let store_tasks = Tasks::new();
-    let store = metadata::open(&config, &data_dirs.paths[0], clock, &store_tasks).await?;
+    let (store, guard) =
+        metadata::open(&config, &data_dirs.paths[0], clock, &store_tasks, guard).await?;
     registration::create_containers(&*store).await?;
     let known_cluster = known.as_ref().and_then(|meta| meta.cluster_id.as_deref());
     let cluster_id = metadata::cluster_id(&*store, known_cluster).await?;
@@ -193,6 +214,7 @@ pub async fn start(config: BrokerConfig, clock: Clock) -> Result<Running, StartE
         start_ms: clock.monotonic_ms(),
         ready,
         store,
+        guard,
         store_tasks,
     })
 }
@@ -221,6 +243,9 @@ impl Running {
             tracing::warn!("some work did not end in time and is left behind");
         }
         self.close_logs().await;
+        if let Some(guard) = self.guard {
+            guard.dismiss().await;
+        }
         self.store.close().await;
         self.store_tasks.stop(STOP_PATIENCE).await;
         tracing::info!("stopped");

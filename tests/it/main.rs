@@ -1,6 +1,7 @@
 //! Whole brokers, real ZooKeeper, stock clients. One binary, a module a subject.
 
 mod confluent;
+mod guard;
 mod java_clients;
 mod java_tools;
 mod kcat;

@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const SESSION: &str = "zookeeper.session.timeout.ms=6000";
 
 /// The session that owns the broker's registration, as the server lists it.
-fn registered_by(port: u16) -> Option<String> {
+pub fn registered_by(port: u16) -> Option<String> {
     let dump = zookeeper::four_letters(port, "dump")?;
     let mut owner = None;
     for line in dump.lines() {

@@ -260,6 +260,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Text "ottla.log.format" = Some("text"), OneOf(&["text", "json"]), ReadOnly, Honoured;
     Text "ottla.log.level" = Some("info"), Any, ReadOnly, Honoured;
     Long "ottla.request.memory.bytes" = Some("268435456"), AtLeast(1048576), ReadOnly, Honoured;
+    Bool "ottla.session.guard" = Some("true"), Any, ReadOnly, Honoured;
     Text "password.encoder.cipher.algorithm" = Some("AES/CBC/PKCS5Padding"),
         Any, ReadOnly, SECURITY;
     Int "password.encoder.iterations" = Some("4096"), AtLeast(1024), ReadOnly, SECURITY;

@@ -15,6 +15,7 @@ use coordinator::znodes::config::ConfigEntity;
 use super::StartError;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
+use crate::guard::{Guard, GuardProcess};
 use crate::random;
 use crate::replication::topic_configs::TopicConfigs;
 use crate::tasks::Tasks;
@@ -22,22 +23,24 @@ use crate::tasks::Tasks;
 /// The embedded store's file, at the root of the first log directory.
 pub const EMBEDDED_FILE: &str = "ottla-metadata.redb";
 
-/// Opens the store that the configuration names, with a session.
+/// Opens the store that the configuration names, with a session, which `guard` is told of from its
+/// beginning.
 pub async fn open(
     config: &BrokerConfig,
     first_log_dir: &Path,
     clock: Clock,
     tasks: &Tasks,
-) -> Result<Arc<dyn MetadataStore>, StartError> {
+    guard: Option<GuardProcess>,
+) -> Result<(Arc<dyn MetadataStore>, Option<Guard>), StartError> {
     match config.zookeeper() {
-        Some(connect) => ensemble(config, connect, clock, tasks).await,
+        Some(connect) => ensemble(config, connect, clock, tasks, guard).await,
         None => {
             let path = first_log_dir.join(EMBEDDED_FILE);
             let wall = Arc::new(move || u64::try_from(clock.now_ms()).unwrap_or(0));
             let (store, driver) = embedded::open(&path, wall)
                 .map_err(|error| StartError::DataDir(format!("{}: {error}", path.display())))?;
             tasks.spawn(driver.run());
-            Ok(store)
+            Ok((store, None))
         }
     }
 }
@@ -47,34 +50,23 @@ async fn ensemble(
     connect: ConnectString,
     clock: Clock,
     tasks: &Tasks,
-) -> Result<Arc<dyn MetadataStore>, StartError> {
+    guard: Option<GuardProcess>,
+) -> Result<(Arc<dyn MetadataStore>, Option<Guard>), StartError> {
     let limit_ms = u64::try_from(config.zookeeper_connection_timeout_ms()).unwrap_or(0);
-    let limit = Duration::from_millis(limit_ms);
-    let boot = Arc::new(move || clock.boot_ms());
-    let timeout_ms = u32::try_from(config.int("zookeeper.session.timeout.ms")).unwrap_or(0);
-    let in_flight = usize::try_from(config.int("zookeeper.max.in.flight.requests")).unwrap_or(1);
-    let session = |connect: ConnectString| Config {
-        session_timeout_ms: timeout_ms,
-        in_flight_max: in_flight,
+    let session = Config {
+        session_timeout_ms: u32::try_from(config.int("zookeeper.session.timeout.ms")).unwrap_or(0),
+        in_flight_max: usize::try_from(config.int("zookeeper.max.in.flight.requests")).unwrap_or(1),
         seed: random::seed(),
-        ..Config::new(connect, boot.clone())
+        ..Config::new(connect.clone(), Arc::new(move || clock.boot_ms()))
     };
-    let unreachable =
-        || StartError::ZooKeeper(format!("{connect} was not reached within {limit_ms} ms"));
-
-    let (store, driver) = zookeeper::connect(session(connect.clone()));
+    let (store, driver) = zookeeper::connect(session);
+    let guard = guard.map(|process| Guard::keep(process, store.clone(), &connect, tasks));
     tasks.spawn(driver.run());
-    retry::session(&*store, limit).await.ok_or_else(unreachable)?;
-    if connect.chroot != "/" && retry::exists(&*store, "/", false).await?.is_none() {
-        // Only a session without the chroot can make it.
-        let root = ConnectString { chroot: "/".to_owned(), ..connect.clone() };
-        let (outer, driver) = zookeeper::connect(session(root));
-        tasks.spawn(driver.run());
-        retry::session(&*outer, limit).await.ok_or_else(unreachable)?;
-        retry::create_recursive(&*outer, &connect.chroot, None).await?;
-        outer.close().await;
-    }
-    Ok(store)
+    let reached = retry::session(&*store, Duration::from_millis(limit_ms)).await;
+    reached.ok_or_else(|| {
+        StartError::ZooKeeper(format!("{connect} was not reached within {limit_ms} ms"))
+    })?;
+    Ok((store, guard))
 }
 
 /// `/cluster/id`, made if this is the first broker. `known` is what the data directories say: data of

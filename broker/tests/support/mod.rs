@@ -35,7 +35,7 @@ pub async fn start(settings: &[(&str, &str)]) -> TestBroker {
     for (key, value) in common.iter().chain(settings) {
         config.set(Source::Static, key, value).expect("a legal setting");
     }
-    let running = server::start(config, Clock::system()).await.expect("the broker starts");
+    let running = server::start(config, Clock::system(), None).await.expect("the broker starts");
     let address = running.listeners[0].1;
     TestBroker { running, address, _data: data }
 }

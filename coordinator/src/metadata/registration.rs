@@ -9,7 +9,6 @@ use bytes::Bytes;
 use protocol::ids::BrokerId;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{Instant, timeout_at};
 
 use super::retry;
 use super::store::{
@@ -198,7 +197,8 @@ pub async fn register(
     wait: Duration,
 ) -> Result<i64, RegistrationError> {
     let mut events = store.subscribe();
-    let give_up = Instant::now() + wait;
+    let give_up = tokio::time::sleep(wait);
+    tokio::pin!(give_up);
     let path = broker::path(id);
     let mut said = false;
     loop {
@@ -228,9 +228,10 @@ pub async fn register(
             let wait_s = wait.as_secs();
             tracing::warn!(%id, owner, wait_s, "this id is registered by another session: waiting");
         }
-        let changed = timeout_at(give_up, change(&mut events, &path)).await;
-        if changed.is_err() {
-            return Err(RegistrationError::IdTaken { id, owner });
+        tokio::select! {
+            biased;
+            () = &mut give_up => return Err(RegistrationError::IdTaken { id, owner }),
+            () = change(&mut events, &path) => {}
         }
     }
 }

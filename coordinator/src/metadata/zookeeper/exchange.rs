@@ -19,7 +19,7 @@ use crate::metadata::store::{CreateMode, Credentials, Op, Reply, StoreError};
 const PACKET_BYTES_MAX: usize = 1024 * 1024;
 const RETRY_WAIT: Duration = Duration::from_millis(100);
 /// Longest wait for one answer, and for one connection.
-const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// Why one server could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -73,11 +73,16 @@ async fn close_at(
 /// Makes the chroot of `config` with a session of its own, whose paths start at the ensemble's
 /// root. Tries for ever: whoever waits for the store has a deadline.
 pub(super) async fn create_chroot(config: &Config) {
+    let mut refused = None;
     loop {
         for server in &config.connect.servers {
             match create_chroot_at(server, config).await {
                 Ok(Ok(())) => return,
-                Ok(Err(error)) => tracing::error!(%error, "cannot create the chroot"),
+                Ok(Err(error)) if refused.as_ref() != Some(&error) => {
+                    tracing::error!(%error, "cannot create the chroot");
+                    refused = Some(error);
+                }
+                Ok(Err(_)) => {}
                 Err(error) => tracing::debug!(%error, "cannot create the chroot here"),
             }
         }
