@@ -7,3 +7,4 @@ mod java_tools;
 mod kcat;
 mod session;
 mod tools;
+mod znodes;

@@ -89,15 +89,12 @@ impl Core {
             }
             Event::SessionExpired => unreachable!("step forgets everything instead"),
             // What is left over from a former session says nothing.
-            _ if self.session_id == 0 && !event.wants_answer() => Ok(()),
+            _ if self.session_id == 0 && event.is_about_the_cluster() => Ok(()),
             Event::Changed { path } if path == controller::PATH => self.look_for_controller().await,
             Event::Changed { path } if self.leading => self.on_changed(&path).await,
             Event::EventsLost => self.on_events_lost().await,
             Event::Tick if self.leading => self.on_tick().await,
-            Event::SettingsChanged(settings) => {
-                self.settings = settings;
-                Ok(())
-            }
+            Event::SettingsChanged(settings) => self.on_settings_changed(settings).await,
             Event::Answered { broker, broker_epoch, response } if self.leading => {
                 self.on_answered(broker, broker_epoch, response).await
             }
@@ -123,6 +120,17 @@ impl Core {
             | Event::Tick
             | Event::Answered { .. }
             | Event::UncleanElectionEnabled { .. } => Ok(()),
+        }
+    }
+
+    /// Unclean elections that are allowed from now on are held at once.
+    async fn on_settings_changed(&mut self, settings: Settings) -> Result<(), Halt> {
+        let before = std::mem::replace(&mut self.settings, settings);
+        let newly_unclean =
+            self.settings.unclean_leader_election_enable && !before.unclean_leader_election_enable;
+        match newly_unclean && self.leading {
+            true => self.trigger_online(None).await.map(drop),
+            false => Ok(()),
         }
     }
 

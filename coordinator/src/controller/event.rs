@@ -37,8 +37,9 @@ pub enum Event {
 }
 
 impl Event {
-    pub(super) fn wants_answer(&self) -> bool {
-        matches!(self, Event::ControlledShutdown { .. } | Event::AllocateProducerIds { .. })
+    /// Whether it means nothing outside the session that it comes from.
+    pub(super) fn is_about_the_cluster(&self) -> bool {
+        matches!(self, Event::Changed { .. } | Event::EventsLost | Event::Answered { .. })
     }
 }
 

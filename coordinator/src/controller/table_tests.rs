@@ -135,6 +135,25 @@ fn an_office_given_up_is_taken_again_with_everything_told_anew() {
 }
 
 #[test]
+fn unclean_elections_are_held_once_they_are_allowed() {
+    let mut bed = Testbed::new();
+    bed.register(1);
+    bed.register(2);
+    bed.start();
+    bed.write_topic("t", "2,1");
+    // Nobody but 2 is in the ISR when it dies.
+    bed.unregister(1);
+    bed.register(1);
+    bed.unregister(2);
+    assert_eq!(bed.state("t", 0).unwrap().leader, -1);
+    let mut settings = super::step::Settings::new(1, "PLAINTEXT");
+    settings.unclean_leader_election_enable = true;
+    bed.event(Event::SettingsChanged(settings));
+    let state = bed.state("t", 0).unwrap();
+    assert_eq!((state.leader, state.isr, state.recovering), (1, vec![1], true));
+}
+
+#[test]
 fn a_deposed_controller_changes_nothing() {
     let mut bed = Testbed::new();
     bed.register(1);
