@@ -2,6 +2,7 @@
 //! nothing of what the parts do in between.
 
 mod data_dirs;
+mod features;
 mod membership;
 mod metadata;
 mod network;
@@ -195,8 +196,7 @@ pub async fn start(
         Arc::new(Broker::new(config, clock, store.clone(), broker_id, cluster_id, hosting));
     groups::learn_partition_count(&broker.groups, &*store).await?;
     upkeep::start(&broker);
-    let epoch = metadata::features_epoch(&*store).await?;
-    broker.finalized_features_epoch.store(epoch, Ordering::Relaxed);
+    features::watch(&broker).await?;
 
     membership::join(&broker, &listeners).await?;
     controller_link::start(&broker);

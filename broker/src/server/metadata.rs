@@ -128,12 +128,6 @@ pub async fn with_dynamic(
     Ok(config)
 }
 
-/// Data version of `/feature`, which ApiVersions shows; −1 before the first controller made it.
-pub async fn features_epoch(store: &dyn MetadataStore) -> Result<i64, StartError> {
-    let found = retry::get(store, znodes::feature::PATH, false).await?;
-    Ok(found.map_or(-1, |(_, stat)| i64::from(stat.version)))
-}
-
 /// Every topic's own configuration, as the store has it.
 pub async fn topic_configs(
     store: &dyn MetadataStore,
