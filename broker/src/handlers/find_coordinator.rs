@@ -19,6 +19,7 @@ use protocol::messages::find_coordinator::{
 
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
+use crate::topics::auto;
 
 const KEY_GROUP: i8 = 0;
 const KEY_TRANSACTION: i8 = 1;
@@ -113,5 +114,11 @@ fn find_group(
         let endpoint = cluster.endpoint(leader.id, &context.connection.listener)?;
         Some(Node { id: leader.id, host: endpoint.host, port: endpoint.port })
     });
+    if node.is_none() && broker.metadata.load().topic(OFFSETS_TOPIC).is_none() {
+        let maker = broker.clone();
+        broker.tasks.spawn(async move {
+            auto::ensure_internal_topic(&maker, OFFSETS_TOPIC).await;
+        });
+    }
     node.ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)
 }
