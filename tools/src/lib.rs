@@ -10,6 +10,7 @@ mod console_consumer;
 mod console_producer;
 mod consumer_groups;
 mod delete_records;
+mod dump_log;
 mod get_offsets;
 mod log_dirs;
 mod murmur2;
@@ -30,6 +31,7 @@ const TOOLS: &[(&str, Tool)] = &[
     ("console-consumer", console_consumer::run),
     ("consumer-groups", consumer_groups::run),
     ("configs", configs::run),
+    ("dump-log", dump_log::run),
     ("get-offsets", get_offsets::run),
     ("delete-records", delete_records::run),
     ("log-dirs", log_dirs::run),

@@ -98,10 +98,15 @@ impl<'a> Message<'a> {
         self.magic > 0 && self.bytes[ATTRIBUTES_AT] & LOG_APPEND_TIME != 0
     }
 
+    /// The CRC-32 as it is stored.
+    pub fn crc(&self) -> u32 {
+        let stored = self.bytes[CRC_AT..].first_chunk();
+        u32::from_be_bytes(*stored.expect("parsing saw more bytes than this"))
+    }
+
     /// Checks the CRC-32 of everything behind it.
     pub fn verify(&self) -> Result<(), LegacyError> {
-        let mut at = &self.bytes[CRC_AT..];
-        let stored = u32::from_be_bytes(*take(&mut at)?);
+        let stored = self.crc();
         let computed = crc32fast::hash(&self.bytes[CRC_FROM..]);
         match stored == computed {
             true => Ok(()),
@@ -109,7 +114,8 @@ impl<'a> Message<'a> {
         }
     }
 
-    pub(super) fn record(&self) -> Record<'a> {
+    /// The same, without what only stored messages have.
+    pub fn record(&self) -> Record<'a> {
         Record {
             offset: self.offset,
             timestamp: self.timestamp,

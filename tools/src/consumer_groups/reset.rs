@@ -48,13 +48,15 @@ pub async fn reset(
 }
 
 fn print_plan(all: &Plan, report: &mut Report) {
+    // Kafka 3.9 forgets the line ends of its rows; people get them, scripts get what they know.
+    let row_end = if std::io::stdout().is_terminal() { "\n" } else { "" };
     let mut row = |group: &str, topic: &str, partition: &str, offset: &str| {
         let (group, topic) = (left(group, 30), left(topic, 30));
-        let _ =
-            write!(report.out, "\n{group} {topic} {} {}", left(partition, 10), left(offset, 15));
+        let (partition, offset) = (left(partition, 10), left(offset, 15));
+        let _ = write!(report.out, "{group} {topic} {partition} {offset}{row_end}");
     };
     if !all.is_empty() {
-        row("GROUP", "TOPIC", "PARTITION", "NEW-OFFSET");
+        row("\nGROUP", "TOPIC", "PARTITION", "NEW-OFFSET");
     }
     for (group, offsets) in all {
         for (p, offset) in offsets {
