@@ -2,6 +2,7 @@
 
 mod confluent;
 mod guard;
+mod crash;
 mod java_clients;
 mod java_tools;
 mod kcat;
