@@ -99,14 +99,6 @@ pub struct Obeyed {
     pub followers: Vec<Term>,
 }
 
-/// Who must know of roles: the coordinators, whose state follows their partitions.
-pub trait RoleListener: Send + Sync + 'static {
-    /// This broker leads the partition in a new epoch.
-    fn leads(&self, term: &Term);
-    /// It does not lead it any more; the epoch is `None` if the partition is being deleted.
-    fn resigned(&self, partition: &TopicPartition, epoch: Option<LeaderEpoch>);
-}
-
 /// What is known of a hosted partition.
 #[derive(Debug, Clone)]
 enum Hosted {
@@ -134,7 +126,6 @@ pub struct ReplicaManager {
     cluster: Arc<dyn ClusterView>,
     /// A segment was closed or a log was made: something waits for a sync.
     work: Notify,
-    listeners: RwLock<Vec<Arc<dyn RoleListener>>>,
     /// Appends that `flush.messages` or `flush.ms` want on disk before anybody sees them.
     unseen: Mutex<Vec<Unseen>>,
 }
@@ -153,7 +144,6 @@ impl ReplicaManager {
             metrics: TopicMetricsRegistry::default(),
             cluster,
             work: Notify::new(),
-            listeners: RwLock::default(),
             unseen: Mutex::default(),
         }
     }
@@ -229,11 +219,6 @@ impl ReplicaManager {
         self.work.notified().await;
     }
 
-    /// Tells `listener` of every change of roles from now on, in the order of the orders.
-    pub fn add_listener(&self, listener: Arc<dyn RoleListener>) {
-        self.listeners.write().push(listener);
-    }
-
     /// Notes a controller's epoch; an older one than before has nothing to say.
     pub fn hear_controller(&self, epoch: i32) -> Result<(), StaleController> {
         self.controller(epoch).map(drop)
@@ -276,12 +261,6 @@ impl ReplicaManager {
             obeyed.results.push(result);
         }
         self.note_work();
-        for listener in self.listeners.read().iter() {
-            obeyed.leaders.iter().for_each(|term| listener.leads(term));
-            for (partition, epoch) in &obeyed.followers {
-                listener.resigned(partition, Some(*epoch));
-            }
-        }
         Ok(obeyed)
     }
 
@@ -391,16 +370,7 @@ impl ReplicaManager {
         now_ms: TimestampMs,
     ) -> Result<Vec<Result<(), OrderError>>, StaleController> {
         let _one = self.controller(controller_epoch)?;
-        let results: Vec<_> = orders.iter().map(|order| self.stop_one(order, now_ms)).collect();
-        let listeners = self.listeners.read();
-        for (order, result) in orders.iter().zip(&results) {
-            let partition = TopicPartition::new(order.topic.clone(), order.index);
-            let epoch = (order.leader_epoch >= 0).then_some(order.leader_epoch);
-            if result.is_ok() {
-                listeners.iter().for_each(|listener| listener.resigned(&partition, epoch));
-            }
-        }
-        Ok(results)
+        Ok(orders.iter().map(|order| self.stop_one(order, now_ms)).collect())
     }
 
     fn stop_one(&self, order: &StopOrder, now_ms: TimestampMs) -> Result<(), OrderError> {
@@ -438,6 +408,12 @@ impl ReplicaManager {
             Hosted::Online(partition) => Some(partition),
             Hosted::Offline => None,
         }
+    }
+
+    /// The broker's configuration changed, and with it every topic's.
+    pub fn reconfigure_all(&self) {
+        let topics: Vec<_> = self.hosted.read().keys().cloned().collect();
+        topics.iter().for_each(|topic| self.reconfigure(topic));
     }
 
     /// A topic's configuration changed: it holds for the next operation of each of its logs.
