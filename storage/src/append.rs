@@ -8,7 +8,7 @@ use protocol::records::view::{Batches, RecordsError};
 use crate::batch::{LogBatch, parse_end_marker};
 use crate::config::{LogConfig, TimestampType};
 use crate::disk::Durable;
-use crate::error::{AppendError, At, DiskError};
+use crate::error::{AppendError, DiskError};
 use crate::log::{Boundary, Changes, Log};
 use crate::produced::{check, seal_header};
 use crate::producer_state::{AppendOrigin, BatchMetadata, ProducerUpdates};
@@ -201,7 +201,7 @@ impl Log {
             active = self.roll_at(changes, piece.batches[0].base_offset, now_ms)?;
         }
         let position = active.size();
-        active.file()?.write_at(piece.parts, position).at("write", &active.log.path())?;
+        self.write_end(changes, config, &active, piece.parts, position, now_ms)?;
         self.index(changes, config, &active, piece, position)?;
         let next = piece.batches.last().expect("a piece has a batch").next_offset();
         let aborted = self.producers.write().apply(updates, next);

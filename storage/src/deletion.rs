@@ -21,6 +21,9 @@ impl Log {
 
     fn rename_dir(&self, name: &str) -> Result<PathBuf, StorageError> {
         let mut changes = self.changes.lock();
+        if !changes.failed {
+            self.retire(&mut changes, &self.active(), false)?;
+        }
         let from = self.dir.path();
         let parent = from.parent().expect("a partition's directory is in a log directory");
         let to = parent.join(name);

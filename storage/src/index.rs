@@ -53,6 +53,10 @@ impl Entries {
         }
     }
 
+    pub fn is_active(&self) -> bool {
+        matches!(&*self.state.read(), State::Active { .. })
+    }
+
     pub fn bytes_len(&self) -> u64 {
         (self.count() * self.entry_bytes) as u64
     }

@@ -14,6 +14,7 @@ pub mod leader_epochs;
 pub mod log;
 pub mod log_dir;
 pub mod log_manager;
+pub mod mapped;
 pub mod partition_dir;
 pub mod producer_state;
 pub mod read;

@@ -18,6 +18,7 @@ use crate::config::LogConfig;
 use crate::disk::{Disk, Durable, OpenHow, remove_if_there, replace_file};
 use crate::error::{At, DiskError, StorageError};
 use crate::leader_epochs::{EpochEntry, LeaderEpochs};
+use crate::mapped::Writer;
 use crate::partition_dir::{FileCache, LazyFile, PartitionDir, segment_file_name};
 use crate::producer_snapshot;
 use crate::producer_state::{ProducerEntry, ProducerState};
@@ -120,6 +121,7 @@ pub(crate) struct Changes {
     /// Records appended since the last flush.
     pub unflushed: i64,
     pub last_flush_ms: TimestampMs,
+    pub writer: Writer,
 }
 
 #[derive(Debug)]
@@ -171,6 +173,7 @@ impl Log {
             dir_dirty: true,
             unflushed: 0,
             last_flush_ms: now_ms,
+            writer: Writer::default(),
         };
         Ok(Log {
             dir,
@@ -408,7 +411,7 @@ impl Log {
         if old.size() == 0 && old.base_offset == base_offset {
             return Ok(old);
         }
-        self.seal(&old)?;
+        self.seal(changes, &old)?;
         if self.recovery_point() >= base_offset {
             // No later flush and no recovery would look at this segment again.
             old.sync()?;
@@ -428,12 +431,8 @@ impl Log {
     }
 
     /// Cuts a segment's files to what they hold.
-    pub(crate) fn seal(&self, segment: &Segment) -> Result<(), DiskError> {
-        let file = segment.file()?;
-        let path = segment.log.path();
-        if file.len().at("stat", &path)? != segment.size() {
-            file.set_len(segment.size()).at("truncate", &path)?;
-        }
+    fn seal(&self, changes: &mut Changes, segment: &Segment) -> Result<(), DiskError> {
+        self.retire(changes, segment, false)?;
         segment.close_indexes()
     }
 
@@ -452,7 +451,7 @@ impl Log {
         self.check_usable(&changes)?;
         changes.failed = true;
         self.sync_metadata()?;
-        self.seal(&self.active())?;
+        self.seal(&mut changes, &self.active())?;
         self.take_snapshot(&mut changes, Durable::Now)?;
         let work = self.flush_work(&mut changes)?.with_indexes();
         self.sync(&work)?;

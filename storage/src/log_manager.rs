@@ -153,6 +153,11 @@ impl LogManager {
         Log::open(options, now_ms)
     }
 
+    /// The descriptors and windows of all logs.
+    pub fn files(&self) -> &Arc<FileCache> {
+        &self.files
+    }
+
     pub fn dirs(&self) -> &[LogDir] {
         &self.dirs
     }

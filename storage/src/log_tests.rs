@@ -261,3 +261,53 @@ fn topics_may_want_append_time_and_another_codec() {
         Err(AppendError::MessageTooLarge { .. })
     ));
 }
+
+#[test]
+fn busy_partitions_store_into_windows_and_idle_ones_hold_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let config = [("segment.bytes", "200000")];
+    let options = options(temp.path(), &config, true);
+    let files = options.files.clone();
+    let log = Log::open(options, NOW).unwrap();
+    let path = temp.path().join("t-0/00000000000000000000.log");
+    for _ in 0..3 {
+        append(&log, 2, 0);
+    }
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), log.size(), "nothing is reserved yet");
+    let mut asked = 0;
+    let mut mapped = false;
+    while log.segment_sizes().len() == 1 {
+        append(&log, 20, 0);
+        while files.asked().is_some() {
+            asked += 1;
+            log.prepare(NOW).unwrap();
+        }
+        mapped |= files.windows() > 0;
+        assert!(files.windows() <= 2);
+    }
+    assert!(asked >= 3, "a window of 64 KiB is asked for three times: {asked}");
+    if !mapped {
+        eprintln!("skipped: this file system has no mapped appends");
+        return;
+    }
+    let sizes = log.segment_sizes();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), sizes[0].1, "a closed segment is cut");
+    for _ in 0..20 {
+        append(&log, 20, 0);
+        while files.asked().is_some() {
+            log.prepare(NOW).unwrap();
+        }
+    }
+    let active = temp.path().join(format!("t-0/{:020}.log", log.segment_sizes()[1].0));
+    let size = log.segment_sizes()[1].1;
+    assert!(std::fs::metadata(&active).unwrap().len() > size);
+    let seen = batches(&log, 0);
+    assert!(!log.retire_if_idle(NOW + 1).unwrap());
+    assert!(log.retire_if_idle(NOW + 100_000).unwrap());
+    assert_eq!(files.windows(), 0);
+    assert_eq!(std::fs::metadata(&active).unwrap().len(), size);
+    assert_eq!(batches(&log, 0), seen);
+    append(&log, 1, 0);
+    assert_eq!(log.offset_for_timestamp(NOW + 30).unwrap().unwrap().offset, 30);
+    log.close().unwrap();
+}

@@ -1,15 +1,17 @@
 //! A partition's directory and its lazily opened files: an idle partition holds no descriptor.
 //! Knows names and descriptors, nothing of what the files hold.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
-use protocol::ids::Offset;
+use protocol::ids::{Offset, TopicPartition};
 
 use crate::disk::{Disk, DiskFile, OpenHow};
 use crate::error::{At, DiskError};
+use crate::mapped::WINDOWS_MAX;
 
 /// `00000000000000000042.log` and the like.
 pub(crate) fn segment_file_name(base_offset: Offset, suffix: &str) -> String {
@@ -34,6 +36,19 @@ pub const OPEN_FILES_MAX: usize = 4096;
 pub struct FileCache {
     max: usize,
     open: Mutex<Clock>,
+    windows: AtomicUsize,
+    /// Partitions whose next window is due, each at most once.
+    asking: Mutex<VecDeque<TopicPartition>>,
+    waker: OnceLock<Waker>,
+}
+
+/// Called when a window is asked for.
+struct Waker(Box<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Waker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waker")
+    }
 }
 
 /// A second-chance ring: `used` is set by readers and cleared by the hand.
@@ -45,7 +60,48 @@ struct Clock {
 
 impl FileCache {
     pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max: max.max(1), open: Mutex::default() })
+        Arc::new(Self {
+            max: max.max(1),
+            open: Mutex::default(),
+            windows: AtomicUsize::new(0),
+            asking: Mutex::default(),
+            waker: OnceLock::new(),
+        })
+    }
+
+    /// `wake` is called, from an append, whenever a window is asked for. Only the first counts.
+    pub fn set_waker(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.waker.set(Waker(wake));
+    }
+
+    pub(crate) fn ask(&self, partition: &TopicPartition) {
+        self.asking.lock().push_back(partition.clone());
+        if let Some(waker) = self.waker.get() {
+            (waker.0)();
+        }
+    }
+
+    /// The next partition that asks for a window.
+    pub(crate) fn asked(&self) -> Option<TopicPartition> {
+        self.asking.lock().pop_front()
+    }
+
+    /// Windows that are mapped.
+    pub fn windows(&self) -> usize {
+        self.windows.load(Ordering::Relaxed)
+    }
+
+    /// Counts a window; `false` if there are too many.
+    pub(crate) fn take_window(&self) -> bool {
+        let taken = self.windows.fetch_add(1, Ordering::Relaxed) < WINDOWS_MAX;
+        if !taken {
+            self.window_dropped();
+        }
+        taken
+    }
+
+    pub(crate) fn window_dropped(&self) {
+        self.windows.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn opened(&self, file: &Arc<LazyFile>) {
@@ -91,6 +147,10 @@ impl PartitionDir {
 
     pub fn path(&self) -> PathBuf {
         self.path.read().clone()
+    }
+
+    pub(crate) fn files(&self) -> &Arc<FileCache> {
+        &self.files
     }
 
     /// Renames the directory; open descriptors stay valid.

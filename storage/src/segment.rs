@@ -13,6 +13,7 @@ use crate::error::{At, DiskError, ReadError, StorageError};
 use crate::index::offset::OffsetIndex;
 use crate::index::time::TimeIndex;
 use crate::index::transaction::TransactionIndex;
+use crate::mapped::Growth;
 use crate::partition_dir::{LazyFile, PartitionDir, segment_file_name};
 
 pub(crate) const LOG_SUFFIX: &str = ".log";
@@ -36,6 +37,7 @@ pub(crate) struct Segment {
     pub offset_index: OffsetIndex,
     pub time_index: TimeIndex,
     pub txn_index: TransactionIndex,
+    pub growth: Growth,
     /// Logical length; the file may be longer while the segment is active.
     size: AtomicU64,
     /// When the segment began, for rolling by time where records have no timestamps.
@@ -60,6 +62,7 @@ impl Segment {
             offset_index: OffsetIndex::new(base_offset, file(OFFSET_INDEX_SUFFIX), None),
             time_index: TimeIndex::new(base_offset, file(TIME_INDEX_SUFFIX), None),
             txn_index: TransactionIndex::empty(file(TXN_INDEX_SUFFIX)),
+            growth: Growth::default(),
             size: AtomicU64::new(0),
             created_ms: now_ms,
             times: Mutex::default(),
@@ -224,6 +227,11 @@ impl Segment {
         }
         self.offset_index.entries.seal()?;
         self.time_index.entries.seal()
+    }
+
+    /// Whether the indexes are in memory, to be appended to.
+    pub fn indexes_active(&self) -> bool {
+        self.offset_index.entries.is_active() || self.time_index.entries.is_active()
     }
 
     /// Makes log and indexes durable.

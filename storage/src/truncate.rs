@@ -65,6 +65,7 @@ impl Log {
         now_ms: TimestampMs,
     ) -> Result<(), StorageError> {
         let old = self.segments();
+        self.retire(changes, &self.active(), false)?;
         self.condemn(changes, &old, now_ms)?;
         self.remove_snapshots(changes, |_| true)?;
         let segment = create_segment(&self.dir, offset, now_ms)?;
@@ -89,6 +90,7 @@ impl Log {
     ) -> Result<(), StorageError> {
         let old = self.segments();
         let kept = old.partition_point(|s| s.base_offset <= offset);
+        self.retire(changes, &self.active(), false)?;
         self.condemn(changes, &old[kept..], now_ms)?;
         self.remove_snapshots(changes, |snapshot| snapshot > offset)?;
         let last = self.cut_segment(changes, &old[kept - 1], offset, now_ms)?;

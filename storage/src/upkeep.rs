@@ -70,6 +70,31 @@ impl LogManager {
         report
     }
 
+    /// `wake` is called whenever [`LogManager::prepare_next`] has work.
+    pub fn set_waker(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        self.files().set_waker(wake);
+    }
+
+    /// Prepares the end of one log for its next appends; `None` if none asks for it. Blocks on
+    /// the disk: for a thread that does nothing else.
+    pub fn prepare_next(&self, now_ms: TimestampMs) -> Option<StepReport> {
+        let partition = self.files().asked()?;
+        let mut report = StepReport { done: 1, ..StepReport::default() };
+        if let Some(log) = self.log(&partition)
+            && let Err(error) = log.prepare(now_ms)
+        {
+            report.errors.push((partition, error.into()));
+        }
+        Some(report)
+    }
+
+    /// Frees what logs hold that were not appended to for [`crate::mapped::IDLE_MS`].
+    pub fn retire_idle(&self, now_ms: TimestampMs) -> StepReport {
+        let mut report = StepReport::default();
+        self.each_log(&mut report, |log| Ok(log.retire_if_idle(now_ms)?));
+        report
+    }
+
     /// Makes new partitions' topic ids durable, so that no append has to.
     pub fn sync_metadata(&self) -> StepReport {
         let mut report = StepReport::default();

@@ -247,6 +247,23 @@ impl State {
         }
     }
 
+    /// A store cannot fail; after a crash nobody is there to make one.
+    fn store(&mut self, id: InodeId, at: usize, bytes: &[u8]) {
+        if self.dead {
+            return;
+        }
+        self.changes += 1;
+        let mut kept = bytes.len();
+        if self.fault == Some(Fault::CrashAt(self.changes)) {
+            self.dead = true;
+            kept = Dice::new(self.changes).below(kept + 1);
+        }
+        let change = DataChange::Write { at, bytes: bytes[..kept].to_vec() };
+        let inode = self.inodes.get_mut(&id).expect("a mapped file has an inode");
+        change.apply(&mut inode.data);
+        inode.unsynced.push(change);
+    }
+
     fn sync_inode(&mut self, id: InodeId) -> io::Result<()> {
         match self.change()? {
             Permit::Torn => return Err(dead()),
@@ -283,6 +300,11 @@ impl MemoryDisk {
     /// What files written from now on give as their time.
     pub fn set_time(&self, now_ms: TimestampMs) {
         self.state.lock().now_ms = now_ms;
+    }
+
+    /// Whether the crash has happened.
+    pub fn is_cut_off(&self) -> bool {
+        self.state.lock().dead
     }
 
     /// Changes so far; the count that [`Fault::CrashAt`] means.
@@ -552,8 +574,7 @@ impl Window for MemoryWindow {
         let mut state = self.disk.state.lock();
         let len = state.inodes[&self.id].data.len() as u64;
         assert!(state.dead || end <= len, "a store behind the end of the file is a SIGBUS");
-        // A store cannot fail: after the crash nobody is there to see it.
-        let _ = state.data(self.id, DataChange::Write { at: at as usize, bytes: bytes.to_vec() });
+        state.store(self.id, at as usize, bytes);
     }
 }
 

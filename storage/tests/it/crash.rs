@@ -30,6 +30,8 @@ fn script() -> Vec<Step> {
         steps.push(append(40));
         steps.push(Step::Roll);
         steps.push(Step::Prepare);
+        steps.push(append(19));
+        steps.push(Step::Idle);
         steps.push(append(41));
         match round {
             0 => steps.push(Step::CleanRestart),

@@ -32,6 +32,7 @@ pub enum Step {
     Roll,
     Flush,
     Prepare,
+    Idle,
     Checkpoint,
     /// Per mille of what is there.
     Truncate(u16),
@@ -120,7 +121,15 @@ impl Driver {
     /// What the model will be if the step succeeds; the step itself.
     pub fn step(&mut self, step: &Step) -> Result<(), String> {
         let mut after = self.model.clone();
-        let result = self.act(step, &mut after);
+        let disk = self.disk.clone();
+        let mut result = self.act(step, &mut after);
+        if result.is_ok()
+            && disk.is_cut_off()
+            && !matches!(step, Step::Crash(_) | Step::CleanRestart)
+        {
+            // It died in a store, which says nothing: nobody heard the answer.
+            result = Err("the disk was cut off".to_owned());
+        }
         match result {
             Ok(()) => {
                 self.model = after;
@@ -162,7 +171,10 @@ impl Driver {
                 done.map_err(|e| e.to_string())?;
             }
             Step::Roll => self.log.roll(NOW).map_err(text)?,
-            Step::Prepare => {}
+            Step::Prepare => self.log.prepare(NOW).map_err(|e| e.to_string())?,
+            Step::Idle => {
+                self.log.retire_if_idle(NOW + 100_000).map_err(|e| e.to_string())?;
+            }
             Step::Flush => {
                 self.log.flush(NOW).map_err(text)?;
                 after.flushed = end;
