@@ -9,7 +9,7 @@ use storage::StepReport;
 
 use crate::broker::Broker;
 
-/// How often removed files and directories are looked for; their delay is at least a minute.
+/// How often removed files and idle partitions are looked for; their delays are at least 10 s.
 const REMOVAL: Duration = Duration::from_secs(5);
 
 /// Starts every loop. They end when the broker stops.
@@ -32,6 +32,10 @@ pub fn start(broker: &Arc<Broker>) {
         let report = broker.replicas.logs().remove_doomed(broker.clock.now_ms());
         judge(broker, report);
     });
+    repeat(broker, Every::at_once(REMOVAL), |broker| {
+        judge(broker, broker.replicas.logs().retire_idle(broker.clock.now_ms()));
+    });
+    prepare_when_asked(broker);
     // A closed segment is synced at once, a new partition's topic id before anybody appends.
     let owner = broker.clone();
     broker.tasks.spawn_until_stop(async move {
@@ -44,6 +48,29 @@ pub fn start(broker: &Arc<Broker>) {
                     broker.replicas.show_unseen(broker.clock.now_ms());
                     judge(&broker, broker.replicas.logs().sync_metadata());
                     flush(&broker);
+                })
+                .await;
+        }
+    });
+}
+
+/// The ends of busy logs are mapped ahead of their appends, as soon as an append asks for it.
+fn prepare_when_asked(broker: &Arc<Broker>) {
+    let asked = Arc::new(tokio::sync::Notify::new());
+    let wake = asked.clone();
+    broker.replicas.logs().set_waker(Box::new(move || wake.notify_one()));
+    let owner = broker.clone();
+    broker.tasks.spawn_until_stop(async move {
+        loop {
+            asked.notified().await;
+            let broker = owner.clone();
+            owner
+                .tasks
+                .blocking(move || {
+                    let logs = broker.replicas.logs();
+                    while let Some(report) = logs.prepare_next(broker.clock.now_ms()) {
+                        judge(&broker, report);
+                    }
                 })
                 .await;
         }
