@@ -311,3 +311,33 @@ fn busy_partitions_store_into_windows_and_idle_ones_hold_nothing() {
     assert_eq!(log.offset_for_timestamp(NOW + 30).unwrap().unwrap().offset, 30);
     log.close().unwrap();
 }
+
+#[test]
+fn old_formats_are_converted_by_a_leader_and_kept_by_a_follower() {
+    use protocol::records::codec::Codec;
+    use protocol::records::legacy::{LegacyBuilder, LegacyTime};
+    let temp = tempfile::tempdir().unwrap();
+    let legacy = |base| {
+        let mut builder = LegacyBuilder::new(1, Codec::None, LegacyTime::Create, base);
+        for i in 0..3 {
+            builder.append(base + i, NOW + i, Some(b"k"), Some(b"old")).unwrap();
+        }
+        let mut bytes = Vec::new();
+        builder.finish(&mut bytes).unwrap();
+        bytes
+    };
+    let leader = Log::open(options(&temp.path().join("a"), &[], true), NOW).unwrap();
+    let info = leader.append_as_leader(&legacy(0), 0, AppendOrigin::Client, NOW).unwrap();
+    assert_eq!((info.first_offset, info.last_offset), (0, 2));
+    assert_eq!(batches(&leader, 0), [(0, 2)], "one batch of magic 2");
+    let follower = Log::open(options(&temp.path().join("b"), &[], true), NOW).unwrap();
+    follower.append_as_follower(&legacy(0), 0, NOW).unwrap();
+    append(&follower, 2, 1);
+    drop(follower);
+    let follower = Log::open(options(&temp.path().join("b"), &[], false), NOW).unwrap();
+    assert_eq!(follower.log_end_offset(), 5);
+    let found = follower.offset_for_timestamp(NOW + 1).unwrap().unwrap();
+    assert_eq!((found.offset, found.leader_epoch), (1, -1));
+    let read = follower.read(1, 1, Offset::MAX, true).unwrap();
+    assert_eq!(read.slices[0].first_batch().unwrap().unwrap().magic, 1);
+}

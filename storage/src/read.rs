@@ -158,11 +158,11 @@ impl Log {
                 continue;
             }
             let from = segment.time_index.lookup(timestamp)?.max(snapshot.log_start);
-            let (_, position) = segment.offset_index.lookup(from)?;
+            let entry = segment.offset_index.lookup(from)?;
             let size = snapshot.size(i);
             let wanted =
                 |r: &TimestampOffset| r.timestamp >= timestamp && r.offset >= snapshot.log_start;
-            if let Some(found) = search(segment, position, size, timestamp, wanted)? {
+            if let Some(found) = search(segment, entry, size, timestamp, wanted)? {
                 return Ok(Some(found));
             }
         }
@@ -181,9 +181,9 @@ impl Log {
         }
         let Some((i, timestamp, offset)) = best else { return Ok(None) };
         let segment = &snapshot.segments[i];
-        let (_, position) = segment.offset_index.lookup(offset)?;
+        let entry = segment.offset_index.lookup(offset)?;
         let wanted = |r: &TimestampOffset| r.timestamp >= timestamp;
-        search(segment, position, snapshot.size(i), timestamp, wanted)
+        search(segment, entry, snapshot.size(i), timestamp, wanted)
     }
 }
 
@@ -260,15 +260,17 @@ fn fill(
     Ok(())
 }
 
-/// The first record that is wanted, in batches from `position` whose largest timestamp reaches.
+/// The first record that is wanted, in batches from an index entry on whose largest timestamp
+/// reaches.
 fn search(
     segment: &Segment,
-    position: u64,
+    entry: (Offset, u64),
     size: u64,
     timestamp: TimestampMs,
     wanted: impl Fn(&TimestampOffset) -> bool,
 ) -> Result<Option<TimestampOffset>, ReadError> {
     let file = segment.file()?;
+    let position = segment.trusted_position(&*file, entry, size)?;
     let mut scan = Scan::new(&*file, position, size);
     while let Some(found) = scan.next().at("read", &segment.log.path())? {
         let (batch, at) = match found {

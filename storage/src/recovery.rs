@@ -392,8 +392,9 @@ pub(crate) fn replay(
             continue;
         }
         let path = segment.log.path();
-        let (_, position) = segment.offset_index.lookup(from)?;
+        let entry = segment.offset_index.lookup(from)?;
         let file = segment.file()?;
+        let position = segment.trusted_position(&*file, entry, segment.size())?;
         let mut scan = Scan::new(&*file, position, segment.size());
         while let Some(found) = scan.next().at("read", &path)? {
             let (batch, at) = match found {

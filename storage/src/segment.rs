@@ -111,10 +111,9 @@ impl Segment {
     /// The first batch whose last offset is at or behind `offset`, from the index entry before it.
     /// `end` bounds the bytes that may be looked at.
     pub fn find(&self, offset: Offset, end: u64) -> Result<Option<(LogBatch, u64)>, ReadError> {
-        let (_, position) = self.offset_index.lookup(offset)?;
+        let entry = self.offset_index.lookup(offset)?;
         let file = self.file()?;
-        // An index may run ahead of the log only after damage: then the scan begins at the start.
-        let mut scan = Scan::near(&*file, if position < end { position } else { 0 }, end);
+        let mut scan = Scan::near(&*file, self.trusted_position(&*file, entry, end)?, end);
         while let Some(found) = scan.next().at("read", &self.log.path())? {
             match found {
                 Ok((batch, at)) if batch.last_offset >= offset => return Ok(Some((batch, at))),
@@ -123,6 +122,27 @@ impl Segment {
             }
         }
         Ok(None)
+    }
+
+    /// Where an index entry leads, if a batch with its offset is there; else the segment's start.
+    /// A damaged index makes a search slow, never wrong.
+    pub fn trusted_position(
+        &self,
+        file: &dyn DiskFile,
+        (offset, position): (Offset, u64),
+        end: u64,
+    ) -> Result<u64, DiskError> {
+        if position == 0 || position >= end {
+            return Ok(0);
+        }
+        match Scan::near(file, position, end).next().at("read", &self.log.path())? {
+            Some(Ok((batch, _))) if batch.last_offset == offset => Ok(position),
+            _ => {
+                tracing::warn!(path = %self.log.path().display(), offset, position,
+                    "an offset index entry does not fit the log");
+                Ok(0)
+            }
+        }
     }
 
     pub fn corrupt(&self, position: u64, torn: &Torn) -> ReadError {
@@ -134,9 +154,10 @@ impl Segment {
         if self.size() == 0 {
             return Ok(self.base_offset);
         }
-        let from = self.offset_index.last()?.map_or(0, |(_, position)| position);
         let file = self.file()?;
-        let mut scan = Scan::near(&*file, if from < self.size() { from } else { 0 }, self.size());
+        let last = self.offset_index.last()?.unwrap_or((self.base_offset, 0));
+        let from = self.trusted_position(&*file, last, self.size())?;
+        let mut scan = Scan::near(&*file, from, self.size());
         let mut next = self.base_offset;
         while let Some(found) = scan.next().at("read", &self.log.path())? {
             match found {
@@ -188,9 +209,10 @@ impl Segment {
         let last = self.time_index.last()?;
         let (timestamp, offset) = last.unwrap_or((-1, self.base_offset));
         let mut max = MaxTimestamp { timestamp, offset };
-        let (_, position) = self.offset_index.lookup(offset)?;
+        let entry = self.offset_index.lookup(offset)?;
         if self.size() > 0 {
             let file = self.file()?;
+            let position = self.trusted_position(&*file, entry, self.size())?;
             let mut scan = Scan::new(&*file, position, self.size());
             while let Some(Ok((batch, _))) = scan.next().at("read", &self.log.path())? {
                 if batch.max_timestamp > max.timestamp {

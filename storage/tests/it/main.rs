@@ -3,5 +3,6 @@
 
 mod apache;
 mod crash;
+mod damage;
 mod driver;
 mod model;
