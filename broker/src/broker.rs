@@ -1,5 +1,5 @@
-//! The running broker as its handlers see it: shared parts, and the shape of a request and its reply.
-//! Knows nothing of sockets and frames.
+//! The running broker as its handlers see it: shared parts, and the shape of a request and its
+//! reply. Knows nothing of sockets and frames.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -133,9 +133,9 @@ impl RequestContext {
 pub enum Reply<R> {
     /// The answer.
     Now(R),
-    /// The answer comes later. Everything that must happen in request order was done before this was
-    /// returned. The future is dropped when the peer goes, so work that must be finished belongs in
-    /// `broker.tasks`, with this future waiting for its result.
+    /// The answer comes later. Everything that must happen in request order was done before this
+    /// was returned. The future is dropped when the peer goes, so work that must be finished
+    /// belongs in `broker.tasks`, with this future waiting for its result.
     Later(BoxFuture<'static, R>),
     /// No answer, by protocol (Produce with acks=0).
     Nothing,

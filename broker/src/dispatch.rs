@@ -40,8 +40,8 @@ pub struct Dispatcher {
 /// One arm per API: a key does not compile until it is decided here whether it is served.
 macro_rules! apis {
     (served { $($api:ident => $handle:path;)* } not_yet { $($other:ident)* }) => {
-        /// The APIs that this broker answers, by key. What is not here is not advertised and closes the
-        /// connection, as an unknown key does.
+        /// The APIs that this broker answers, by key. What is not here is not advertised and closes
+        /// the connection, as an unknown key does.
         pub const SERVED: &[ApiKey] = &[$(ApiKey::$api),*];
 
         fn serve(api: ApiKey, call: Call<'_>) -> Outcome {
@@ -82,6 +82,8 @@ apis! {
         DescribeCluster => handlers::describe_cluster::handle;
         DescribeProducers => handlers::describe_producers::handle;
         AllocateProducerIds => handlers::allocate_producer_ids::handle;
+        ConsumerGroupHeartbeat => handlers::consumer_group_heartbeat::handle;
+        ConsumerGroupDescribe => handlers::consumer_group_describe::handle;
     }
     not_yet {
     SaslHandshake CreateTopics DeleteTopics AddPartitionsToTxn AddOffsetsToTxn EndTxn
@@ -91,7 +93,6 @@ apis! {
     IncrementalAlterConfigs AlterPartitionReassignments ListPartitionReassignments
     DescribeClientQuotas AlterClientQuotas DescribeUserScramCredentials AlterUserScramCredentials
     AlterPartition UpdateFeatures Envelope DescribeTransactions ListTransactions
-    ConsumerGroupHeartbeat ConsumerGroupDescribe
     }
 }
 

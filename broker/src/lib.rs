@@ -1,5 +1,5 @@
-//! The broker: sockets, tasks, configuration and the wiring of the layers below. Knows no file format
-//! and no consensus rule: those are storage's, replica's and coordinator's.
+//! The broker: sockets, tasks, configuration and the wiring of the layers below. Knows no file
+//! format and no consensus rule: those are storage's, replica's and coordinator's.
 
 pub mod authorizer;
 pub mod broker;

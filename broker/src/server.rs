@@ -1,5 +1,5 @@
-//! The broker's life: an ordered start, the ready line, signals, and a stop in the reverse order. Knows
-//! nothing of what the parts do in between.
+//! The broker's life: an ordered start, the ready line, signals, and a stop in the reverse order.
+//! Knows nothing of what the parts do in between.
 
 mod data_dirs;
 mod features;
@@ -181,7 +181,7 @@ pub async fn start(
     let config = metadata::with_dynamic(&*store, config, broker_id).await?;
     let topics = Arc::new(metadata::topic_configs(&*store, &config).await?);
     let identity = (broker_id, cluster_id.as_str());
-    let logs = data_dirs.load(disk, &config, identity, topics.clone(), clock).await?;
+    let logs = data_dirs.load(disk, &config, identity, topics.clone(), clock, &store_tasks).await?;
     let hosting = Hosting::new(broker_id, &config, topics, logs);
 
     let metadata_shown = match config.zookeeper() {
@@ -254,14 +254,15 @@ impl Running {
     /// Leaves the log directories as a clean start wants to find them.
     async fn close_logs(&self) {
         let replicas = self.broker.replicas.clone();
-        let closing = tokio::task::spawn_blocking(move || {
-            replicas.checkpoint_high_watermarks();
-            for (dir, error) in replicas.logs().close() {
-                tracing::error!(dir = %dir.display(), %error, "a log directory was not closed");
-            }
-        });
-        if let Err(error) = closing.await {
-            tracing::error!(%error, "the logs were not closed");
-        }
+        // The broker's own tasks are over by now.
+        let closing = Tasks::new();
+        closing
+            .blocking(move || {
+                replicas.checkpoint_high_watermarks();
+                for (dir, error) in replicas.logs().close() {
+                    tracing::error!(dir = %dir.display(), %error, "a log directory was not closed");
+                }
+            })
+            .await;
     }
 }

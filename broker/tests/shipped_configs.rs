@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use broker::config::key::Role;
+use broker::config::keys::KEYS;
 use broker::config::load::{Loaded, load};
 
 fn shipped(name: &str) -> PathBuf {
@@ -97,4 +99,32 @@ fn an_unknown_key_of_a_properties_file_is_one_warning_with_the_nearest_name() {
     assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.warnings);
     assert!(loaded.warnings[0].contains(":2: log.dirz: unknown key"), "{:?}", loaded.warnings);
     assert!(loaded.warnings[0].ends_with("the nearest known is log.dir"), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn a_key_that_is_said_to_be_honoured_is_read_by_somebody() {
+    let mut sources = String::new();
+    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).expect("readable") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if !path.ends_with("keys.rs") {
+                sources.push_str(&std::fs::read_to_string(path).expect("text"));
+            }
+        }
+    }
+    // Topics' settings are read by their topic names, from a table that names the broker's keys.
+    let topics: Vec<_> =
+        storage::config::TOPIC_KEYS.iter().filter_map(|key| key.broker_key).collect();
+    let unread: Vec<&str> = KEYS
+        .iter()
+        .filter(|key| key.role == Role::Honoured && !topics.contains(&key.name))
+        .map(|key| key.name)
+        .filter(|name| !sources.contains(&format!("\"{name}\"")))
+        // Its only legal value is what this broker does.
+        .filter(|name| *name != "inter.broker.protocol.version")
+        .collect();
+    assert!(unread.is_empty(), "{unread:?}");
 }

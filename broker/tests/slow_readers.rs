@@ -1,5 +1,5 @@
-//! Consumers that ask for much and read nothing: their answers wait in the log's files, not in memory,
-//! and others do not notice. Over real sockets.
+//! Consumers that ask for much and read nothing: their answers wait in the log's files, not in
+//! memory, and others do not notice. Over real sockets.
 
 mod support {
     #![allow(dead_code, reason = "each test binary uses its own part")]

@@ -2,6 +2,8 @@
 
 pub mod allocate_producer_ids;
 pub mod api_versions;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 pub mod controlled_shutdown;
 pub mod delete_groups;
 pub mod delete_records;

@@ -389,6 +389,10 @@ impl Connection {
             self.grow(lease)?;
             return Ok(true);
         }
+        if self.lease.extend_overdraft(want) {
+            self.grow(self.shared.memory.empty_lease())?;
+            return Ok(true);
+        }
         let (pool, must_finish) = (self.shared.memory.clone(), self.partial.is_some());
         self.memory = Some(Box::pin(async move { pool.lease(want, must_finish).await }));
         Ok(false)

@@ -171,6 +171,14 @@ impl Lease {
         self.bytes
     }
 
+    /// Takes `bytes` more without waiting, if this lease is the one that may go beyond the pool.
+    pub fn extend_overdraft(&mut self, bytes: usize) -> bool {
+        if self.overdraft {
+            self.settle(self.bytes + bytes);
+        }
+        self.overdraft
+    }
+
     /// Takes over what `other` holds.
     pub fn merge(&mut self, mut other: Lease) {
         self.bytes += std::mem::take(&mut other.bytes);
@@ -258,8 +266,10 @@ mod tests {
         first.merge(more);
         let mut other = Box::pin(pool.lease(20, true));
         assert!(other.as_mut().now_or_never().is_none(), "one at a time");
-        let frame = first.split(25);
+        assert!(first.extend_overdraft(10), "it goes on until its frame is complete");
+        let frame = first.split(35);
         first.end_overdraft();
+        assert!(!first.extend_overdraft(1));
         assert!(other.as_mut().now_or_never().is_some());
         drop((frame, first, second, other));
         assert_eq!(pool.used(), 0);

@@ -14,6 +14,7 @@ use super::StartError;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::replication::topic_configs::TopicConfigs;
+use crate::tasks::Tasks;
 
 /// Locked log directories; the locks go with them.
 pub struct DataDirs {
@@ -59,13 +60,14 @@ impl DataDirs {
         (broker_id, cluster_id): (i32, &str),
         topics: Arc<TopicConfigs>,
         clock: Clock,
+        tasks: &Tasks,
     ) -> Result<LogManager, StartError> {
         for dir in &self.dirs {
             dir.check_identity(broker_id, cluster_id).map_err(refused)?;
         }
         let threads = config.int("num.recovery.threads.per.data.dir").max(1) as usize;
         let threads = threads.saturating_mul(self.dirs.len());
-        let loading = tokio::task::spawn_blocking(move || {
+        let load = move || {
             let now_ms = clock.now_ms();
             let logs = LogManager::new(disk, self.dirs, false, now_ms).map_err(refused)?;
             let config_of = |topic: &str| topics.of(topic);
@@ -76,8 +78,8 @@ impl DataDirs {
                 logs.load_all(&config_of, now_ms);
             });
             Ok(logs)
-        });
-        loading.await.map_err(|error| StartError::DataDir(error.to_string()))?
+        };
+        tasks.blocking(load).await
     }
 }
 

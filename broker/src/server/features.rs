@@ -1,5 +1,6 @@
-//! The finalized features, as `/feature` shows them: watched, because ApiVersions tells their epoch and
-//! because a feature that is not known here must not be finalized. Knows nothing of what features do.
+//! The finalized features, as `/feature` shows them: watched, because ApiVersions tells their epoch
+//! and because a feature that is not known here must not be finalized. Knows nothing of what
+//! features do.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,5 +1,5 @@
-//! The first steps of a start: reach the metadata, agree on the cluster's id, find this broker's own.
-//! Knows nothing of logs and sockets.
+//! The first steps of a start: reach the metadata, agree on the cluster's id, find this broker's
+//! own. Knows nothing of logs and sockets.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -69,8 +69,8 @@ async fn ensemble(
     Ok((store, guard))
 }
 
-/// `/cluster/id`, made if this is the first broker. `known` is what the data directories say: data of
-/// one cluster is never served as that of another.
+/// `/cluster/id`, made if this is the first broker. `known` is what the data directories say: data
+/// of one cluster is never served as that of another.
 pub async fn cluster_id(
     store: &dyn MetadataStore,
     known: Option<&str>,
@@ -85,8 +85,8 @@ pub async fn cluster_id(
     }
 }
 
-/// This broker's id: the configured one, or the one in `meta.properties`, or the next of the sequence
-/// above `reserved.broker.max.id`.
+/// This broker's id: the configured one, or the one in `meta.properties`, or the next of the
+/// sequence above `reserved.broker.max.id`.
 pub async fn broker_id(
     store: &dyn MetadataStore,
     config: &BrokerConfig,
