@@ -21,7 +21,7 @@ use protocol::ids::{BrokerId, TopicPartition, Uuid};
 use protocol::messages::leader_and_isr as lisr;
 use protocol::messages::stop_replica as stop;
 use protocol::messages::update_metadata as umr;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
@@ -44,9 +44,15 @@ const RETRY: Duration = Duration::from_millis(100);
 const VERSIONS: [(ApiKey, i16); 3] =
     [(ApiKey::LeaderAndIsr, 7), (ApiKey::StopReplica, 4), (ApiKey::UpdateMetadata, 8)];
 
+/// How long a start waits for the controller's first word. A cluster may have no controller for a
+/// while; the broker then serves what it can.
+const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The controller of this broker before it runs.
 pub struct IdleController {
     pub handle: ControllerHandle,
+    /// Requests of this broker's controller to this very broker that it has not answered.
+    to_self: watch::Sender<usize>,
     parts: Mutex<Option<Parts>>,
 }
 
@@ -86,7 +92,7 @@ pub fn prepare(
         links,
     });
     let parts = Mutex::new(Some(Parts { run: Box::pin(run), effects }));
-    IdleController { handle, parts }
+    IdleController { handle, to_self: watch::Sender::new(0), parts }
 }
 
 /// Lets the controller run until the broker stops: from here on this broker may be elected. To be
@@ -98,11 +104,27 @@ pub fn start(broker: &Arc<Broker>) {
         handle: broker.controller.handle.clone(),
         tasks: broker.tasks.clone(),
         request_timeout: Duration::from_millis(u64::try_from(timeout).unwrap_or(0).max(1)),
-        client_id: broker.broker_id.to_string(),
+        broker_id: broker.broker_id,
+        to_self: broker.controller.to_self.clone(),
         channels: BTreeMap::new(),
     };
     broker.tasks.spawn_until_stop(run);
     broker.tasks.spawn_until_stop(links.run(effects));
+}
+
+/// Waits until a controller, this broker's own or another, has told this broker who is alive, and its
+/// own also who leads what; at most `FIRST_WORD_TIMEOUT`.
+pub async fn first_word(broker: &Broker) {
+    let told = async {
+        broker.metadata.wait_until(|cluster| cluster.is_alive(broker.broker_id)).await;
+        if broker.controller.handle.is_controller() {
+            // Fails only if its sender is gone, which the broker holds.
+            let _ = broker.controller.to_self.subscribe().wait_for(|open| *open == 0).await;
+        }
+    };
+    if tokio::time::timeout(FIRST_WORD_TIMEOUT, told).await.is_err() {
+        tracing::warn!("no controller has told this broker anything yet");
+    }
 }
 
 /// To be called after the broker's configuration changed, so that the controller minds it.
@@ -115,7 +137,8 @@ struct Links {
     handle: ControllerHandle,
     tasks: Arc<Tasks>,
     request_timeout: Duration,
-    client_id: String,
+    broker_id: BrokerId,
+    to_self: watch::Sender<usize>,
     channels: BTreeMap<BrokerId, Channel>,
 }
 
@@ -149,14 +172,19 @@ impl Links {
             return;
         };
         let (queue, requests) = mpsc::channel(QUEUE_MAX);
+        let unanswered = (broker == self.broker_id).then(|| self.to_self.clone());
+        if let Some(unanswered) = &unanswered {
+            unanswered.send_replace(0);
+        }
         let closed = CancellationToken::new();
         let task = ChannelTask {
             broker,
             endpoint: Endpoint::new(to.host, port),
             handle: self.handle.clone(),
             tasks: self.tasks.clone(),
+            unanswered,
             options: Options {
-                client_id: Some(self.client_id.clone()),
+                client_id: Some(self.broker_id.to_string()),
                 connect_timeout: self.request_timeout,
                 request_timeout: self.request_timeout,
                 inflight_max: 1,
@@ -177,6 +205,9 @@ impl Links {
     fn send(&mut self, request: ControlRequest) {
         let broker = request.broker;
         let Some(channel) = self.channels.get(&broker) else { return };
+        if broker == self.broker_id {
+            self.to_self.send_modify(|open| *open += 1);
+        }
         if channel.queue.try_send(request).is_err() {
             tracing::error!(broker, "it has not answered for {QUEUE_MAX} requests");
             self.channels.remove(&broker);
@@ -191,6 +222,8 @@ struct ChannelTask {
     endpoint: Endpoint,
     handle: ControllerHandle,
     tasks: Arc<Tasks>,
+    /// Of the channel to this very broker.
+    unanswered: Option<watch::Sender<usize>>,
     options: Options,
 }
 
@@ -210,6 +243,9 @@ impl ChannelTask {
                     }
                 }
             };
+            if let Some(unanswered) = &self.unanswered {
+                unanswered.send_modify(|open| *open = open.saturating_sub(1));
+            }
             self.handle.answered(self.broker, broker_epoch, response).await;
         }
     }

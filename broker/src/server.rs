@@ -205,6 +205,7 @@ pub async fn start(
     let network = network::Network::new(&broker, descriptors_max, &disabled);
     let http = network::serve_http(&broker, &network, metrics_page, ready.clone()).await;
     network.accept(&broker, bound);
+    controller_link::first_word(&broker).await;
     ready.store(true, Ordering::Release);
     Ok(Running {
         broker,
