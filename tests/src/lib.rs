@@ -3,6 +3,7 @@
 
 pub mod apache;
 pub mod clients;
+pub mod ensemble;
 pub mod java;
 pub mod ottla;
 pub mod places;

@@ -48,10 +48,14 @@ pub fn wall_clock() -> ClockMs {
     Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64)
 }
 
+/// Whether a real server can be run; says what the machine lacks.
+pub fn server_jar() -> bool {
+    places::have(&[("Debian's zookeeper", tests::zookeeper::jar())])
+}
+
 /// `None` after saying what the machine lacks.
 pub fn server() -> Option<ZooKeeperServer> {
-    let jar = tests::zookeeper::jar();
-    places::have(&[("Debian's zookeeper", jar)]).then(ZooKeeperServer::start)
+    server_jar().then(ZooKeeperServer::start)
 }
 
 pub fn config(connect: &str, session_timeout_ms: u32) -> Config {

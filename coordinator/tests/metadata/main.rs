@@ -3,6 +3,7 @@
 
 mod cases;
 mod differential;
+mod ensemble;
 mod faults;
 mod fixture;
 mod foreign;
