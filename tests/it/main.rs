@@ -1,6 +1,7 @@
 //! Whole brokers, real ZooKeeper, stock clients. One binary, a module a subject.
 
 mod confluent;
+mod groups;
 mod guard;
 mod crash;
 mod java_clients;
