@@ -109,6 +109,14 @@ fn find_group(
     group_id: &str,
 ) -> Result<Node, ErrorCode> {
     let cluster = broker.replicas.cluster();
+    if !cluster.has_partition(OFFSETS_TOPIC, 0) {
+        let making = broker.clone();
+        broker.tasks.spawn_until_stop(async move {
+            // It logs what hinders it; the client asks again either way.
+            auto::ensure_internal_topic(&making, OFFSETS_TOPIC).await;
+        });
+        return Err(ErrorCode::COORDINATOR_NOT_AVAILABLE);
+    }
     let index = broker.groups.partition_for(group_id);
     let node = cluster.leader(OFFSETS_TOPIC, index).and_then(|leader| {
         let endpoint = cluster.endpoint(leader.id, &context.connection.listener)?;
