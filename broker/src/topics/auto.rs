@@ -41,7 +41,7 @@ impl<'a> Place<'a> {
     fn take(all: &'a TopicsInTheMaking, name: &'a str) -> Option<Place<'a>> {
         let mut names = all.0.lock();
         let free = names.len() < MAKING_MAX && names.insert(name.to_owned());
-        free.then_some(Place { all, name })
+        free.then(|| Place { all, name })
     }
 }
 
