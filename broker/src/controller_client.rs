@@ -21,8 +21,8 @@ use protocol::wire::Request;
 
 use crate::broker::Broker;
 
-/// How long one try to leave may take: whoever stops a broker beside a dead ensemble does not want to
-/// wait for the ensemble.
+/// How long one try to leave may take: whoever stops a broker beside a dead ensemble does not want
+/// to wait for the ensemble.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the controller gave no answer, or not the one that was hoped for.

@@ -1,5 +1,5 @@
-//! Producer ids for idempotent producers, out of blocks that the controller gives; the next block is
-//! fetched before the present one ends. Knows nothing of what producers do with them.
+//! Producer ids for idempotent producers, out of blocks that the controller gives; the next block
+//! is fetched before the present one ends. Knows nothing of what producers do with them.
 
 use std::sync::Arc;
 use std::time::Duration;

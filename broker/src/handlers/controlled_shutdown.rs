@@ -1,7 +1,7 @@
 //! ControlledShutdown (key 7): a broker asks the controller to move its leaderships away.
 //!
-//! Versions 0 to 3: v2 broker epoch · v3 flexible. Answers the partitions that the broker still leads
-//! though they have other replicas; none: it may stop.
+//! Versions 0 to 3: v2 broker epoch · v3 flexible. Answers the partitions that the broker still
+//! leads though they have other replicas; none: it may stop.
 //!
 //! Errors: CLUSTER_AUTHORIZATION_FAILED, STALE_CONTROLLER_EPOCH (not the controller),
 //! STALE_BROKER_EPOCH, BROKER_NOT_AVAILABLE (not registered), UNKNOWN_SERVER_ERROR.

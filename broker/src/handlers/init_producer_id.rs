@@ -1,11 +1,12 @@
 //! InitProducerId (key 22): give an idempotent producer its id.
 //!
-//! Versions 0 to 5: v2 flexible · v3 the id to go on with · v4 and v5 say what answers are understood.
-//! Every answer has a new id and epoch 0, whatever id the producer had.
+//! Versions 0 to 5: v2 flexible · v3 the id to go on with · v4 and v5 say what answers are
+//! understood. Every answer has a new id and epoch 0, whatever id the producer had.
 //!
-//! Errors: CLUSTER_AUTHORIZATION_FAILED, TRANSACTIONAL_ID_AUTHORIZATION_FAILED, INVALID_REQUEST (an id
-//! without its epoch or the reverse, or an empty transactional id), COORDINATOR_LOAD_IN_PROGRESS (no
-//! ids at the moment), COORDINATOR_NOT_AVAILABLE (transactions are not served yet).
+//! Errors: CLUSTER_AUTHORIZATION_FAILED, TRANSACTIONAL_ID_AUTHORIZATION_FAILED, INVALID_REQUEST
+//! (an id without its epoch or the reverse, or an empty transactional id),
+//! COORDINATOR_LOAD_IN_PROGRESS (no ids at the moment), COORDINATOR_NOT_AVAILABLE (transactions
+//! are not served yet).
 //!
 //! Differs from Apache: waits for the controller's first block, where Apache answers
 //! COORDINATOR_LOAD_IN_PROGRESS at once and is asked again.

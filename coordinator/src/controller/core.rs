@@ -217,7 +217,8 @@ impl Core {
         outcome
     }
 
-    /// The broker behind a request, if this is the controller and the request is of its present life.
+    /// The broker behind a request, if this is the controller and the request is of its present
+    /// life.
     pub(super) fn admit(&self, broker: BrokerId, broker_epoch: i64) -> Result<(), RequestError> {
         if !self.leading {
             return Err(RequestError::NotController);

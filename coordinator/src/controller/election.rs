@@ -215,7 +215,8 @@ mod tests {
                 prop_assert!(online.contains(&e.leader));
                 prop_assert!(e.recipients.contains(&e.leader));
                 if e.recovering {
-                    prop_assert!(unclean_allowed && !state.isr.iter().any(|id| online.contains(id)));
+                    prop_assert!(unclean_allowed);
+                    prop_assert!(!state.isr.iter().any(|id| online.contains(id)));
                 } else {
                     prop_assert!(e.isr.iter().all(|id| state.isr.contains(id)));
                 }

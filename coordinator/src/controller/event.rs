@@ -29,8 +29,8 @@ pub enum Event {
     ControlledShutdown { ticket: Ticket, broker: BrokerId, broker_epoch: i64 },
     /// A broker asks for a block of producer ids.
     AllocateProducerIds { ticket: Ticket, broker: BrokerId, broker_epoch: i64 },
-    /// What was to be sent cannot be kept any longer: give the office up, so that the next controller
-    /// (perhaps this one) tells everybody everything anew.
+    /// What was to be sent cannot be kept any longer: give the office up, so that the next
+    /// controller (perhaps this one) tells everybody everything anew.
     GiveUp,
     /// Unclean elections were turned on, for a topic or (`None`) for all: try the offline ones.
     UncleanElectionEnabled { topic: Option<String> },

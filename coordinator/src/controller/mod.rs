@@ -1,5 +1,5 @@
-//! The controller: which replicas lead, and who is told. A pure core behind [`Controller::step`] and
-//! one loop, [`run`], that feeds it. Knows nothing of sockets, clocks, tasks or wire formats.
+//! The controller: which replicas lead, and who is told. A pure core behind [`Controller::step`]
+//! and one loop, [`run`], that feeds it. Knows nothing of sockets, clocks, tasks or wire formats.
 //!
 //! The handlers are written as straight-line code that waits for the store, as Kafka's single
 //! controller thread does; `step` runs them up to that wait and hands out the operations. Nothing

@@ -1,5 +1,5 @@
-//! Leadership drifts to those who were up: from time to time it is taken back to the first replicas.
-//! Knows nothing of clocks; it is told the time.
+//! Leadership drifts to those who were up: from time to time it is taken back to the first
+//! replicas. Knows nothing of clocks; it is told the time.
 
 use std::collections::{BTreeMap, BTreeSet};
 

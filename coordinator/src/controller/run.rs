@@ -1,5 +1,5 @@
-//! The controller's only loop: feeds the core one event at a time, carries out its operations on the
-//! store and hands its effects on. Knows nothing of what an event means.
+//! The controller's only loop: feeds the core one event at a time, carries out its operations on
+//! the store and hands its effects on. Knows nothing of what an event means.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -56,7 +56,8 @@ impl ControllerHandle {
         self.tell(Event::SettingsChanged(settings)).await;
     }
 
-    /// Unclean elections were turned on, for a topic or for all: offline partitions are tried again.
+    /// Unclean elections were turned on, for a topic or for all: offline partitions are tried
+    /// again.
     pub async fn unclean_election_enabled(&self, topic: Option<String>) {
         self.tell(Event::UncleanElectionEnabled { topic }).await;
     }

@@ -15,7 +15,8 @@ use crate::znodes::{controller_epoch, delete_topics};
 /// Operations that are on their way at once.
 const PIPELINE_MAX: usize = 1000;
 
-/// How often what a lost connection took is submitted: that many in a row mean it never gets through.
+/// How often what a lost connection took is submitted: that many in a row mean it never gets
+/// through.
 const SUBMIT_ATTEMPTS: usize = 50;
 
 /// How often a write that met another version is read and decided anew.

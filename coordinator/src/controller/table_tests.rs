@@ -279,10 +279,11 @@ enum Act {
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let replicas = proptest::sample::subsequence(vec![1, 2, 3], 1..=3).prop_shuffle();
+    let lists = proptest::collection::vec(replicas, 1..4);
     let act = prop_oneof![
         3 => (1..4i32).prop_map(Act::Register),
         3 => (1..4i32).prop_map(Act::Unregister),
-        4 => (0..3u8, proptest::collection::vec(replicas, 1..4)).prop_map(|(t, r)| Act::Topic(t, r)),
+        4 => (0..3u8, lists).prop_map(|(t, lists)| Act::Topic(t, lists)),
         1 => (0..3u8).prop_map(Act::Delete),
         1 => Just(Act::NewSession),
         1 => (1..5usize).prop_map(Act::LoseAnswers),
@@ -338,7 +339,8 @@ proptest! {
                 Act::NewSession => {
                     bed.event(Event::SessionExpired);
                     let path = controller::PATH.to_owned();
-                    let _ = bed.apply(CONTROLLER_SESSION, &Op::Delete { path, version: ANY_VERSION });
+                    let gone = Op::Delete { path, version: ANY_VERSION };
+                    let _ = bed.apply(CONTROLLER_SESSION, &gone);
                     bed.start();
                 }
                 Act::LoseAnswers(n) => bed.lose_answers = n,
@@ -353,12 +355,14 @@ proptest! {
         }
         check(&bed, &mut epochs);
         for name in ["t0", "t1", "t2"] {
-            prop_assert!(bed.tree.node(&delete_topics::path(name)).is_none(), "{} is deleted", name);
+            let mark = bed.tree.node(&delete_topics::path(name));
+            prop_assert!(mark.is_none(), "{name} is deleted");
             let Some(node) = bed.tree.node(&topic::path(name)) else { continue };
             let assignment = topic::TopicAssignment::decode(name, node.data.as_deref()).unwrap();
             for partition in assignment.partitions.keys() {
                 let state = bed.state(name, *partition);
-                prop_assert!(state.is_some_and(|s| s.leader >= 0), "{name}-{partition} has a leader");
+                let led = state.is_some_and(|s| s.leader >= 0);
+                prop_assert!(led, "{name}-{partition} has a leader");
             }
         }
     }

@@ -41,7 +41,8 @@ impl EntityName {
     }
 }
 
-/// Whose configuration a node holds. Shown and parsed as the `entity_path` of a change notification.
+/// Whose configuration a node holds. Shown and parsed as the `entity_path` of a change
+/// notification.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ConfigEntity {
     Topic(String),

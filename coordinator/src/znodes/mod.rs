@@ -69,7 +69,8 @@ pub fn with_parents(path: &str) -> Vec<String> {
     cuts.chain([path.len()]).map(|at| path[..at].to_owned()).collect()
 }
 
-/// The number that the store gave to a sequential node; `None` if `name` is not `prefix` and digits.
+/// The number that the store gave to a sequential node; `None` if `name` is not `prefix` and
+/// digits.
 pub fn sequence_number(name: &str, prefix: &str) -> Option<i64> {
     name.strip_prefix(prefix)?.parse().ok()
 }

@@ -126,7 +126,10 @@ mod tests {
             r#"{"controller_epoch":1,"leader":-2,"leader_epoch":0,"isr":[]}"#,
             r#"{"controller_epoch":1,"leader":1,"leader_epoch":-1,"isr":[]}"#,
             r#"{"controller_epoch":1,"leader":1,"leader_epoch":99999999999,"isr":[]}"#,
-            r#"{"controller_epoch":1,"leader":1,"leader_epoch":0,"isr":[1],"leader_recovery_state":2}"#,
+            concat!(
+                r#"{"controller_epoch":1,"leader":1,"leader_epoch":0,"isr":[1],"#,
+                r#""leader_recovery_state":2}"#
+            ),
         ] {
             assert!(PartitionState::decode(&tp, Some(text.as_bytes())).is_err(), "{text}");
         }

@@ -18,7 +18,8 @@ pub fn path(topic: &str) -> String {
 /// The replicas of one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReplicaAssignment {
-    /// In order of preference: the first is the preferred leader. Holds `adding` and `removing` too.
+    /// In order of preference: the first is the preferred leader. Holds `adding` and `removing`
+    /// too.
     pub replicas: Vec<BrokerId>,
     /// Those that a reassignment brings in; empty without one.
     pub adding: Vec<BrokerId>,
@@ -123,7 +124,10 @@ impl TopicAssignment {
 mod tests {
     use super::*;
 
-    const LIVE: &[u8] = br#"{"partitions":{"0":[1,2],"1":[2,1]},"topic_id":"DaApSIweQfefTV_hOA74RQ","adding_replicas":{"0":[2]},"removing_replicas":{"0":[1]},"version":3}"#;
+    const LIVE: &str = concat!(
+        r#"{"partitions":{"0":[1,2],"1":[2,1]},"topic_id":"DaApSIweQfefTV_hOA74RQ","#,
+        r#""adding_replicas":{"0":[2]},"removing_replicas":{"0":[1]},"version":3}"#
+    );
 
     fn live() -> TopicAssignment {
         let first = ReplicaAssignment { replicas: vec![1, 2], adding: vec![2], removing: vec![1] };
@@ -135,8 +139,8 @@ mod tests {
 
     #[test]
     fn as_kafka_writes_it() {
-        assert_eq!(live().encode(), LIVE);
-        assert_eq!(TopicAssignment::decode("t", Some(LIVE)), Ok(live()));
+        assert_eq!(live().encode(), LIVE.as_bytes());
+        assert_eq!(TopicAssignment::decode("t", Some(LIVE.as_bytes())), Ok(live()));
         let plain = TopicAssignment { topic_id: None, ..TopicAssignment::default() };
         assert_eq!(
             plain.encode(),
