@@ -206,15 +206,20 @@ async fn one_address_has_its_share_and_no_more() {
 async fn beyond_max_connections_newcomers_wait_in_the_backlog() {
     let broker = start(&[("max.connections", "4")]).await;
     let mut taken = Vec::new();
-    for last in 1..=4 {
+    let mut waiting = None;
+    for last in 1..=9 {
         let mut stream = connect_from([127, 0, 0, last], broker.address).await.expect("connected");
-        assert!(ask(&mut stream, 1).await.is_some());
+        stream.write_all(&api_versions(7)).await.expect("sent");
+        if tokio::time::timeout(Duration::from_secs(2), stream.readable()).await.is_err() {
+            waiting = Some(stream);
+            break;
+        }
+        assert_eq!(answer(&mut stream).await.map(|(id, _)| id), Some(7));
         taken.push(stream);
     }
-    let mut waiting = connect_from([127, 0, 0, 9], broker.address).await.expect("in the backlog");
-    waiting.write_all(&api_versions(7)).await.expect("sent");
-    let early = tokio::time::timeout(Duration::from_millis(200), waiting.readable()).await;
-    assert!(early.is_err(), "nobody serves it yet");
+    // The broker's own controller may have the fourth place.
+    assert!((3..=4).contains(&taken.len()), "{} are served", taken.len());
+    let mut waiting = waiting.expect("not all nine are served");
     drop(taken.pop());
     assert_eq!(answer(&mut waiting).await.map(|(id, _)| id), Some(7));
     broker.running.stop().await;
