@@ -202,7 +202,7 @@ impl<'a> Scan<'a> {
     }
 
     /// The next entry's header and position; `None` at the end. The scan moves behind it.
-    pub fn next(&mut self) -> std::io::Result<Option<Result<(LogBatch, u64), Torn>>> {
+    pub fn next_batch(&mut self) -> std::io::Result<Option<Result<(LogBatch, u64), Torn>>> {
         if self.position >= self.end {
             return Ok(None);
         }
@@ -224,7 +224,7 @@ impl<'a> Scan<'a> {
 
     /// The same, with the CRC checked; the scan stays before an entry whose CRC fails.
     pub fn next_verified(&mut self) -> std::io::Result<Option<Result<(LogBatch, u64), Torn>>> {
-        let found = self.next()?;
+        let found = self.next_batch()?;
         if let Some(Ok((batch, at))) = &found
             && !self.verify(batch, *at)?
         {

@@ -68,6 +68,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
 }
 
 /// An open file. Positions and lengths are bytes.
+#[expect(clippy::len_without_is_empty, reason = "a file is no collection")]
 pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Reads until `buf` is full or the file ends; returns how much was read.
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;

@@ -52,7 +52,7 @@ pub(crate) fn finish_interrupted(dir: &PartitionDir) -> Result<(), StorageError>
         let mut scan = Scan::new(&*file, 0, len);
         low = low.min(base);
         high = high.max(base);
-        while let Some(Ok((batch, _))) = scan.next().at("read", &swap)? {
+        while let Some(Ok((batch, _))) = scan.next_batch().at("read", &swap)? {
             high = high.max(batch.next_offset());
         }
     }

@@ -239,7 +239,7 @@ fn fill(
     if len < available {
         let first = match first {
             Some(first) => first,
-            None => match Scan::near(&*file, range.start, range.end).next() {
+            None => match Scan::near(&*file, range.start, range.end).next_batch() {
                 Ok(Some(Ok((first, _)))) => first,
                 Ok(Some(Err(torn))) => return Err(segment.corrupt(range.start, &torn)),
                 Ok(None) => return Ok(()),
@@ -272,7 +272,7 @@ fn search(
     let file = segment.file()?;
     let position = segment.trusted_position(&*file, entry, size)?;
     let mut scan = Scan::new(&*file, position, size);
-    while let Some(found) = scan.next().at("read", &segment.log.path())? {
+    while let Some(found) = scan.next_batch().at("read", &segment.log.path())? {
         let (batch, at) = match found {
             Ok(found) => found,
             Err(torn) => return Err(segment.corrupt(scan.position(), &torn)),

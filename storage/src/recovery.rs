@@ -109,6 +109,8 @@ impl Loader<'_> {
             replace_file(&*self.dir.disk, &path, text.as_bytes(), Durable::Later)?;
         }
         self.load_producers(&segments, log_start, log_end)?;
+        // Nobody uses it yet: an idle partition holds no descriptor.
+        segments.iter().for_each(|segment| segment.close_files());
         Ok(Loaded {
             segments,
             log_start,
@@ -370,7 +372,7 @@ impl Loader<'_> {
 /// Lengths that can be, and a last entry that lies inside the log.
 fn indexes_plausible(segment: &Segment, lengths: &FileLengths) -> Result<bool, StorageError> {
     let Some(offset_bytes) = lengths.offset_index else { return Ok(false) };
-    if offset_bytes % 8 != 0 || lengths.time_index.unwrap_or(0) % 12 != 0 {
+    if !offset_bytes.is_multiple_of(8) || !lengths.time_index.unwrap_or(0).is_multiple_of(12) {
         return Ok(false);
     }
     let last = segment.offset_index.last()?;
@@ -396,7 +398,7 @@ pub(crate) fn replay(
         let file = segment.file()?;
         let position = segment.trusted_position(&*file, entry, segment.size())?;
         let mut scan = Scan::new(&*file, position, segment.size());
-        while let Some(found) = scan.next().at("read", &path)? {
+        while let Some(found) = scan.next_batch().at("read", &path)? {
             let (batch, at) = match found {
                 Ok(found) => found,
                 Err(torn) => return Err(unreadable(segment.corrupt(scan.position(), &torn))),
@@ -477,7 +479,7 @@ fn epochs_of(segments: &[Arc<Segment>]) -> Result<LeaderEpochs, StorageError> {
     for segment in segments.iter().filter(|s| s.size() > 0) {
         let file = segment.file()?;
         let mut scan = Scan::new(&*file, 0, segment.size());
-        while let Some(Ok((batch, _))) = scan.next().at("read", &segment.log.path())? {
+        while let Some(Ok((batch, _))) = scan.next_batch().at("read", &segment.log.path())? {
             if epochs.latest().is_none_or(|l| batch.leader_epoch > l.epoch) {
                 epochs.assign(batch.leader_epoch, batch.base_offset);
             }

@@ -114,7 +114,7 @@ impl Segment {
         let entry = self.offset_index.lookup(offset)?;
         let file = self.file()?;
         let mut scan = Scan::near(&*file, self.trusted_position(&*file, entry, end)?, end);
-        while let Some(found) = scan.next().at("read", &self.log.path())? {
+        while let Some(found) = scan.next_batch().at("read", &self.log.path())? {
             match found {
                 Ok((batch, at)) if batch.last_offset >= offset => return Ok(Some((batch, at))),
                 Ok(_) => {}
@@ -135,7 +135,7 @@ impl Segment {
         if position == 0 || position >= end {
             return Ok(0);
         }
-        match Scan::near(file, position, end).next().at("read", &self.log.path())? {
+        match Scan::near(file, position, end).next_batch().at("read", &self.log.path())? {
             Some(Ok((batch, _))) if batch.last_offset == offset => Ok(position),
             _ => {
                 tracing::warn!(path = %self.log.path().display(), offset, position,
@@ -159,7 +159,7 @@ impl Segment {
         let from = self.trusted_position(&*file, last, self.size())?;
         let mut scan = Scan::near(&*file, from, self.size());
         let mut next = self.base_offset;
-        while let Some(found) = scan.next().at("read", &self.log.path())? {
+        while let Some(found) = scan.next_batch().at("read", &self.log.path())? {
             match found {
                 Ok((batch, _)) => next = batch.next_offset(),
                 // A torn tail is recovery's to judge; what is before it counts.
@@ -178,7 +178,7 @@ impl Segment {
             return Ok(None);
         }
         let file = self.file()?;
-        let found = Scan::near(&*file, 0, self.size()).next().at("read", &self.log.path())?;
+        let found = Scan::near(&*file, 0, self.size()).next_batch().at("read", &self.log.path())?;
         let Some(Ok((batch, _))) = found else { return Ok(None) };
         self.times.lock().first = Some(batch.max_timestamp);
         Ok(Some(batch.max_timestamp))
@@ -214,7 +214,7 @@ impl Segment {
             let file = self.file()?;
             let position = self.trusted_position(&*file, entry, self.size())?;
             let mut scan = Scan::new(&*file, position, self.size());
-            while let Some(Ok((batch, _))) = scan.next().at("read", &self.log.path())? {
+            while let Some(Ok((batch, _))) = scan.next_batch().at("read", &self.log.path())? {
                 if batch.max_timestamp > max.timestamp {
                     max =
                         MaxTimestamp { timestamp: batch.max_timestamp, offset: batch.last_offset };

@@ -214,7 +214,10 @@ impl DiskFile for OsFile {
     }
 
     fn map(&self, range: Range<u64>) -> io::Result<Box<dyn Window>> {
-        assert!(range.start % PAGE_BYTES == 0 && range.start < range.end, "windows are pages");
+        assert!(
+            range.start.is_multiple_of(PAGE_BYTES) && range.start < range.end,
+            "windows are pages"
+        );
         let len = (range.end - range.start) as usize;
         let map = MmapOptions::new().offset(range.start).len(len).map_raw(&self.file)?;
         // SAFETY: the range is the map that was just made; populating changes no byte.

@@ -9,7 +9,12 @@ const CONFIG: [(&str, &str); 3] =
     [("segment.bytes", "1500"), ("index.interval.bytes", "300"), ("segment.index.bytes", "60")];
 
 fn append(bytes: u16) -> Step {
-    Step::Append { records: 2, bytes, epoch_up: bytes % 3 == 0, idempotent: bytes % 2 == 0 }
+    Step::Append {
+        records: 2,
+        bytes,
+        epoch_up: bytes.is_multiple_of(3),
+        idempotent: bytes.is_multiple_of(2),
+    }
 }
 
 /// Appends, rolls by size, flushes, truncations inside and at segments, deletions, restarts.

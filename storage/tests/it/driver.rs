@@ -184,6 +184,32 @@ impl Driver {
                     return Err(error.to_string());
                 }
             }
+            Step::Truncate(_)
+            | Step::StartOver(_)
+            | Step::DeleteRecords(_)
+            | Step::Retention { .. } => self.shorten(step, after)?,
+            Step::CleanRestart => {
+                if let Some((_, error)) = self.manager.close().pop() {
+                    return Err(error.to_string());
+                }
+                after.flushed = end;
+                self.disk = self.disk.after(Crash::Kill);
+                (self.manager, self.log) = open(&self.disk, &self.config)?;
+            }
+            Step::Crash(crash) => {
+                let disk = self.disk.after(*crash);
+                self.reopen(disk, *crash)?;
+                *after = self.model.clone();
+            }
+        }
+        Ok(())
+    }
+
+    /// The steps that take records away.
+    fn shorten(&mut self, step: &Step, after: &mut Model) -> Result<(), String> {
+        let text = |e: StorageError| e.to_string();
+        let end = self.log.log_end_offset();
+        match step {
             Step::Truncate(mille) => {
                 let first = self.log.log_start_offset();
                 let near = first + (end - first) * i64::from(*mille) / 1000;
@@ -214,19 +240,7 @@ impl Driver {
                 done.map_err(text)?;
                 self.log.unlink_due(NOW + 100_000).map_err(text)?;
             }
-            Step::CleanRestart => {
-                if let Some((_, error)) = self.manager.close().pop() {
-                    return Err(error.to_string());
-                }
-                after.flushed = end;
-                self.disk = self.disk.after(Crash::Kill);
-                (self.manager, self.log) = open(&self.disk, &self.config)?;
-            }
-            Step::Crash(crash) => {
-                let disk = self.disk.after(*crash);
-                self.reopen(disk, *crash)?;
-                *after = self.model.clone();
-            }
+            _ => unreachable!("only steps that shorten come here"),
         }
         Ok(())
     }
