@@ -118,7 +118,7 @@ pub async fn next_broker_id(
             Ok(Reply::Set { stat }) => {
                 return Ok(stat.version.saturating_add(reserved_broker_max_id));
             }
-            Ok(other) => return Err(StoreError::Other(format!("{other:?}")).into()),
+            Ok(_) => return Err(unexpected().into()),
             Err(StoreError::NoNode(_)) => {
                 retry::create_recursive(store, path, None).await?;
             }
@@ -261,9 +261,9 @@ async fn create(
     match submit_one(store, session, both).await {
         Ok(Reply::Multi(replies)) => match replies.last() {
             Some(Reply::Set { stat }) => Ok(Some(stat.czxid)),
-            _ => Err(StoreError::Other("a multi answered something else".to_owned())),
+            _ => Err(unexpected()),
         },
-        Ok(other) => Err(StoreError::Other(format!("{other:?}"))),
+        Ok(_) => Err(unexpected()),
         // It may have been done: the node tells.
         Err(StoreError::ConnectionLost) => Ok(None),
         Err(StoreError::Multi { error, .. }) if matches!(*error, StoreError::NodeExists(_)) => {
@@ -290,7 +290,7 @@ async fn refresh(
         let set = Op::Set { path, data: Some(data.clone()), version: ANY_VERSION };
         match submit_one(store, session, set).await {
             Ok(Reply::Set { stat }) => return Ok(stat.czxid),
-            Ok(other) => return Err(StoreError::Other(format!("{other:?}")).into()),
+            Ok(_) => return Err(unexpected().into()),
             Err(error) if error.retriable() => {}
             Err(error) => return Err(error.into()),
         }
@@ -300,6 +300,10 @@ async fn refresh(
 
 async fn submit_one(store: &dyn MetadataStore, session: i64, op: Op) -> Result<Reply, StoreError> {
     store.submit_in(session, vec![op]).await.pop().unwrap_or(Err(StoreError::Closed))
+}
+
+fn unexpected() -> StoreError {
+    StoreError::Other("a reply of another kind".to_owned())
 }
 
 /// Until the node may be another: its watch fired, or watches were lost.

@@ -35,7 +35,7 @@ pub struct RequestId {
     pub index: usize,
 }
 
-#[derive(Debug)]
+/// Not printable: what is received may hold the session's password.
 pub enum Event {
     /// Time passed: at the start, and at `next_tick_ms`.
     Tick,
@@ -54,7 +54,8 @@ pub enum Event {
     Close,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+/// Not printable: what is sent may hold the session's password.
+#[derive(PartialEq, Eq)]
 pub enum Effect {
     /// Open a connection to the server at this place of the list.
     Connect {
@@ -106,7 +107,6 @@ struct InFlight {
     request: Option<Request>,
 }
 
-#[derive(Debug)]
 pub struct Session {
     settings: Settings,
     chroot: Chroot,
