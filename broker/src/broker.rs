@@ -14,6 +14,7 @@ use crate::authorizer::Authorizer;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::controller_link::{self, IdleController};
+use crate::dynamic_config::changes::ConfigChanges;
 use crate::fetch::session::FetchSessions;
 use crate::groups;
 use crate::metadata_cache::MetadataCache;
@@ -48,6 +49,8 @@ pub struct Broker {
     pub replicas: Arc<ReplicaManager>,
     pub fetch_sessions: Arc<FetchSessions>,
     pub topics_in_the_making: TopicsInTheMaking,
+    /// Puts changed configurations in force.
+    pub config_changes: ConfigChanges,
     /// This broker's part in controlling the cluster.
     pub controller: IdleController,
     pub producer_ids: ProducerIds,
@@ -89,6 +92,7 @@ impl Broker {
             producer_ids: ProducerIds::default(),
             groups,
             topics_in_the_making: TopicsInTheMaking::default(),
+            config_changes: ConfigChanges::default(),
             finalized_features_epoch: AtomicI64::new(-1),
         }
     }

@@ -73,11 +73,17 @@ apis! {
         DescribeGroups => handlers::describe_groups::handle;
         ListGroups => handlers::list_groups::handle;
         ApiVersions => handlers::api_versions::handle;
+        CreateTopics => handlers::create_topics::handle;
+        DeleteTopics => handlers::delete_topics::handle;
         DeleteRecords => handlers::delete_records::handle;
         InitProducerId => handlers::init_producer_id::handle;
         OffsetForLeaderEpoch => handlers::offset_for_leader_epoch::handle;
+        DescribeConfigs => handlers::describe_configs::handle;
+        AlterConfigs => handlers::alter_configs::handle;
         DescribeLogDirs => handlers::describe_log_dirs::handle;
+        CreatePartitions => handlers::create_partitions::handle;
         DeleteGroups => handlers::delete_groups::handle;
+        IncrementalAlterConfigs => handlers::incremental_alter_configs::handle;
         OffsetDelete => handlers::offset_delete::handle;
         DescribeCluster => handlers::describe_cluster::handle;
         DescribeProducers => handlers::describe_producers::handle;
@@ -86,13 +92,12 @@ apis! {
         ConsumerGroupDescribe => handlers::consumer_group_describe::handle;
     }
     not_yet {
-    SaslHandshake CreateTopics DeleteTopics AddPartitionsToTxn AddOffsetsToTxn EndTxn
-    WriteTxnMarkers TxnOffsetCommit DescribeAcls CreateAcls DeleteAcls DescribeConfigs
-    AlterConfigs AlterReplicaLogDirs SaslAuthenticate CreatePartitions CreateDelegationToken
-    RenewDelegationToken ExpireDelegationToken DescribeDelegationToken ElectLeaders
-    IncrementalAlterConfigs AlterPartitionReassignments ListPartitionReassignments
-    DescribeClientQuotas AlterClientQuotas DescribeUserScramCredentials AlterUserScramCredentials
-    AlterPartition UpdateFeatures Envelope DescribeTransactions ListTransactions
+    SaslHandshake AddPartitionsToTxn AddOffsetsToTxn EndTxn WriteTxnMarkers TxnOffsetCommit
+    DescribeAcls CreateAcls DeleteAcls AlterReplicaLogDirs SaslAuthenticate
+    CreateDelegationToken RenewDelegationToken ExpireDelegationToken DescribeDelegationToken
+    ElectLeaders AlterPartitionReassignments ListPartitionReassignments DescribeClientQuotas
+    AlterClientQuotas DescribeUserScramCredentials AlterUserScramCredentials AlterPartition
+    UpdateFeatures Envelope DescribeTransactions ListTransactions
     }
 }
 

@@ -9,7 +9,7 @@ pub mod controller_client;
 pub mod controller_link;
 pub mod delayed;
 pub mod dispatch;
-pub mod entity_config;
+pub mod dynamic_config;
 pub mod fetch;
 pub mod groups;
 pub mod guard;

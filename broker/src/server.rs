@@ -21,6 +21,7 @@ use self::data_dirs::DataDirs;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
+use crate::dynamic_config::changes;
 use crate::groups;
 use crate::guard::{Guard, GuardProcess};
 use crate::metrics;
@@ -200,6 +201,7 @@ pub async fn start(
 
     membership::join(&broker, &listeners).await?;
     controller_link::start(&broker);
+    changes::start(&broker);
 
     let ready = Arc::new(AtomicBool::new(false));
     let network = network::Network::new(&broker, descriptors_max, &disabled);

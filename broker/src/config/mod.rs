@@ -114,6 +114,19 @@ impl BrokerConfig {
         (next, refused)
     }
 
+    /// What is set at one level, by key.
+    pub fn settings_at(&self, source: Source) -> BTreeMap<String, String> {
+        let set = KEYS.iter().zip(&self.entries).filter_map(|(key, entry)| {
+            Some((key.name.to_owned(), entry.layers[layer(source)].clone()?))
+        });
+        set.collect()
+    }
+
+    /// Do the values go together? Each by itself is legal already.
+    pub fn check(&self) -> Result<(), InvalidValue> {
+        check::whole(self).map_err(|(key, expected)| InvalidValue { key, expected })
+    }
+
     /// May this key be changed dynamically at that level?
     pub fn updatable(name: &str, source: Source) -> bool {
         match Self::definition(name).map(|key| key.update) {

@@ -11,7 +11,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use coordinator::znodes::config::ConfigEntity;
 use protocol::error_code::ErrorCode;
 use protocol::ids::Uuid;
 use protocol::messages::leader_and_isr::{
@@ -24,6 +26,9 @@ use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
 use crate::groups;
 use crate::replication::manager::RoleOrder;
+
+/// Longest wait for the values of new topics: the controller waits for the answer.
+const CONFIGS_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// From here on the answer names topics by id.
 const TOPIC_IDS_FROM: i16 = 5;
@@ -42,9 +47,33 @@ pub fn handle(
     }
     let broker = broker.clone();
     Reply::later(async move {
+        learn_configs(&broker, &request).await;
         let owner = broker.clone();
         owner.tasks.blocking(move || obey(&broker, version, request)).await
     })
+}
+
+/// Nobody is notified of the values that a topic is made with: they are read when it comes here first.
+async fn learn_configs(broker: &Broker, request: &LeaderAndIsrRequest) {
+    let mut here = request.topic_states.iter().map(|topic| {
+        let hosted = |state: &LeaderAndIsrPartitionState| {
+            broker.replicas.find(&topic.topic_name, state.partition_index).is_ok()
+        };
+        (&topic.topic_name, topic.partition_states.iter().any(hosted))
+    });
+    let new: Vec<ConfigEntity> = here
+        .by_ref()
+        .filter(|(_, hosted)| !hosted)
+        .map(|(topic, _)| ConfigEntity::topic(topic.clone()))
+        .collect();
+    let reading = async {
+        for topic in new {
+            broker.config_changes.take_over(topic).await;
+        }
+    };
+    if tokio::time::timeout(CONFIGS_WAIT_MAX, reading).await.is_err() {
+        tracing::warn!("topics' own settings are not known yet: the store does not answer");
+    }
 }
 
 /// Carries the request out. Blocks on the disk. The controller of this very broker calls it too.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 use storage::LogConfig;
-use storage::config::{ConfigError, TOPIC_KEYS};
+use storage::config::{ConfigError, TOPIC_KEYS, TopicKey};
 
 use crate::config::BrokerConfig;
 
@@ -72,19 +72,7 @@ fn effective(defaults: &LogConfig, overrides: &Overrides) -> (LogConfig, Vec<Con
 pub fn broker_defaults(broker: &BrokerConfig) -> LogConfig {
     let mut config = LogConfig::default();
     for key in TOPIC_KEYS {
-        let value = match (key.name, key.broker_key) {
-            ("segment.ms", _) => Some(broker.log_roll_ms().to_string()),
-            ("segment.jitter.ms", _) => Some(broker.log_roll_jitter_ms().to_string()),
-            ("retention.ms", _) => Some(broker.log_retention_ms().to_string()),
-            ("flush.ms", _) => Some(broker.log_flush_interval_ms().to_string()),
-            // The older key of the two that follow it: in force only where it was set.
-            ("message.timestamp.difference.max.ms", Some(name)) if !broker.is_set(name) => None,
-            (_, Some(name)) if BrokerConfig::definition(name).is_some() => {
-                broker.effective(name).and_then(|(text, _)| text).map(str::to_owned)
-            }
-            _ => None,
-        };
-        if let Some(value) = value
+        if let Some(value) = broker_value(broker, key)
             && let Err(error) = config.set(key.name, &value)
         {
             tracing::warn!(%error, "a broker value cannot be a topic's default");
@@ -92,6 +80,22 @@ pub fn broker_defaults(broker: &BrokerConfig) -> LogConfig {
     }
     config.producer_id_expiration_ms = broker.long("producer.id.expiration.ms");
     config
+}
+
+/// What a topic takes from the broker for one key; `None`: the key's own default.
+pub fn broker_value(broker: &BrokerConfig, key: &TopicKey) -> Option<String> {
+    match (key.name, key.broker_key) {
+        ("segment.ms", _) => Some(broker.log_roll_ms().to_string()),
+        ("segment.jitter.ms", _) => Some(broker.log_roll_jitter_ms().to_string()),
+        ("retention.ms", _) => Some(broker.log_retention_ms().to_string()),
+        ("flush.ms", _) => Some(broker.log_flush_interval_ms().to_string()),
+        // The older key of the two that follow it: in force only where it was set.
+        ("message.timestamp.difference.max.ms", Some(name)) if !broker.is_set(name) => None,
+        (_, Some(name)) if BrokerConfig::definition(name).is_some() => {
+            broker.effective(name).and_then(|(text, _)| text).map(str::to_owned)
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]

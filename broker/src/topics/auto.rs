@@ -41,6 +41,7 @@ impl<'a> Place<'a> {
     fn take(all: &'a TopicsInTheMaking, name: &'a str) -> Option<Place<'a>> {
         let mut names = all.0.lock();
         let free = names.len() < MAKING_MAX && names.insert(name.to_owned());
+        // Not `then_some`: a place that is not taken must not be given back.
         free.then(|| Place { all, name })
     }
 }

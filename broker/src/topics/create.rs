@@ -17,7 +17,7 @@ use super::assignment::{self, AssignError, Candidate, Start};
 use super::name::{self, InvalidName};
 use crate::authorizer::{Authorized, op};
 use crate::config::BrokerConfig;
-use crate::entity_config::{self, EntityConfigError};
+use crate::dynamic_config::entity::{self, EntityConfigError};
 use crate::metadata_cache::Snapshot;
 use crate::random;
 
@@ -66,6 +66,8 @@ pub enum CreateTopicError {
     Assign(#[from] AssignError),
     #[error("{0}")]
     InvalidAssignment(String),
+    #[error("Unknown topic config name: {0}")]
+    UnknownConfig(String),
     #[error("{0}")]
     InvalidConfig(String),
     #[error(transparent)]
@@ -90,7 +92,7 @@ impl CreateTopicError {
                 ErrorCode::INVALID_REPLICATION_FACTOR
             }
             Self::InvalidAssignment(_) => ErrorCode::INVALID_REPLICA_ASSIGNMENT,
-            Self::InvalidConfig(_) => ErrorCode::INVALID_CONFIG,
+            Self::UnknownConfig(_) | Self::InvalidConfig(_) => ErrorCode::INVALID_CONFIG,
             Self::Assign(AssignError::RackUnknown)
             | Self::Config(_)
             | Self::Store(_)
@@ -198,8 +200,7 @@ fn check_replicas(replicas: &BTreeMap<i32, Vec<BrokerId>>) -> Result<(), CreateT
 /// Are these values that a topic can have?
 pub fn check_values(configs: &ConfigValues) -> Result<(), CreateTopicError> {
     if let Some(unknown) = configs.keys().find(|key| topic_key(key).is_none()) {
-        let text = format!("Unknown topic config name: {unknown}");
-        return Err(CreateTopicError::InvalidConfig(text));
+        return Err(CreateTopicError::UnknownConfig(unknown.clone()));
     }
     let values = configs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let refused = |error: ConfigError| CreateTopicError::InvalidConfig(error.to_string());
@@ -213,7 +214,7 @@ pub async fn write(
     topic: &PlannedTopic,
 ) -> Result<Uuid, CreateTopicError> {
     let entity = ConfigEntity::topic(&topic.name);
-    entity_config::write(store, &entity, &topic.configs).await?;
+    entity::write(store, &entity, &topic.configs).await?;
     let id = random::uuid();
     let settled = |list: &Vec<BrokerId>| ReplicaAssignment::settled(list.clone());
     let partitions = topic.replicas.iter().map(|(index, list)| (*index, settled(list))).collect();

@@ -4,4 +4,6 @@
 pub mod assignment;
 pub mod auto;
 pub mod create;
+pub mod delete;
+pub mod grow;
 pub mod name;

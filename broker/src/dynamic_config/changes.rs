@@ -1,0 +1,198 @@
+//! Takes changed configurations over: those that `/config/changes` tells of, and those that this broker
+//! has written itself (Kafka's `ZkConfigManager`). One task does it, so that an older state never follows
+//! a newer one. Knows nothing of who changes what.
+
+use std::sync::Arc;
+
+use coordinator::metadata::retry;
+use coordinator::metadata::store::{MetadataStore, Op, Reply, StoreError, StoreEvent};
+use coordinator::znodes::config::ConfigEntity;
+use coordinator::znodes::{config_change, sequence_number};
+use parking_lot::Mutex;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, oneshot};
+
+use super::entity::{self, EntityConfigError};
+use crate::broker::Broker;
+use crate::controller_link;
+
+/// Most entities that wait to be taken over; whoever brings more waits.
+const WAITING_MAX: usize = 1000;
+
+type Request = (ConfigEntity, oneshot::Sender<()>);
+
+/// The way to the task.
+pub struct ConfigChanges {
+    requests: mpsc::Sender<Request>,
+    /// For the task, until it is started.
+    receiver: Mutex<Option<mpsc::Receiver<Request>>>,
+}
+
+impl Default for ConfigChanges {
+    fn default() -> Self {
+        let (requests, receiver) = mpsc::channel(WAITING_MAX);
+        ConfigChanges { requests, receiver: Mutex::new(Some(receiver)) }
+    }
+}
+
+impl ConfigChanges {
+    /// Reads the entity's values and puts them in force before this returns.
+    pub async fn take_over(&self, entity: ConfigEntity) {
+        let (done, wait) = oneshot::channel();
+        // The task is gone only when the broker stops.
+        if self.requests.send((entity, done)).await.is_ok() {
+            let _ = wait.await;
+        }
+    }
+}
+
+/// Starts the task.
+pub fn start(broker: &Arc<Broker>) {
+    let Some(requests) = broker.config_changes.receiver.lock().take() else { return };
+    let events = broker.store.subscribe();
+    let worker = Worker { broker: broker.clone(), last: -1 };
+    broker.tasks.spawn_until_stop(worker.run(requests, events));
+}
+
+struct Worker {
+    broker: Arc<Broker>,
+    /// Number of the newest notification that was taken over; −1 before the first.
+    last: i64,
+}
+
+impl Worker {
+    async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        mut events: tokio::sync::broadcast::Receiver<StoreEvent>,
+    ) {
+        self.scan().await;
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Ok(StoreEvent::Changed { path, .. }) if path == config_change::CHANGES_PATH => {
+                        self.scan().await;
+                    }
+                    // Watches of an earlier session are gone, and what was missed is not known.
+                    Ok(StoreEvent::SessionStarted { .. }) | Err(RecvError::Lagged(_)) => {
+                        self.scan().await;
+                    }
+                    Ok(_) => {}
+                    Err(RecvError::Closed) => return,
+                },
+                Some((entity, done)) = requests.recv() => {
+                    self.take_over(&entity).await;
+                    let _ = done.send(());
+                }
+            }
+        }
+    }
+
+    /// Takes over what the notifications name that are new, and removes old ones.
+    async fn scan(&mut self) {
+        if let Err(error) = self.try_scan().await {
+            // The next session starts with a scan.
+            tracing::warn!(%error, "changes of the configuration could not be read");
+        }
+    }
+
+    async fn try_scan(&mut self) -> Result<(), StoreError> {
+        let store = self.broker.store.clone();
+        let names = retry::children(&*store, config_change::CHANGES_PATH, true).await?;
+        let mut found: Vec<(i64, String)> = names
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|name| Some((sequence_number(&name, config_change::PREFIX)?, name)))
+            .collect();
+        found.sort();
+        let read =
+            |(_, name): &(i64, String)| Op::Get { path: config_change::path(name), watch: false };
+        let reads = retry::read_all(&*store, found.iter().map(read).collect()).await;
+        let now_ms = self.broker.clock.now_ms();
+        let mut expired = Vec::new();
+        for ((number, name), reply) in found.into_iter().zip(reads) {
+            let (data, stat) = match reply {
+                Ok(Reply::Data { data, stat }) => (data, stat),
+                // Another broker removed it: it was old.
+                Err(StoreError::NoNode(_)) => continue,
+                Ok(other) => {
+                    return Err(StoreError::Other(format!("a reply of another kind: {other:?}")));
+                }
+                Err(error) => return Err(error),
+            };
+            if number > self.last {
+                match config_change::decode(&name, data.as_deref()) {
+                    Ok(entity) => self.take_over(&entity).await,
+                    Err(error) => tracing::error!(%error, "a notification is skipped"),
+                }
+                self.last = number;
+            }
+            if now_ms.saturating_sub(stat.ctime_ms) > config_change::EXPIRY_MS {
+                expired.push(Op::Delete { path: config_change::path(&name), version: -1 });
+            }
+        }
+        if !expired.is_empty() {
+            // Whoever is first removes it; what fails is tried again with the next scan.
+            store.submit(expired).await;
+        }
+        Ok(())
+    }
+
+    async fn take_over(&self, entity: &ConfigEntity) {
+        let result = match entity {
+            ConfigEntity::Topic(topic) => self.topic(topic, entity).await,
+            ConfigEntity::Broker(id) if *id == self.broker.broker_id => self.brokers().await,
+            ConfigEntity::BrokerDefault => self.brokers().await,
+            // Another broker's own, or quotas, which are not enforced.
+            _ => Ok(()),
+        };
+        if let Err(error) = result {
+            tracing::error!(%entity, %error, "a changed configuration is not in force");
+        }
+    }
+
+    async fn topic(&self, topic: &str, entity: &ConfigEntity) -> Result<(), EntityConfigError> {
+        let own = entity::read(&*self.broker.store, entity).await?;
+        let was_unclean = self.broker.topic_configs.of(topic).unclean_leader_election_enable;
+        for error in self.broker.topic_configs.set(topic, own) {
+            tracing::error!(topic, %error, "a topic's setting is not in force");
+        }
+        self.reconfigure(vec![topic.to_owned()]).await;
+        let is_unclean = self.broker.topic_configs.of(topic).unclean_leader_election_enable;
+        if is_unclean && !was_unclean {
+            let controller = &self.broker.controller.handle;
+            controller.unclean_election_enabled(Some(topic.to_owned())).await;
+        }
+        Ok(())
+    }
+
+    async fn brokers(&self) -> Result<(), EntityConfigError> {
+        let broker = &self.broker;
+        let store: &dyn MetadataStore = &*broker.store;
+        let cluster = entity::read(store, &ConfigEntity::BrokerDefault).await?;
+        let own = entity::read(store, &ConfigEntity::Broker(broker.broker_id)).await?;
+        let (config, refused) = broker.config.load().with_dynamic(&cluster, &own);
+        for error in refused {
+            tracing::error!(%error, "a dynamic setting of the broker is not in force");
+        }
+        let config = Arc::new(config);
+        let was_unclean = broker.config.load().bool("unclean.leader.election.enable");
+        broker.config.store(config.clone());
+        broker.topic_configs.set_broker(&config);
+        let topics = broker.metadata.snapshot().topics().map(|t| t.name.to_string()).collect();
+        self.reconfigure(topics).await;
+        let controller = &broker.controller.handle;
+        controller.settings_changed(controller_link::settings(&config, broker.broker_id)).await;
+        if config.bool("unclean.leader.election.enable") && !was_unclean {
+            controller.unclean_election_enabled(None).await;
+        }
+        Ok(())
+    }
+
+    /// Gives logs their topics' new values. A log may be busy with the disk.
+    async fn reconfigure(&self, topics: Vec<String>) {
+        let replicas = self.broker.replicas.clone();
+        let work = move || topics.iter().for_each(|topic| replicas.reconfigure(topic));
+        self.broker.tasks.blocking(work).await;
+    }
+}

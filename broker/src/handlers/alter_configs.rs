@@ -1,0 +1,52 @@
+//! AlterConfigs (key 33): replaces the whole dynamic configuration of a topic, of this broker, or of all
+//! brokers (an empty name). In force here when it is answered.
+//!
+//! Versions 0–2.
+//!
+//! Errors per resource: UNKNOWN_TOPIC_OR_PARTITION, INVALID_CONFIG, INVALID_REQUEST (another broker's id,
+//! another kind of resource, a key or a resource named twice, a broker key that cannot change while it
+//! runs), TOPIC_AUTHORIZATION_FAILED, CLUSTER_AUTHORIZATION_FAILED.
+//!
+//! Differs from Apache: listeners and the settings of TLS and SASL cannot be changed while the broker runs.
+
+use std::sync::Arc;
+
+use protocol::messages::alter_configs::{
+    AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
+};
+
+use super::config_resource::{self, Alteration};
+use crate::broker::{Broker, Reply, RequestContext};
+use crate::dynamic_config::alter::Change;
+
+pub fn handle(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: AlterConfigsRequest,
+) -> Reply<AlterConfigsResponse> {
+    let (broker, context) = (broker.clone(), context.clone());
+    Reply::later(async move {
+        let all = request.resources.into_iter().map(alteration).collect();
+        let validate_only = request.validate_only;
+        let outcomes = config_resource::alter_all(&broker, &context, all, validate_only).await;
+        let responses = outcomes.into_iter().map(|(resource_type, resource_name, error)| {
+            AlterConfigsResourceResponse {
+                error_code: error.code.0,
+                error_message: error.message,
+                resource_type,
+                resource_name,
+            }
+        });
+        AlterConfigsResponse { throttle_time_ms: 0, responses: responses.collect() }
+    })
+}
+
+fn alteration(resource: AlterConfigsResource) -> Alteration {
+    let entries = resource.configs.iter().map(|entry| (&*entry.name, entry.value.is_none()));
+    let change = config_resource::check_entries(entries).map(|()| {
+        let values = resource.configs.into_iter();
+        Change::Replace(values.filter_map(|entry| Some((entry.name, entry.value?))).collect())
+    });
+    let (resource_type, resource_name) = (resource.resource_type, resource.resource_name);
+    Alteration { resource_type, resource_name, change }
+}

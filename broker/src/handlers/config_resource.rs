@@ -1,0 +1,136 @@
+//! What the configuration APIs have in common: kinds of resources, and the rules for a whole request.
+//! Knows nothing of values.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use protocol::error_code::ErrorCode;
+use protocol::ids::BrokerId;
+
+use super::api_error::ApiError;
+use crate::authorizer::{Resource, op};
+use crate::broker::{Broker, RequestContext};
+use crate::dynamic_config::alter::{self, AlterError, Change};
+
+pub const TOPIC: i8 = 2;
+pub const BROKER: i8 = 4;
+
+/// One resource that is to be altered.
+pub struct Alteration {
+    pub resource_type: i8,
+    pub resource_name: String,
+    /// The error is what is wrong with the keys and values by themselves.
+    pub change: Result<Change, ApiError>,
+}
+
+/// Is this broker meant?
+pub fn check_broker(own: BrokerId, name: &str, or_else: &str) -> Result<(), ApiError> {
+    let refuse = |text: String| Err(ApiError::new(ErrorCode::INVALID_REQUEST, &text));
+    match name.parse::<BrokerId>() {
+        Ok(id) if id == own => Ok(()),
+        Ok(_) => {
+            refuse(format!("Unexpected broker id, expected {own}{or_else}, but received {name}"))
+        }
+        Err(_) => refuse(format!("Broker id must be an integer, but it is: {name}")),
+    }
+}
+
+/// Alters one after the other; each has its own outcome.
+pub async fn alter_all(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    alterations: Vec<Alteration>,
+    validate_only: bool,
+) -> Vec<(i8, String, ApiError)> {
+    let mut named: BTreeMap<(i8, String), usize> = BTreeMap::new();
+    for one in &alterations {
+        *named.entry((one.resource_type, one.resource_name.clone())).or_default() += 1;
+    }
+    let mut outcomes = Vec::new();
+    for one in alterations {
+        let key = (one.resource_type, one.resource_name);
+        let outcome = if named.get(&key).is_some_and(|count| *count > 1) {
+            Err(invalid_request("Each resource must appear at most once."))
+        } else {
+            match one.change {
+                Ok(change) => alter(broker, context, &key, change, validate_only).await,
+                Err(error) => Err(error),
+            }
+        };
+        let error = outcome.err().unwrap_or(ApiError::plain(ErrorCode::NONE));
+        outcomes.push((key.0, key.1, error));
+    }
+    outcomes
+}
+
+async fn alter(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    (resource_type, name): &(i8, String),
+    change: Change,
+    validate_only: bool,
+) -> Result<(), ApiError> {
+    let authorizer = &broker.authorizer;
+    let altered = match *resource_type {
+        TOPIC => {
+            let authorized = authorizer
+                .authorize::<op::AlterConfigs>(context, Resource::Topic(name))
+                .map_err(|_| ApiError::plain(ErrorCode::TOPIC_AUTHORIZATION_FAILED))?;
+            alter::topic(broker, authorized, name, change, validate_only).await
+        }
+        BROKER => {
+            let authorized =
+                authorizer
+                    .authorize::<op::AlterConfigs>(context, Resource::Cluster)
+                    .map_err(|_| ApiError::plain(ErrorCode::CLUSTER_AUTHORIZATION_FAILED))?;
+            let whole_cluster = name.is_empty();
+            if !whole_cluster {
+                check_broker(broker.broker_id, name, "")?;
+            }
+            alter::brokers(broker, authorized, whole_cluster, change, validate_only).await
+        }
+        other => return Err(invalid_request(&format!("Unknown resource type {other}"))),
+    };
+    altered.map_err(|error: AlterError| ApiError::new(error.code(), &error))
+}
+
+/// Refuses keys that are named twice and values that are null.
+pub fn check_entries<'a>(
+    entries: impl Iterator<Item = (&'a str, bool)> + Clone,
+) -> Result<(), ApiError> {
+    let mut seen = BTreeSet::new();
+    if !entries.clone().all(|(name, _)| seen.insert(name)) {
+        return Err(invalid_request("Error due to duplicate config keys"));
+    }
+    let nulls: Vec<&str> = entries.filter(|(_, is_null)| *is_null).map(|(name, _)| name).collect();
+    if nulls.is_empty() {
+        return Ok(());
+    }
+    Err(invalid_request(&format!("Null value not supported for : {}", nulls.join(", "))))
+}
+
+pub fn invalid_request(text: &str) -> ApiError {
+    ApiError::new(ErrorCode::INVALID_REQUEST, &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_broker_is_meant() {
+        assert_eq!(check_broker(1, "1", ""), Ok(()));
+        let text = |name: &str| check_broker(1, name, "").expect_err("refused").message;
+        assert_eq!(text("2").as_deref(), Some("Unexpected broker id, expected 1, but received 2"));
+        assert_eq!(text("x").as_deref(), Some("Broker id must be an integer, but it is: x"));
+    }
+
+    #[test]
+    fn keys_are_named_once_and_have_values() {
+        let check = |entries: &[(&str, bool)]| check_entries(entries.iter().copied());
+        assert_eq!(check(&[("a", false), ("b", false)]), Ok(()));
+        assert!(check(&[("a", false), ("a", false)]).is_err());
+        let nulls = check(&[("a", true), ("b", true)]).expect_err("nulls").message;
+        assert_eq!(nulls.as_deref(), Some("Null value not supported for : a, b"));
+    }
+}

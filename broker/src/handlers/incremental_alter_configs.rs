@@ -1,0 +1,78 @@
+//! IncrementalAlterConfigs (key 44): changes single keys of the dynamic configuration of a topic, of this
+//! broker, or of all brokers (an empty name). In force here when it is answered (KIP-339).
+//!
+//! Versions 0–1.
+//!
+//! Errors per resource: those of AlterConfigs; INVALID_CONFIG also for adding to what is no list, and
+//! INVALID_REQUEST for an operation that is not known.
+//!
+//! Differs from Apache: levels of loggers cannot be changed; listeners and the settings of TLS and SASL
+//! cannot be changed while the broker runs.
+
+use std::sync::Arc;
+
+use protocol::messages::incremental_alter_configs::{
+    AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
+
+use super::api_error::ApiError;
+use super::config_resource::{self, Alteration};
+use crate::broker::{Broker, Reply, RequestContext};
+use crate::dynamic_config::alter::{Change, Operation};
+
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
+
+pub fn handle(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: IncrementalAlterConfigsRequest,
+) -> Reply<IncrementalAlterConfigsResponse> {
+    let (broker, context) = (broker.clone(), context.clone());
+    Reply::later(async move {
+        let all = request.resources.into_iter().map(alteration).collect();
+        let validate_only = request.validate_only;
+        let outcomes = config_resource::alter_all(&broker, &context, all, validate_only).await;
+        let responses = outcomes.into_iter().map(|(resource_type, resource_name, error)| {
+            AlterConfigsResourceResponse {
+                error_code: error.code.0,
+                error_message: error.message,
+                resource_type,
+                resource_name,
+            }
+        });
+        IncrementalAlterConfigsResponse { throttle_time_ms: 0, responses: responses.collect() }
+    })
+}
+
+fn alteration(resource: AlterConfigsResource) -> Alteration {
+    let entries = resource.configs.iter().map(|entry| {
+        let is_null = entry.value.is_none() && entry.config_operation != DELETE;
+        (&*entry.name, is_null)
+    });
+    let change = config_resource::check_entries(entries).and_then(|()| {
+        let operations: Result<Vec<_>, ApiError> =
+            resource.configs.into_iter().map(operation).collect();
+        operations.map(Change::Each)
+    });
+    let (resource_type, resource_name) = (resource.resource_type, resource.resource_name);
+    Alteration { resource_type, resource_name, change }
+}
+
+fn operation(entry: AlterableConfig) -> Result<(String, Operation), ApiError> {
+    let value = entry.value.unwrap_or_default();
+    let operation = match entry.config_operation {
+        SET => Operation::Set(value),
+        DELETE => Operation::Delete,
+        APPEND => Operation::Append(value),
+        SUBTRACT => Operation::Subtract(value),
+        other => {
+            let text = format!("Unknown operations type {other}");
+            return Err(config_resource::invalid_request(&text));
+        }
+    };
+    Ok((entry.name, operation))
+}

@@ -1,0 +1,40 @@
+//! Marks a topic for deletion; the controller does the rest. Knows nothing of who waits for it.
+
+use coordinator::metadata::retry;
+use coordinator::metadata::store::{MetadataStore, StoreError};
+use coordinator::znodes::{delete_topics, topic};
+use protocol::error_code::ErrorCode;
+
+use crate::authorizer::{Authorized, op};
+
+/// Why a topic is not going to be deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteTopicError {
+    #[error("Topic `{0}` to delete does not exist")]
+    Unknown(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl DeleteTopicError {
+    /// What a response says.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            DeleteTopicError::Unknown(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            DeleteTopicError::Store(_) => ErrorCode::UNKNOWN_SERVER_ERROR,
+        }
+    }
+}
+
+/// Marks it; that somebody has done so already is no error.
+pub async fn mark(
+    store: &dyn MetadataStore,
+    _authorized: Authorized<op::Delete>,
+    name: &str,
+) -> Result<(), DeleteTopicError> {
+    if retry::exists(store, &topic::path(name), false).await?.is_none() {
+        return Err(DeleteTopicError::Unknown(name.to_owned()));
+    }
+    retry::create_recursive(store, &delete_topics::path(name), None).await?;
+    Ok(())
+}
