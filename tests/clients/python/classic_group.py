@@ -16,18 +16,21 @@ TOPIC, GROUP, PARTITIONS = "shared", "classic", 4
 LIMIT = 60
 
 
+members = []
+
+
 def until(what, condition):
     deadline = time.monotonic() + LIMIT
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert time.monotonic() < deadline, f"waited in vain for {what}: {members}"
         time.sleep(0.02)
 
 
 def send(topic, values):
     producer = KafkaProducer(bootstrap_servers=bootstrap)
-    for value in values:
-        producer.send(topic, str(value).encode())
-    producer.flush(LIMIT)
+    sent = [producer.send(topic, str(value).encode()) for value in values]
+    for future in sent:
+        future.get(LIMIT)
     producer.close()
 
 
@@ -58,6 +61,10 @@ class Member(threading.Thread):
         self.assigned = set()
         self.leaving = threading.Event()
         self.failure = None
+        members.append(self)
+
+    def __repr__(self):
+        return f"{self.name} has {sorted(self.assigned)} and read {len(self.read)}"
 
     def run(self):
         try:
@@ -127,7 +134,7 @@ def goes_on(values):
     send(TOPIC, values)
     member = Member("later")
     member.start()
-    until("the new records", lambda: len(member.read) >= len(values))
+    until("the new records", lambda: member.failure or len(member.read) >= len(values))
     member.leave()
     assert sorted(member.read) == list(values), sorted(member.read)[:5]
     assert committed() == ends()
