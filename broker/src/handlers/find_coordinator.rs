@@ -1,7 +1,8 @@
 //! FindCoordinator (key 10): which broker coordinates a group.
 //!
-//! Versions 0 to 6: v1 key type · v4 several keys. The coordinator is the leader of the partition of
-//! `__consumer_offsets` that the id belongs to; the topic is created when it is first asked for.
+//! Versions 0 to 6: v1 key type · v4 several keys. The coordinator is the leader of the partition
+//! of `__consumer_offsets` that the id belongs to; the topic is created when it is first asked
+//! for.
 //!
 //! Errors: GROUP_AUTHORIZATION_FAILED, TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 //! CLUSTER_AUTHORIZATION_FAILED, INVALID_REQUEST (key type), COORDINATOR_NOT_AVAILABLE.

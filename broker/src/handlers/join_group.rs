@@ -1,8 +1,8 @@
 //! JoinGroup (key 11): a member enters or stays in a group, and waits for the rebalance.
 //!
 //! Versions 0 to 9: v1 rebalance timeout · v4 a new member first gets an id (KIP-394) · v5 static
-//! members · v7 protocol type · v8 reason · v9 skip_assignment. The answer comes when the rebalance
-//! is over; the connection waits that long.
+//! members · v7 protocol type · v8 reason · v9 skip_assignment. The answer comes when the
+//! rebalance is over; the connection waits that long.
 //!
 //! Errors: GROUP_AUTHORIZATION_FAILED, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE,
 //! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, INVALID_SESSION_TIMEOUT, UNKNOWN_MEMBER_ID,

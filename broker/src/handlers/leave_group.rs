@@ -1,10 +1,11 @@
 //! LeaveGroup (key 13): members leave, or an administrator removes them.
 //!
-//! Versions 0 to 5: v3 several members, also by instance id alone · v5 reason. Before version 3 the
-//! one member's error is the whole answer's.
+//! Versions 0 to 5: v3 several members, also by instance id alone · v5 reason. Before version 3
+//! the one member's error is the whole answer's.
 //!
 //! Errors: GROUP_AUTHORIZATION_FAILED, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE,
-//! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR; per member UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID.
+//! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR; per member UNKNOWN_MEMBER_ID,
+//! FENCED_INSTANCE_ID.
 
 use std::sync::Arc;
 

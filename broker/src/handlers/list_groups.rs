@@ -1,9 +1,10 @@
 //! ListGroups (key 16): the groups that this broker coordinates.
 //!
-//! Versions 0 to 5: v4 filter by state · v5 filter by type; all groups here are of type `classic`.
-//! Without DESCRIBE on the cluster, only the groups that may be described are listed.
+//! Versions 0 to 5: v4 filter by state · v5 filter by type; all groups here are of type
+//! `classic`. Without DESCRIBE on the cluster, only the groups that may be described are listed.
 //!
-//! Errors: COORDINATOR_NOT_AVAILABLE; COORDINATOR_LOAD_IN_PROGRESS beside the groups known so far.
+//! Errors: COORDINATOR_NOT_AVAILABLE; COORDINATOR_LOAD_IN_PROGRESS beside the groups known so
+//! far.
 
 use std::sync::Arc;
 

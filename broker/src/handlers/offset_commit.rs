@@ -1,13 +1,15 @@
 //! OffsetCommit (key 8): stores what a group has read.
 //!
-//! Versions 0 to 9: v0 goes to the metadata store, `/consumers/GROUP/offsets/TOPIC/PARTITION` · v1
-//! members, a timestamp per partition · v2 to v4 retention · v6 leader epoch · v7 static members.
+//! Versions 0 to 9: v0 goes to the metadata store, `/consumers/GROUP/offsets/TOPIC/PARTITION` ·
+//! v1 members, a timestamp per partition · v2 to v4 retention · v6 leader epoch · v7 static
+//! members.
 //!
 //! Errors, all per partition: GROUP_AUTHORIZATION_FAILED, TOPIC_AUTHORIZATION_FAILED,
 //! UNKNOWN_TOPIC_OR_PARTITION, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE,
 //! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID,
-//! ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, OFFSET_METADATA_TOO_LARGE, INVALID_COMMIT_OFFSET_SIZE,
-//! REQUEST_TIMED_OUT; in version 0 UNKNOWN_SERVER_ERROR when the store fails.
+//! ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, OFFSET_METADATA_TOO_LARGE,
+//! INVALID_COMMIT_OFFSET_SIZE, REQUEST_TIMED_OUT; in version 0 UNKNOWN_SERVER_ERROR when the
+//! store fails.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! OffsetFetch (key 9): reads what groups have committed.
 //!
-//! Versions 0 to 9: v0 reads the metadata store · v2 null asks for all topics, an error of the whole
-//! · v5 leader epoch · v7 stable offsets only · v8 several groups. A partition without an offset has
-//! −1 and no error; in version 0 it has UNKNOWN_TOPIC_OR_PARTITION.
+//! Versions 0 to 9: v0 reads the metadata store · v2 null asks for all topics, an error of the
+//! whole · v5 leader epoch · v7 stable offsets only · v8 several groups. A partition without an
+//! offset has −1 and no error; in version 0 it has UNKNOWN_TOPIC_OR_PARTITION.
 //!
 //! Errors: per group GROUP_AUTHORIZATION_FAILED, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE,
 //! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR; per partition TOPIC_AUTHORIZATION_FAILED,

@@ -3,12 +3,12 @@
 //! Versions 0 to 5: v3 static members · v5 protocol type and name, which must be there and match.
 //! The answer comes when the leader has sent the assignment and it is stored.
 //!
-//! Errors: GROUP_AUTHORIZATION_FAILED, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR,
-//! UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, ILLEGAL_GENERATION, INCONSISTENT_GROUP_PROTOCOL,
-//! REBALANCE_IN_PROGRESS, UNKNOWN_SERVER_ERROR.
+//! Errors: GROUP_AUTHORIZATION_FAILED, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE,
+//! NOT_COORDINATOR, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, ILLEGAL_GENERATION,
+//! INCONSISTENT_GROUP_PROTOCOL, REBALANCE_IN_PROGRESS, UNKNOWN_SERVER_ERROR.
 //!
-//! Differs from Apache: a member removed while it waits is answered UNKNOWN_MEMBER_ID, and a request
-//! whose place another one takes REBALANCE_IN_PROGRESS; there both are never answered.
+//! Differs from Apache: a member removed while it waits is answered UNKNOWN_MEMBER_ID, and a
+//! request whose place another one takes REBALANCE_IN_PROGRESS; there both are never answered.
 
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 //! properties that hold for any course of events.
 
 mod commits;
+mod joins;
 mod lifecycle;
 mod properties;
 mod rebalances;

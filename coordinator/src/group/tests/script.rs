@@ -1,5 +1,5 @@
-//! Runs a text table against one group shard. A line at the margin is done; the indented lines after
-//! it are everything that must come of it, in order. Knows the group `g` only.
+//! Runs a text table against one group shard. A line at the margin is done; the indented lines
+//! after it are everything that must come of it, in order. Knows the group `g` only.
 //!
 //! ```text
 //! join NAME [new] [v3|v9] [static=I] [session=MS] [rebalance=MS] [type=T] [protocols=P:T1+T2,Q]
@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A member shows as `NAME#N`, N being the randomness its id was made of. Appends succeed at once,
-//! unless `hold` was said: then `store` or `fail` decides on all that wait. `reload` builds the shard
-//! anew from what was stored.
+//! unless `hold` was said: then `store` or `fail` decides on all that wait. `reload` builds the
+//! shard anew from what was stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

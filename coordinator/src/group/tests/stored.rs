@@ -36,23 +36,13 @@ fn records_are_those_of_kafka() {
     };
     let offset_key = hex("0001 0002 6731 0003 666f6f 00000001");
     let group_key = hex("0002 0002 6731");
-    let member = MemberSnapshot {
-        member_id: "m".to_owned(),
-        instance_id: None,
-        client_id: "cli".to_owned(),
-        client_host: "/127.0.0.1".to_owned(),
-        rebalance_timeout_ms: 300_000,
-        session_timeout_ms: 45_000,
-        subscription: Bytes::from_static(&[7]),
-        assignment: Bytes::from_static(&[8, 9]),
-    };
     let stable = GroupSnapshot {
         protocol_type: "consumer".to_owned(),
         generation: 1,
         protocol: Some("range".to_owned()),
         leader: Some("m".to_owned()),
         state_since_ms: 0x1a1_ff4c_10c1,
-        members: vec![member],
+        members: vec![member()],
     };
     let empty = GroupSnapshot {
         generation: 2,
@@ -89,11 +79,29 @@ fn records_are_those_of_kafka() {
         ),
         (group(None), &group_key, ""),
     ] {
-        let value = (!value.is_empty()).then(|| hex(value));
-        let stored = KeyValue { key: key.clone(), value };
-        assert_eq!(encode(&record), Ok(stored.clone()));
-        assert_eq!(decode(Some(&stored.key), stored.value.as_ref()), Ok(Some(record)));
+        is_stored_as(record, key, value);
     }
+}
+
+fn member() -> MemberSnapshot {
+    MemberSnapshot {
+        member_id: "m".to_owned(),
+        instance_id: None,
+        client_id: "cli".to_owned(),
+        client_host: "/127.0.0.1".to_owned(),
+        rebalance_timeout_ms: 300_000,
+        session_timeout_ms: 45_000,
+        subscription: Bytes::from_static(&[7]),
+        assignment: Bytes::from_static(&[8, 9]),
+    }
+}
+
+/// An empty `value` is a tombstone.
+fn is_stored_as(record: GroupRecord, key: &Bytes, value: &str) {
+    let value = (!value.is_empty()).then(|| hex(value));
+    let stored = KeyValue { key: key.clone(), value };
+    assert_eq!(encode(&record), Ok(stored.clone()));
+    assert_eq!(decode(Some(&stored.key), stored.value.as_ref()), Ok(Some(record)));
 }
 
 #[test]
