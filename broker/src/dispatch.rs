@@ -225,3 +225,14 @@ fn encode<M: Message>(
         format!("the answer to {api} v{version} could not be encoded: {error}")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apis_are_advertised_once_and_in_order() {
+        assert!(SERVED.windows(2).all(|pair| pair[0].key() < pair[1].key()));
+        assert!(SERVED.contains(&ApiKey::ApiVersions));
+    }
+}

@@ -66,12 +66,13 @@ impl Listener {
         let mut index: u64 = 0;
         loop {
             let place = throttle.vacancy().await;
-            let delay_ms = throttle.delay_ms(broker.clock.now_ms());
-            if delay_ms > 0 {
+            while let delay_ms @ 1.. = throttle.delay_ms(broker.clock.now_ms()) {
                 tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             }
             let (stream, peer) = match self.socket.accept().await {
                 Ok(accepted) => accepted,
+                // The peer was gone before its turn came; others are not to wait for that.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
                 Err(error) => {
                     tracing::warn!(listener = %self.name, %error, "a connection was not accepted");
                     tokio::time::sleep(PAUSE).await;

@@ -76,10 +76,14 @@ impl Network {
             frame_timeout: millis("ottla.frame.timeout.ms").unwrap_or(Duration::MAX),
         };
         let limits = Limits::of(&config, descriptors_max);
+        let residency = Residency::probe(disabled);
+        let Residency { cachestat, nowait } = residency;
+        let connections_max = limits.connections_max;
+        tracing::info!(cachestat, nowait, ?disabled, connections_max, "what the system offers");
         Network {
             shared: Arc::new(Shared {
                 memory: MemoryPool::new(memory_bytes),
-                residency: Residency::probe(disabled),
+                residency,
                 cold_reads: Arc::new(Semaphore::new(COLD_READS_MAX)),
                 settings,
             }),
