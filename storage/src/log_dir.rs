@@ -24,12 +24,18 @@ pub struct LogDir {
     meta: Mutex<Option<MetaProperties>>,
     /// It was stopped cleanly before this start.
     clean: bool,
-    pub(crate) recovery_points: Offsets,
-    pub(crate) log_starts: Offsets,
-    pub(crate) high_watermarks: Offsets,
+    found: Mutex<Checkpoints>,
     offline: AtomicBool,
     /// One writer of checkpoint files at a time.
     writing: Mutex<()>,
+}
+
+/// What the checkpoint files said at the start.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoints {
+    pub recovery_points: Offsets,
+    pub log_starts: Offsets,
+    pub high_watermarks: Offsets,
 }
 
 impl std::fmt::Debug for LogDir {
@@ -117,9 +123,7 @@ impl LogDir {
             _lock: lock,
             meta: Mutex::new(meta),
             clean,
-            recovery_points,
-            log_starts,
-            high_watermarks,
+            found: Mutex::new(Checkpoints { recovery_points, log_starts, high_watermarks }),
             offline: AtomicBool::new(false),
             writing: Mutex::new(()),
         })
@@ -198,12 +202,21 @@ impl LogDir {
         Ok(found)
     }
 
-    pub(crate) fn recovery_point(&self, tp: &TopicPartition) -> Offset {
-        self.recovery_points.get(tp).copied().unwrap_or(0)
+    /// Looks up one of the checkpoints of the start; `None` for a partition that is not in it.
+    pub(crate) fn checkpointed(
+        &self,
+        which: fn(&Checkpoints) -> &Offsets,
+        tp: &TopicPartition,
+    ) -> Option<Offset> {
+        which(&self.found.lock()).get(tp).copied()
     }
 
-    pub(crate) fn log_start(&self, tp: &TopicPartition) -> Offset {
-        self.log_starts.get(tp).copied().unwrap_or(0)
+    /// The partition is gone: one of the same name has nothing to do with the checkpoints.
+    pub(crate) fn forget(&self, tp: &TopicPartition) {
+        let mut found = self.found.lock();
+        found.recovery_points.remove(tp);
+        found.log_starts.remove(tp);
+        found.high_watermarks.remove(tp);
     }
 
     pub fn is_offline(&self) -> bool {

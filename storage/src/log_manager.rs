@@ -11,9 +11,9 @@ use protocol::ids::{Offset, TimestampMs, TopicPartition, Uuid};
 use crate::checkpoint::{HIGH_WATERMARK_FILE, LOG_START_FILE, Offsets, RECOVERY_POINT_FILE};
 use crate::config::LogConfig;
 use crate::disk::Disk;
-use crate::error::{DeleteRecordsError, StorageError};
+use crate::error::{At, DeleteRecordsError, StorageError};
 use crate::log::{Log, LogOptions};
-use crate::log_dir::{DirKind, LogDir};
+use crate::log_dir::{Checkpoints, DirKind, LogDir};
 use crate::partition_dir::{FileCache, OPEN_FILES_MAX};
 
 /// Gives a topic's effective configuration.
@@ -146,8 +146,8 @@ impl LogManager {
             partition: partition.clone(),
             config,
             clean: root.was_clean(),
-            recovery_point: root.recovery_point(partition),
-            log_start: root.log_start(partition),
+            recovery_point: root.checkpointed(|c| &c.recovery_points, partition).unwrap_or(0),
+            log_start: root.checkpointed(|c| &c.log_starts, partition).unwrap_or(0),
             accept_loss: self.accept_loss,
         };
         Log::open(options, now_ms)
@@ -190,7 +190,7 @@ impl LogManager {
             Some(hosted) => hosted.dir,
             None => return 0,
         };
-        self.dirs[dir].high_watermarks.get(partition).copied().unwrap_or(0)
+        self.dirs[dir].checkpointed(|c| &c.high_watermarks, partition).unwrap_or(0)
     }
 
     /// The partition's log; made in the directory with the fewest logs if there is none. The
@@ -216,6 +216,9 @@ impl LogManager {
         let dir = self.emptiest_dir()?;
         let root = self.dirs[dir].path();
         let path = root.join(partition.to_string());
+        if self.disk.stat(&path).at("stat", &path)?.is_none() {
+            self.dirs[dir].forget(partition);
+        }
         let log = Arc::new(self.open_log(partition, path, dir, config, now_ms)?);
         if let Some(id) = topic_id {
             log.assign_topic_id(id)?;
@@ -248,6 +251,7 @@ impl LogManager {
         let _one = self.creating.lock();
         let Some(hosted) = self.logs.write().remove(partition) else { return Ok(false) };
         let path = hosted.log.rename_for_deletion(unique)?;
+        self.dirs[hosted.dir].forget(partition);
         let due_ms = now_ms.saturating_add(hosted.log.config().file_delete_delay_ms);
         self.doomed.lock().push(Doomed { path, dir: hosted.dir, due_ms });
         self.checkpoint_dir(hosted.dir)?;
@@ -310,7 +314,7 @@ impl LogManager {
 
     fn checkpoint_dir(&self, dir: usize) -> Result<(), StorageError> {
         let mut points = self.offsets_of(dir, |log| Some(log.recovery_point()));
-        self.keep_unloaded(dir, &self.dirs[dir].recovery_points, &mut points);
+        self.keep_unloaded(dir, |c| &c.recovery_points, &mut points);
         self.dirs[dir].write_checkpoint(RECOVERY_POINT_FILE, &points)?;
         self.write_log_starts(dir)
     }
@@ -320,19 +324,24 @@ impl LogManager {
             let start = log.log_start_offset();
             (start > log.segment_sizes()[0].0).then_some(start)
         });
-        self.keep_unloaded(dir, &self.dirs[dir].log_starts, &mut starts);
+        self.keep_unloaded(dir, |c| &c.log_starts, &mut starts);
         Ok(self.dirs[dir].write_checkpoint(LOG_START_FILE, &starts)?)
     }
 
     /// Logs that are not or could not be loaded keep what the checkpoint said of them.
-    fn keep_unloaded(&self, dir: usize, before: &Offsets, offsets: &mut Offsets) {
+    fn keep_unloaded(
+        &self,
+        dir: usize,
+        which: fn(&Checkpoints) -> &Offsets,
+        offsets: &mut Offsets,
+    ) {
         let failed = self.failed.read();
         let failed = failed.iter().filter(|(_, (d, _))| *d == dir).map(|(tp, _)| tp.clone());
         let jobs = self.jobs.lock();
         let waiting = jobs.iter().filter(|j| j.dir == dir).map(|j| j.partition.clone());
         for tp in failed.chain(waiting) {
-            if let Some(offset) = before.get(&tp) {
-                offsets.insert(tp, *offset);
+            if let Some(offset) = self.dirs[dir].checkpointed(which, &tp) {
+                offsets.insert(tp, offset);
             }
         }
     }

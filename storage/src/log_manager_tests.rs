@@ -137,3 +137,22 @@ fn the_same_partition_twice_stops_the_start() {
     let error = LogManager::new(disk, dirs.into(), false, NOW).unwrap_err();
     assert!(matches!(error, StorageError::Conflict { .. }));
 }
+
+#[test]
+fn a_partition_made_again_begins_at_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let manager_1 = manager(temp.path());
+    let log = create(&manager_1, &tp("t", 0));
+    (0..10).for_each(|_| append(&log));
+    manager_1.delete_records(&log, 6, 10).unwrap().unwrap();
+    manager_1.checkpoint_high_watermarks(&[(tp("t", 0), 10)].into());
+    assert!(manager_1.close().is_empty());
+    drop((log, manager_1));
+    let manager_2 = manager(temp.path());
+    assert_eq!(manager_2.log(&tp("t", 0)).unwrap().log_start_offset(), 6);
+    assert_eq!(manager_2.checkpointed_high_watermark(&tp("t", 0)), 10);
+    assert!(manager_2.delete(&tp("t", 0), Uuid([5; 16]), NOW).unwrap());
+    let log = create(&manager_2, &tp("t", 0));
+    assert_eq!((log.log_start_offset(), log.log_end_offset(), log.recovery_point()), (0, 0, 0));
+    assert_eq!(manager_2.checkpointed_high_watermark(&tp("t", 0)), 0);
+}
