@@ -188,12 +188,12 @@ fn the_lease_is_as_old_as_the_last_answered_request() {
     let Some(server) = server() else { return };
     runtime().block_on(async {
         let gate = Gate::start(server.port()).await;
-        let config = config(&gate.connect(), 3_000);
+        let config = config(&gate.connect(), 6_000);
         let clock = config.boot_clock.clone();
         let s = open_zookeeper(config).await;
         let lease = s.lease().unwrap();
-        assert_eq!((lease.session_id, lease.timeout_ms), (s.session_id(), 3_000));
-        assert_eq!(lease.deadline_ms(), lease.last_heard_ms + 2_700);
+        assert_eq!((lease.session_id, lease.timeout_ms), (s.session_id(), 6_000));
+        assert_eq!(lease.deadline_ms(), lease.last_heard_ms + 5_400);
         assert!(lease.last_heard_ms <= clock());
         let sent = clock();
         one(&*s, create("/l", None)).await.unwrap();
