@@ -1,9 +1,10 @@
 //! Whole brokers, real ZooKeeper, stock clients. One binary, a module a subject.
 
 mod confluent;
+mod crash;
+mod group_apis;
 mod groups;
 mod guard;
-mod crash;
 mod java_clients;
 mod java_tools;
 mod kcat;
