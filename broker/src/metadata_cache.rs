@@ -1,5 +1,5 @@
-//! What the controller last said of brokers, topics and their leaders (UpdateMetadata). Readers take a
-//! snapshot without waiting. Knows nothing of who asks.
+//! What the controller last said of brokers, topics and their leaders (UpdateMetadata). Readers
+//! take a snapshot without waiting. Knows nothing of who asks.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -168,8 +168,8 @@ impl MetadataCache {
         self.current.load_full()
     }
 
-    /// Takes an update over: the brokers as a whole, the topics that it names. The caller has checked
-    /// the epochs. Gives the names of topics that are new here.
+    /// Takes an update over: the brokers as a whole, the topics that it names. The caller has
+    /// checked the epochs. Gives the names of topics that are new here.
     pub fn apply(&self, update: &UpdateMetadataRequest) -> Vec<String> {
         let _one = self.updating.lock();
         let mut next = (*self.current.load_full()).clone();

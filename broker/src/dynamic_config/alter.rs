@@ -1,6 +1,6 @@
-//! Changing the dynamic configuration of a topic, of this broker or of all brokers: what the values would
-//! be, whether they may be, and the write (Kafka's `ZkAdminManager` and `ConfigAdminManager`). Knows no
-//! request.
+//! Changing the dynamic configuration of a topic, of this broker or of all brokers: what the values
+//! would be, whether they may be, and the write (Kafka's `ZkAdminManager` and
+//! `ConfigAdminManager`). Knows no request.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

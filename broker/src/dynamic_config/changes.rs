@@ -1,6 +1,6 @@
-//! Takes changed configurations over: those that `/config/changes` tells of, and those that this broker
-//! has written itself (Kafka's `ZkConfigManager`). One task does it, so that an older state never follows
-//! a newer one. Knows nothing of who changes what.
+//! Takes changed configurations over: those that `/config/changes` tells of, and those that this
+//! broker has written itself (Kafka's `ZkConfigManager`). One task does it, so that an older state
+//! never follows a newer one. Knows nothing of who changes what.
 
 use std::sync::Arc;
 

@@ -26,7 +26,8 @@ pub struct Entry {
     pub is_sensitive: bool,
     /// Every place that sets the value, strongest first.
     pub synonyms: Vec<Synonym>,
-    /// 1 boolean, 2 string, 3 int, 4 short, 5 long, 6 double, 7 list, 8 class, 9 password, 0 unknown.
+    /// 1 boolean, 2 string, 3 int, 4 short, 5 long, 6 double, 7 list, 8 class, 9 password, 0
+    /// unknown.
     pub kind: i8,
     pub documentation: String,
 }

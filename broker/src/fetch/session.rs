@@ -1,5 +1,5 @@
-//! Which partitions a Fetch is about and which of them its response names: with a session (KIP-227),
-//! making one, or without. Knows nothing of logs and records.
+//! Which partitions a Fetch is about and which of them its response names: with a session
+//! (KIP-227), making one, or without. Knows nothing of logs and records.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};

@@ -1,13 +1,14 @@
-//! AlterConfigs (key 33): replaces the whole dynamic configuration of a topic, of this broker, or of all
-//! brokers (an empty name). In force here when it is answered.
+//! AlterConfigs (key 33): replaces the whole dynamic configuration of a topic, of this broker, or
+//! of all brokers (an empty name). In force here when it is answered.
 //!
 //! Versions 0–2.
 //!
-//! Errors per resource: UNKNOWN_TOPIC_OR_PARTITION, INVALID_CONFIG, INVALID_REQUEST (another broker's id,
-//! another kind of resource, a key or a resource named twice, a broker key that cannot change while it
-//! runs), TOPIC_AUTHORIZATION_FAILED, CLUSTER_AUTHORIZATION_FAILED.
+//! Errors per resource: UNKNOWN_TOPIC_OR_PARTITION, INVALID_CONFIG, INVALID_REQUEST (another
+//! broker's id, another kind of resource, a key or a resource named twice, a broker key that cannot
+//! change while it runs), TOPIC_AUTHORIZATION_FAILED, CLUSTER_AUTHORIZATION_FAILED.
 //!
-//! Differs from Apache: listeners and the settings of TLS and SASL cannot be changed while the broker runs.
+//! Differs from Apache: listeners and the settings of TLS and SASL cannot be changed while the
+//! broker runs.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What the configuration APIs have in common: kinds of resources, and the rules for a whole request.
-//! Knows nothing of values.
+//! What the configuration APIs have in common: kinds of resources, and the rules for a whole
+//! request. Knows nothing of values.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,15 +1,17 @@
-//! CreatePartitions (key 37): adds partitions to topics (KIP-195). Served by the controller's broker
-//! alone.
+//! CreatePartitions (key 37): adds partitions to topics (KIP-195). Served by the controller's
+//! broker alone.
 //!
 //! Versions 0–3. Answers when this broker's metadata shows a leader for every partition, or with
-//! REQUEST_TIMED_OUT after the timeout (at once if that is 0 or less): the topic grows all the same.
+//! REQUEST_TIMED_OUT after the timeout (at once if that is 0 or less): the topic grows all the
+//! same.
 //!
-//! Errors per topic: NOT_CONTROLLER, UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION (queued for
-//! deletion), INVALID_PARTITIONS, INVALID_REPLICA_ASSIGNMENT, INVALID_REPLICATION_FACTOR,
-//! REASSIGNMENT_IN_PROGRESS, INVALID_REQUEST (named twice), TOPIC_AUTHORIZATION_FAILED, REQUEST_TIMED_OUT.
+//! Errors per topic: NOT_CONTROLLER, UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION (queued
+//! for deletion), INVALID_PARTITIONS, INVALID_REPLICA_ASSIGNMENT, INVALID_REPLICATION_FACTOR,
+//! REASSIGNMENT_IN_PROGRESS, INVALID_REQUEST (named twice), TOPIC_AUTHORIZATION_FAILED,
+//! REQUEST_TIMED_OUT.
 //!
-//! Differs from Apache: replicas are given to the brokers that the controller counts as alive, not to
-//! those that are registered; the two differ for moments only.
+//! Differs from Apache: replicas are given to the brokers that the controller counts as alive, not
+//! to those that are registered; the two differ for moments only.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

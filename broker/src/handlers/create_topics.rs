@@ -1,12 +1,14 @@
 //! CreateTopics (key 19): makes topics. Served by the controller's broker alone.
 //!
-//! Versions 0–7: v1 validate only · v4 −1 for the broker's defaults · v5 the resulting configuration · v7
-//! the topic id. Answers when this broker's metadata shows a leader for every partition, or with
-//! REQUEST_TIMED_OUT after the timeout (at once if that is 0 or less): the topic is made all the same.
+//! Versions 0–7: v1 validate only · v4 −1 for the broker's defaults · v5 the resulting
+//! configuration · v7 the topic id. Answers when this broker's metadata shows a leader for every
+//! partition, or with REQUEST_TIMED_OUT after the timeout (at once if that is 0 or less): the topic
+//! is made all the same.
 //!
-//! Errors per topic: NOT_CONTROLLER, TOPIC_ALREADY_EXISTS, INVALID_TOPIC_EXCEPTION, INVALID_PARTITIONS,
-//! INVALID_REPLICATION_FACTOR, INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG, INVALID_REQUEST (named twice,
-//! counts and assignment both), TOPIC_AUTHORIZATION_FAILED, REQUEST_TIMED_OUT.
+//! Errors per topic: NOT_CONTROLLER, TOPIC_ALREADY_EXISTS, INVALID_TOPIC_EXCEPTION,
+//! INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR, INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG,
+//! INVALID_REQUEST (named twice, counts and assignment both), TOPIC_AUTHORIZATION_FAILED,
+//! REQUEST_TIMED_OUT.
 //!
 //! Differs from Apache: at most 100,000 partitions a topic; more do not fit in its znode.
 

@@ -3,9 +3,9 @@
 //! Versions 0 to 2: v2 flexible. Offset −1 means the high watermark. Answers when the log start of
 //! every living replica has reached the offset, or after `timeout_ms`.
 //!
-//! Errors: UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, OFFSET_OUT_OF_RANGE (negative or above
-//! the high watermark), POLICY_VIOLATION (`cleanup.policy` does not delete), REQUEST_TIMED_OUT,
-//! KAFKA_STORAGE_ERROR, TOPIC_AUTHORIZATION_FAILED.
+//! Errors: UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, OFFSET_OUT_OF_RANGE (negative or
+//! above the high watermark), POLICY_VIOLATION (`cleanup.policy` does not delete),
+//! REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR, TOPIC_AUTHORIZATION_FAILED.
 //!
 //! Differs from Apache: in nothing known.
 

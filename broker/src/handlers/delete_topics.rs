@@ -1,12 +1,13 @@
-//! DeleteTopics (key 20): deletes topics by name or, from v6, by id. Served by the controller's broker
-//! alone.
+//! DeleteTopics (key 20): deletes topics by name or, from v6, by id. Served by the controller's
+//! broker alone.
 //!
-//! Versions 0–6. Answers when this broker's metadata has forgotten the topics, or with REQUEST_TIMED_OUT
-//! after the timeout (at once if that is 0 or less): they are deleted all the same.
+//! Versions 0–6. Answers when this broker's metadata has forgotten the topics, or with
+//! REQUEST_TIMED_OUT after the timeout (at once if that is 0 or less): they are deleted all the
+//! same.
 //!
 //! Errors per topic: NOT_CONTROLLER, TOPIC_DELETION_DISABLED (INVALID_REQUEST before v3),
-//! UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, TOPIC_AUTHORIZATION_FAILED, INVALID_REQUEST (a name and an
-//! id, or neither), REQUEST_TIMED_OUT.
+//! UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, TOPIC_AUTHORIZATION_FAILED, INVALID_REQUEST (a
+//! name and an id, or neither), REQUEST_TIMED_OUT.
 //!
 //! Differs from Apache: a topic that is named twice is answered twice.
 

@@ -1,8 +1,8 @@
 //! DescribeCluster (key 60): cluster id, controller and live brokers (KIP-700).
 //!
-//! Versions 0–1: v1 says whether brokers or controllers are meant. Brokers without the listener that the
-//! request came in on are left out; a controller among those is told as −1.
-//! Errors: UNSUPPORTED_ENDPOINT_TYPE, MISMATCHED_ENDPOINT_TYPE (v1), INVALID_REQUEST (v0).
+//! Versions 0–1: v1 says whether brokers or controllers are meant. Brokers without the listener
+//! that the request came in on are left out; a controller among those is told as −1. Errors:
+//! UNSUPPORTED_ENDPOINT_TYPE, MISMATCHED_ENDPOINT_TYPE (v1), INVALID_REQUEST (v0).
 //!
 //! Differs from Apache: nothing known.
 

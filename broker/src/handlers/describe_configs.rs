@@ -1,15 +1,16 @@
-//! DescribeConfigs (key 32): the configuration of topics and of this broker, and where each value comes
-//! from.
+//! DescribeConfigs (key 32): the configuration of topics and of this broker, and where each value
+//! comes from.
 //!
-//! Versions 0–4: v1 sources and synonyms · v3 types and documentation. A broker is named by its id, and
-//! the defaults of all brokers by an empty name. Secrets and keys that are not known are told without
-//! their values.
+//! Versions 0–4: v1 sources and synonyms · v3 types and documentation. A broker is named by its id,
+//! and the defaults of all brokers by an empty name. Secrets and keys that are not known are told
+//! without their values.
 //!
-//! Errors per resource: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, INVALID_REQUEST (another
-//! broker's id, another kind of resource), TOPIC_AUTHORIZATION_FAILED, CLUSTER_AUTHORIZATION_FAILED.
+//! Errors per resource: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, INVALID_REQUEST
+//! (another broker's id, another kind of resource), TOPIC_AUTHORIZATION_FAILED,
+//! CLUSTER_AUTHORIZATION_FAILED.
 //!
-//! Differs from Apache: loggers and client metrics are not served; keys of our own (`ottla.`) are told too;
-//! documentation is in our own words.
+//! Differs from Apache: loggers and client metrics are not served; keys of our own (`ottla.`) are
+//! told too; documentation is in our own words.
 
 use std::sync::Arc;
 

@@ -1,13 +1,13 @@
-//! IncrementalAlterConfigs (key 44): changes single keys of the dynamic configuration of a topic, of this
-//! broker, or of all brokers (an empty name). In force here when it is answered (KIP-339).
+//! IncrementalAlterConfigs (key 44): changes single keys of the dynamic configuration of a topic,
+//! of this broker, or of all brokers (an empty name). In force here when it is answered (KIP-339).
 //!
 //! Versions 0–1.
 //!
-//! Errors per resource: those of AlterConfigs; INVALID_CONFIG also for adding to what is no list, and
-//! INVALID_REQUEST for an operation that is not known.
+//! Errors per resource: those of AlterConfigs; INVALID_CONFIG also for adding to what is no list,
+//! and INVALID_REQUEST for an operation that is not known.
 //!
-//! Differs from Apache: levels of loggers cannot be changed; listeners and the settings of TLS and SASL
-//! cannot be changed while the broker runs.
+//! Differs from Apache: levels of loggers cannot be changed; listeners and the settings of TLS and
+//! SASL cannot be changed while the broker runs.
 
 use std::sync::Arc;
 

@@ -1,11 +1,13 @@
 //! LeaderAndIsr (key 4): the controller tells which partitions this broker leads and follows.
 //!
-//! Versions 0 to 7: v2 broker epoch and partitions grouped by topic · v3 reassignment · v4 flexible · v5
-//! topic ids · v6 recovery state · v7 the kind of controller. Answered after the logs are open.
+//! Versions 0 to 7: v2 broker epoch and partitions grouped by topic · v3 reassignment · v4 flexible
+//! · v5 topic ids · v6 recovery state · v7 the kind of controller. Answered after the logs are
+//! open.
 //!
-//! Errors: of the request CLUSTER_AUTHORIZATION_FAILED, STALE_BROKER_EPOCH, STALE_CONTROLLER_EPOCH, each
-//! partition echoed with it; of a partition STALE_CONTROLLER_EPOCH (the leader epoch is not newer),
-//! INCONSISTENT_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION (not a replica of it), KAFKA_STORAGE_ERROR.
+//! Errors: of the request CLUSTER_AUTHORIZATION_FAILED, STALE_BROKER_EPOCH, STALE_CONTROLLER_EPOCH,
+//! each partition echoed with it; of a partition STALE_CONTROLLER_EPOCH (the leader epoch is not
+//! newer), INCONSISTENT_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION (not a replica of it),
+//! KAFKA_STORAGE_ERROR.
 //!
 //! Differs from Apache: a partition that is led by a broker unknown here is left as it is.
 
@@ -53,7 +55,8 @@ pub fn handle(
     })
 }
 
-/// Nobody is notified of the values that a topic is made with: they are read when it comes here first.
+/// Nobody is notified of the values that a topic is made with: they are read when it comes here
+/// first.
 async fn learn_configs(broker: &Broker, request: &LeaderAndIsrRequest) {
     let mut here = request.topic_states.iter().map(|topic| {
         let hosted = |state: &LeaderAndIsrPartitionState| {

@@ -1,13 +1,14 @@
 //! ListOffsets (key 2): the offset that belongs to a time, or an end of a partition.
 //!
-//! Versions 0 to 9: v0 gives several segment bases · v1 one offset and its time · v2 isolation level ·
-//! v4 leader epochs · v6 flexible · v7 largest timestamp (−3) · v8 local start (−4) · v9 tiered (−5).
-//! −1 asks for the end that the asker may read, −2 for the start. Nothing found: offset and timestamp −1.
+//! Versions 0 to 9: v0 gives several segment bases · v1 one offset and its time · v2 isolation
+//! level · v4 leader epochs · v6 flexible · v7 largest timestamp (−3) · v8 local start (−4) · v9
+//! tiered (−5). −1 asks for the end that the asker may read, −2 for the start. Nothing found:
+//! offset and timestamp −1.
 //!
 //! Errors: UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH,
-//! UNKNOWN_LEADER_EPOCH, KAFKA_STORAGE_ERROR, OFFSET_NOT_AVAILABLE (LEADER_NOT_AVAILABLE before v5),
-//! INVALID_REQUEST (a partition listed twice), UNSUPPORTED_VERSION (a negative time that the version
-//! does not know), TOPIC_AUTHORIZATION_FAILED.
+//! UNKNOWN_LEADER_EPOCH, KAFKA_STORAGE_ERROR, OFFSET_NOT_AVAILABLE (LEADER_NOT_AVAILABLE before
+//! v5), INVALID_REQUEST (a partition listed twice), UNSUPPORTED_VERSION (a negative time that the
+//! version does not know), TOPIC_AUTHORIZATION_FAILED.
 //!
 //! Differs from Apache: nothing is tiered, so −5 finds nothing and −4 is the start.
 

@@ -1,19 +1,21 @@
 //! Metadata (key 3): live brokers, and topics with their partitions and leaders.
 //!
-//! Versions 0–12: no topics means all in v0, null does from v1 · v4 the client decides about automatic
-//! creation · v6 a leader without the listener is LISTENER_NOT_FOUND · v10 topic ids in the answer · v12
-//! topics by id. Brokers without the listener that the request came in on are left out.
+//! Versions 0–12: no topics means all in v0, null does from v1 · v4 the client decides about
+//! automatic creation · v6 a leader without the listener is LISTENER_NOT_FOUND · v10 topic ids in
+//! the answer · v12 topics by id. Brokers without the listener that the request came in on are left
+//! out.
 //!
-//! A topic that is not there is made by this broker if both the client and `auto.create.topics.enable`
-//! want it; the answer is LEADER_NOT_AVAILABLE then, and UNKNOWN_TOPIC_OR_PARTITION while another request
-//! is making it.
+//! A topic that is not there is made by this broker if both the client and
+//! `auto.create.topics.enable` want it; the answer is LEADER_NOT_AVAILABLE then, and
+//! UNKNOWN_TOPIC_OR_PARTITION while another request is making it.
 //!
 //! Errors per topic: TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID,
 //! INVALID_TOPIC_EXCEPTION, LEADER_NOT_AVAILABLE, INVALID_REPLICATION_FACTOR and the others of
 //! CreateTopics, INVALID_REQUEST (a null name before v12, an id before v12). Per partition:
 //! LEADER_NOT_AVAILABLE, LISTENER_NOT_FOUND, REPLICA_NOT_AVAILABLE (v0).
 //!
-//! Differs from Apache: topics are in the order of the request, or of their names, where Kafka has none.
+//! Differs from Apache: topics are in the order of the request, or of their names, where Kafka has
+//! none.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! OffsetForLeaderEpoch (key 23): where a leader epoch ended, so that a reader notices that the log
 //! took another course (KIP-101, KIP-320).
 //!
-//! Versions 0 to 4: v1 names the epoch found · v2 the leader epoch of the asker · v3 replica id · v4
-//! flexible. An unknown epoch gives epoch −1 and offset −1.
+//! Versions 0 to 4: v1 names the epoch found · v2 the leader epoch of the asker · v3 replica id ·
+//! v4 flexible. An unknown epoch gives epoch −1 and offset −1.
 //!
 //! Errors: UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH,
 //! UNKNOWN_LEADER_EPOCH, KAFKA_STORAGE_ERROR, TOPIC_AUTHORIZATION_FAILED.

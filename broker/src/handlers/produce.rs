@@ -1,11 +1,11 @@
 //! Produce (key 0): appends record batches to the partitions that this broker leads.
 //!
-//! Versions 0 to 11: v2 append time · v3 transactions, magic 2 only · v5 log start offset · v7 zstd ·
-//! v8 reasons of single records · v9 flexible · v10 the leader to go to instead (KIP-951).
+//! Versions 0 to 11: v2 append time · v3 transactions, magic 2 only · v5 log start offset · v7 zstd
+//! · v8 reasons of single records · v9 flexible · v10 the leader to go to instead (KIP-951).
 //!
-//! Appends happen before this returns, so requests of one connection append in their order; only the
-//! wait for replicas (acks=all) is a `Later`. With acks=0 there is no answer; an error closes the
-//! connection, so that the producer looks for its leaders again.
+//! Appends happen before this returns, so requests of one connection append in their order; only
+//! the wait for replicas (acks=all) is a `Later`. With acks=0 there is no answer; an error closes
+//! the connection, so that the producer looks for its leaders again.
 //!
 //! Errors: INVALID_REQUIRED_ACKS, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER,
 //! INVALID_TOPIC_EXCEPTION (an internal topic), CORRUPT_MESSAGE, INVALID_RECORD, INVALID_TIMESTAMP,
@@ -14,9 +14,9 @@
 //! INVALID_TXN_STATE, NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT,
 //! KAFKA_STORAGE_ERROR, TOPIC_AUTHORIZATION_FAILED, TRANSACTIONAL_ID_AUTHORIZATION_FAILED.
 //!
-//! Differs from Apache: a partition that is listed twice is appended twice and answered twice, where
-//! Kafka keeps the last entry only. Transactional batches are refused with INVALID_TXN_STATE, as
-//! Kafka does for a transaction that its coordinator does not know: there is no coordinator yet.
+//! Differs from Apache: a partition that is listed twice is appended twice and answered twice,
+//! where Kafka keeps the last entry only. Transactional batches are refused with INVALID_TXN_STATE,
+//! as Kafka does for a transaction that its coordinator does not know: there is no coordinator yet.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -300,7 +300,8 @@ impl Part {
     }
 }
 
-/// Syncs the logs that ask for it. It is done even if the peer goes: others wait to see the records.
+/// Syncs the logs that ask for it. It is done even if the peer goes: others wait to see the
+/// records.
 fn flush(
     broker: &Arc<Broker>,
     answers: &Answers,

@@ -1,10 +1,11 @@
-//! StopReplica (key 5): the controller takes partitions away from this broker, data and all if asked.
+//! StopReplica (key 5): the controller takes partitions away from this broker, data and all if
+//! asked.
 //!
-//! Versions 0 to 4: v1 broker epoch · v2 flexible · v3 leader epoch and deletion per partition · v4 the
-//! kind of controller. Deleted directories are renamed before the answer and removed later.
+//! Versions 0 to 4: v1 broker epoch · v2 flexible · v3 leader epoch and deletion per partition · v4
+//! the kind of controller. Deleted directories are renamed before the answer and removed later.
 //!
-//! Errors: of the request CLUSTER_AUTHORIZATION_FAILED, STALE_BROKER_EPOCH, STALE_CONTROLLER_EPOCH; of a
-//! partition FENCED_LEADER_EPOCH, KAFKA_STORAGE_ERROR.
+//! Errors: of the request CLUSTER_AUTHORIZATION_FAILED, STALE_BROKER_EPOCH, STALE_CONTROLLER_EPOCH;
+//! of a partition FENCED_LEADER_EPOCH, KAFKA_STORAGE_ERROR.
 //!
 //! Differs from Apache: in nothing known.
 

@@ -1,7 +1,7 @@
 //! UpdateMetadata (key 6): the controller tells which brokers live and who leads what.
 //!
-//! Versions 0 to 8: v5 broker epoch and partitions grouped by topic · v6 flexible · v7 topic ids · v8 the
-//! kind of controller.
+//! Versions 0 to 8: v5 broker epoch and partitions grouped by topic · v6 flexible · v7 topic ids ·
+//! v8 the kind of controller.
 //!
 //! Errors: CLUSTER_AUTHORIZATION_FAILED, STALE_BROKER_EPOCH, STALE_CONTROLLER_EPOCH.
 //!

@@ -1,5 +1,5 @@
-//! The logs of the coordinators' topics, as coordinators write and read them. Knows nothing of groups
-//! and transactions, nor of who waits for an answer.
+//! The logs of the coordinators' topics, as coordinators write and read them. Knows nothing of
+//! groups and transactions, nor of who waits for an answer.
 
 use std::sync::Arc;
 use std::time::Duration;

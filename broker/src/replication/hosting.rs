@@ -1,5 +1,5 @@
-//! Puts together what hosting partitions takes: logs, the cluster's metadata, topics' configurations.
-//! Knows nothing of sockets.
+//! Puts together what hosting partitions takes: logs, the cluster's metadata, topics'
+//! configurations. Knows nothing of sockets.
 
 use std::sync::Arc;
 

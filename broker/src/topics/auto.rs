@@ -1,6 +1,6 @@
-//! Topics that nobody asked for in so many words: those that a client names, and the coordinators' own
-//! (Kafka's `AutoTopicCreationManager`). The broker that is asked makes them itself. Knows nothing of
-//! what clients are told.
+//! Topics that nobody asked for in so many words: those that a client names, and the coordinators'
+//! own (Kafka's `AutoTopicCreationManager`). The broker that is asked makes them itself. Knows
+//! nothing of what clients are told.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -52,8 +52,8 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Makes `name` as the broker's configuration has it; an internal topic with its own settings. Goes on
-/// to its end even if the caller is dropped.
+/// Makes `name` as the broker's configuration has it; an internal topic with its own settings. Goes
+/// on to its end even if the caller is dropped.
 pub async fn create(
     broker: &Arc<Broker>,
     authorized: Authorized<op::Create>,
@@ -90,8 +90,8 @@ async fn make(broker: &Broker, authorized: Authorized<op::Create>, name: &str) -
     }
 }
 
-/// Makes a coordinator's topic if it is not there: `__consumer_offsets` or `__transaction_state`. Its
-/// partitions have leaders only some time later.
+/// Makes a coordinator's topic if it is not there: `__consumer_offsets` or `__transaction_state`.
+/// Its partitions have leaders only some time later.
 pub async fn ensure_internal_topic(broker: &Arc<Broker>, name: &str) -> AutoCreated {
     if broker.metadata.snapshot().topic(name).is_some() {
         return AutoCreated::Written;

@@ -1,5 +1,6 @@
-//! More partitions for a topic that there is: what they would be, whether they may be, and the write
-//! (Kafka's `ZkAdminManager` and `AdminZkClient`). Knows nothing of how the controller takes notice.
+//! More partitions for a topic that there is: what they would be, whether they may be, and the
+//! write (Kafka's `ZkAdminManager` and `AdminZkClient`). Knows nothing of how the controller takes
+//! notice.
 
 use std::collections::{BTreeMap, BTreeSet};
 

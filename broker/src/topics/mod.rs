@@ -1,5 +1,6 @@
-//! Making, growing and deleting topics in the metadata store, for whoever asks: requests, clients that
-//! name a topic which is not there, the group coordinator. Knows nothing of who leads a partition.
+//! Making, growing and deleting topics in the metadata store, for whoever asks: requests, clients
+//! that name a topic which is not there, the group coordinator. Knows nothing of who leads a
+//! partition.
 
 pub mod assignment;
 pub mod auto;

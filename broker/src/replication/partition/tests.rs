@@ -1,4 +1,5 @@
-//! A partition on a real log in a temporary directory: appends, watermarks, reads and those who wait.
+//! A partition on a real log in a temporary directory: appends, watermarks, reads and those who
+//! wait.
 
 use std::sync::Arc;
 use std::time::Duration;
