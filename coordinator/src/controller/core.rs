@@ -42,6 +42,8 @@ pub(super) struct Core {
     pub(super) controller: Option<BrokerId>,
     /// When leaderships are next looked over for balance; `None` while not leading.
     pub(super) next_rebalance_ms: Option<i64>,
+    /// Until then this broker does not stand for election: its last term failed.
+    pub(super) stand_again_ms: Option<i64>,
     random: u64,
 }
 
@@ -56,6 +58,7 @@ impl Core {
             leading: false,
             controller: None,
             next_rebalance_ms: None,
+            stand_again_ms: None,
             random: seed,
         }
     }
@@ -94,6 +97,10 @@ impl Core {
             Event::Changed { path } if self.leading => self.on_changed(&path).await,
             Event::EventsLost => self.on_events_lost().await,
             Event::Tick if self.leading => self.on_tick().await,
+            Event::Tick if self.stand_again_ms.is_some_and(|at| self.io.now_ms() >= at) => {
+                self.stand_again_ms = None;
+                self.look_for_controller().await
+            }
             Event::SettingsChanged(settings) => self.on_settings_changed(settings).await,
             Event::Answered { broker, broker_epoch, response } if self.leading => {
                 self.on_answered(broker, broker_epoch, response).await

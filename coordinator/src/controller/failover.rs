@@ -23,6 +23,10 @@ use crate::znodes::{
 /// How often an election is tried again when what it read changed under it.
 const ELECTION_ATTEMPTS: usize = 16;
 
+/// Pause before this broker stands again after a term that failed at its start: others go first, and
+/// what failed is not tried without end.
+const REST_MS: i64 = 5_000;
+
 /// Leaderships are first looked over this long after an election.
 const FIRST_REBALANCE_AFTER_MS: i64 = 5_000;
 
@@ -69,7 +73,8 @@ impl Core {
                 tracing::error!("/migration names a KRaft controller: this broker takes no part");
                 return Ok(());
             }
-            if !self.settings.eligible || self.elect().await? {
+            let resting = self.stand_again_ms.is_some();
+            if resting || !self.settings.eligible || self.elect().await? {
                 return Ok(());
             }
         }
@@ -139,8 +144,8 @@ impl Core {
             Err(halt @ (Halt::Moved | Halt::SessionOver)) => Err(halt),
             Err(error) => {
                 tracing::error!(%error, "cannot become controller: the office is given back");
-                let path = controller::PATH.to_owned();
-                self.delete_nodes(vec![path]).await?;
+                self.stand_again_ms = Some(self.io.now_ms() + REST_MS);
+                self.delete_nodes(vec![controller::PATH.to_owned()]).await?;
                 self.resign();
                 Ok(())
             }

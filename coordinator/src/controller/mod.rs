@@ -29,6 +29,8 @@ mod table_tests;
 #[cfg(test)]
 mod testbed;
 mod topics;
+#[cfg(test)]
+mod tree_tests;
 
 pub use effect::{ControlBody, ControlRequest, Effect, Role};
 pub use event::{Answer, ControlResponse, Event, Ticket};

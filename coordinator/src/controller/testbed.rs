@@ -149,6 +149,25 @@ impl Testbed {
         self.settle();
     }
 
+    /// Creates a persistent node, or puts other data into it.
+    pub(super) fn put(&mut self, path: &str, data: &str) {
+        let data = Some(bytes::Bytes::copy_from_slice(data.as_bytes()));
+        let path = path.to_owned();
+        match self.tree.node(&path) {
+            None => self.create(path, data, CreateMode::Persistent, CONTROLLER_SESSION),
+            Some(_) => {
+                let set = Op::Set { path, data, version: ANY_VERSION };
+                self.apply(CONTROLLER_SESSION, &set).expect("the node is there");
+            }
+        }
+    }
+
+    /// What is to be fed is lost, as for a subscriber that lags.
+    pub(super) fn lose_events(&mut self) {
+        self.pending.clear();
+        self.event(Event::EventsLost);
+    }
+
     /// Feeds until nothing is left to do.
     pub(super) fn settle(&mut self) {
         loop {
