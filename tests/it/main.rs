@@ -1,5 +1,6 @@
 //! Whole brokers, real ZooKeeper, stock clients. One binary, a module a subject.
 
+mod batches;
 mod confluent;
 mod crash;
 mod group_apis;

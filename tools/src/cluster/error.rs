@@ -3,6 +3,12 @@
 use client::{CallError, OpenError};
 use protocol::error_code::ErrorCode;
 
+/// Whether a topic's error in metadata will not go away by waiting. Kafka's clients wait out all
+/// others: a broker that is still alone in its view of the cluster cannot create a topic yet.
+pub fn is_final_for_topic(code: ErrorCode) -> bool {
+    [ErrorCode::INVALID_TOPIC_EXCEPTION, ErrorCode::TOPIC_AUTHORIZATION_FAILED].contains(&code)
+}
+
 /// The class of Kafka's exceptions that stands for a code, as its tools print it.
 pub fn exception_class(code: ErrorCode) -> String {
     let class = match code {

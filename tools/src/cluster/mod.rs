@@ -19,7 +19,7 @@ use protocol::messages::metadata::{
 use protocol::wire::Request;
 use tokio::time::Instant;
 
-pub use error::{ClusterError, exception_class};
+pub use error::{ClusterError, exception_class, is_final_for_topic};
 pub use group::Coordinator;
 pub use offsets::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
 

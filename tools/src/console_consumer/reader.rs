@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::fetcher::fetch;
 use super::formatter::ConsumedRecord;
 use super::member::{Member, Timeouts};
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{Cluster, ClusterError, is_final_for_topic};
 use crate::properties::Properties;
 use crate::topic_filter::TopicFilter;
 
@@ -242,7 +242,7 @@ impl Reader {
                 _ => true,
             };
             let code = ErrorCode(topic.error_code);
-            if wanted && !code.is_ok() && !code.retriable() {
+            if wanted && is_final_for_topic(code) {
                 return Err(ClusterError::Code { code, message: None });
             }
             if !wanted || !code.is_ok() {

@@ -17,7 +17,7 @@ use protocol::records::codec::Codec;
 use protocol::records::record::Header;
 
 use super::line_reader::OwnedRecord;
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{Cluster, ClusterError, is_final_for_topic};
 use crate::murmur2::murmur2;
 
 pub struct SenderOptions {
@@ -141,10 +141,8 @@ impl Sender {
                         ClusterError::Code { code: ErrorCode::LEADER_NOT_AVAILABLE, message: None };
                     self.cluster.pause(deadline, error).await?;
                 }
-                Err(error) if error.code().is_some_and(ErrorCode::retriable) => {
-                    self.cluster.pause(deadline, error).await?;
-                }
-                Err(error) => return Err(error),
+                Err(error) if error.code().is_some_and(is_final_for_topic) => return Err(error),
+                Err(error) => self.cluster.pause(deadline, error).await?,
             }
         }
     }
