@@ -48,6 +48,7 @@ fn every_version(cluster: Cluster) {
         for version in 0..=9 {
             broker.member(version).await;
         }
+        broker.static_member().await;
         broker.delete_offsets().await;
     });
 }
@@ -197,6 +198,16 @@ impl Broker {
     }
 
     async fn join(&self, group: &str, member_id: &str, version: i16) -> JoinGroupResponse {
+        self.join_as(group, member_id, None, version).await
+    }
+
+    async fn join_as(
+        &self,
+        group: &str,
+        member_id: &str,
+        instance_id: Option<&str>,
+        version: i16,
+    ) -> JoinGroupResponse {
         let protocol = JoinGroupRequestProtocol {
             name: "range".to_owned(),
             metadata: Bytes::from_static(&[0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]),
@@ -206,6 +217,7 @@ impl Broker {
             session_timeout_ms: 10_000,
             rebalance_timeout_ms: if version == 0 { -1 } else { 10_000 },
             member_id: member_id.to_owned(),
+            group_instance_id: instance_id.map(str::to_owned),
             protocol_type: "consumer".to_owned(),
             protocols: vec![protocol],
             ..Default::default()
@@ -246,19 +258,29 @@ impl Broker {
     }
 
     async fn sync_and_beat(&self, group: &str, member_id: &str, version: i16) {
+        self.sync_and_beat_as(group, member_id, None, version).await;
+    }
+
+    async fn sync_and_beat_as(
+        &self,
+        group: &str,
+        member_id: &str,
+        instance_id: Option<&str>,
+        version: i16,
+    ) {
         let in_version = version.min(5);
         let named = |name: &str| (in_version >= 5).then(|| name.to_owned());
         let sync = SyncGroupRequest {
             group_id: group.to_owned(),
             generation_id: 1,
             member_id: member_id.to_owned(),
+            group_instance_id: instance_id.map(str::to_owned),
             protocol_type: named("consumer"),
             protocol_name: named("range"),
             assignments: vec![SyncGroupRequestAssignment {
                 member_id: member_id.to_owned(),
                 assignment: Bytes::from_static(b"work"),
             }],
-            ..Default::default()
         };
         let synced = self.call(&sync, in_version).await;
         assert_eq!((synced.error_code, &synced.assignment[..]), (0, &b"work"[..]), "v{version}");
@@ -267,12 +289,61 @@ impl Broker {
             let refused = ErrorCode::INCONSISTENT_GROUP_PROTOCOL.0;
             assert_eq!(self.call(&unnamed, in_version).await.error_code, refused);
         }
-        for (generation_id, code) in [(1, 0), (7, ErrorCode::ILLEGAL_GENERATION.0)] {
-            let (group_id, member_id) = (group.to_owned(), member_id.to_owned());
-            let beat =
-                HeartbeatRequest { group_id, generation_id, member_id, ..Default::default() };
-            assert_eq!(self.call(&beat, version.min(4)).await.error_code, code, "v{version}");
+        for (generation, code) in [(1, 0), (7, ErrorCode::ILLEGAL_GENERATION.0)] {
+            let in_version = version.min(4);
+            let beaten = self.beat(group, member_id, instance_id, generation, in_version).await;
+            assert_eq!(beaten, code, "v{version}");
         }
+    }
+
+    /// It comes back without its member id: the group stays stable, the old id is fenced.
+    async fn static_member(&self) {
+        let (group, instance) = ("static", Some("i1"));
+        let first = self.join_as(group, "", instance, 9).await;
+        assert_eq!((first.error_code, first.generation_id), (0, 1));
+        assert!(first.member_id.starts_with("i1-"));
+        self.sync_and_beat_as(group, &first.member_id, instance, 5).await;
+        let second = self.join_as(group, "", instance, 9).await;
+        assert_eq!((second.error_code, second.generation_id), (0, 1));
+        assert_ne!(second.member_id, first.member_id);
+        assert_eq!((&second.leader, second.members.len()), (&second.member_id, 1));
+        assert!(second.skip_assignment && !first.skip_assignment);
+        let third = self.join_as(group, "", instance, 8).await;
+        assert_eq!((third.error_code, third.generation_id), (0, 1));
+        assert_eq!((&third.leader, third.members.len()), (&second.member_id, 0));
+        let fenced = ErrorCode::FENCED_INSTANCE_ID.0;
+        let member_id = second.member_id.clone();
+        assert_eq!(self.beat(group, &member_id, instance, 1, 4).await, fenced);
+        assert_eq!(self.beat(group, &third.member_id, instance, 1, 4).await, 0);
+        assert_eq!(self.join_as(group, &member_id, instance, 9).await.error_code, fenced);
+        // An administrator knows the instance alone.
+        let member =
+            MemberIdentity { group_instance_id: Some("i1".to_owned()), ..Default::default() };
+        let request = LeaveGroupRequest {
+            group_id: group.to_owned(),
+            members: vec![member],
+            ..Default::default()
+        };
+        let left = self.call(&request, 5).await;
+        assert_eq!((left.error_code, left.members[0].error_code), (0, 0));
+        assert_eq!(self.describe(group, 5).await.group_state, "Empty");
+    }
+
+    async fn beat(
+        &self,
+        group: &str,
+        member_id: &str,
+        instance_id: Option<&str>,
+        generation_id: i32,
+        version: i16,
+    ) -> i16 {
+        let beat = HeartbeatRequest {
+            group_id: group.to_owned(),
+            generation_id,
+            member_id: member_id.to_owned(),
+            group_instance_id: instance_id.map(str::to_owned),
+        };
+        self.call(&beat, version).await.error_code
     }
 
     async fn describe(&self, group: &str, version: i16) -> DescribedGroup {
