@@ -89,7 +89,11 @@ async fn connect(broker: &TestBroker) -> Connection {
 }
 
 async fn started() -> (TestBroker, Connection) {
-    let broker = support::start(&[]).await;
+    started_with(&[]).await
+}
+
+async fn started_with(settings: &[(&str, &str)]) -> (TestBroker, Connection) {
+    let broker = support::start(settings).await;
     let owner = broker.running.broker.clone();
     tokio::task::spawn_blocking(move || lead(&owner)).await.expect("it leads");
     let connection = connect(&broker).await;
@@ -384,5 +388,48 @@ async fn every_version_of_list_offsets() {
                 _ => assert_eq!(found.offset, expected, "v{version} {timestamp}"),
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn older_segments_are_read_too() {
+    let (_broker, connection) = started_with(&[("log.segment.bytes", "300")]).await;
+    for value in 0..20 {
+        let set = batch(&[value.to_string().as_str(); 3], BatchOptions::default());
+        assert_eq!(produce(&connection, 9, -1, set).await.error_code, 0);
+    }
+    let mut found = Vec::new();
+    while found.len() < 60 {
+        let request = fetch_request(12, found.len() as i64);
+        let answer = connection.call_in(&request, 12).await.expect("an answer");
+        let (records, _) = records_of(&partition_of(answer));
+        assert!(!records.is_empty(), "a segment ends, the log does not: {}", found.len());
+        found.extend(records);
+    }
+    let expected: Vec<_> = (0..60).map(|at| (at, (at / 3).to_string())).collect();
+    assert_eq!(found, expected);
+    for version in [0, 3] {
+        let answer = connection.call_in(&fetch_request(version, 30), version).await.expect("one");
+        assert_eq!(records_of(&partition_of(answer)).0[0], expected[30], "v{version}");
+    }
+}
+
+#[tokio::test]
+async fn with_a_sync_for_every_message_acknowledged_is_synced() {
+    let (broker, connection) = started_with(&[("log.flush.interval.messages", "1")]).await;
+    for (acks, end) in [(1, 1), (-1, 2), (0, 3)] {
+        let set = batch(&["a"], BatchOptions::default());
+        if acks == 0 {
+            connection.send(&produce_request(TOPIC, 0, set)).await.expect("sent");
+        } else {
+            assert_eq!(produce(&connection, 9, acks, set).await.error_code, 0);
+        }
+        // Nobody sees the record before it is synced, so a reader of it waits for that.
+        let mut request = fetch_request(12, end - 1);
+        request.max_wait_ms = i32::try_from(PATIENCE.as_millis()).expect("a minute");
+        let answer = partition_of(connection.call_in(&request, 12).await.expect("an answer"));
+        assert_eq!(answer.high_watermark, end);
+        let partition = broker.running.broker.replicas.find(TOPIC, 0).expect("hosted");
+        assert_eq!(partition.log().expect("a log").recovery_point(), end);
     }
 }

@@ -219,6 +219,11 @@ impl Log {
         self.view.read().log_end
     }
 
+    /// Whether a read from `offset` needs the active segment alone, whose indexes are in memory.
+    pub fn is_at_tail(&self, offset: Offset) -> bool {
+        offset >= self.active().base_offset
+    }
+
     /// The first offset that is not known to be synced.
     pub fn recovery_point(&self) -> Offset {
         self.recovery_point.load(Ordering::Acquire)

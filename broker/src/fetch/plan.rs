@@ -32,6 +32,13 @@ pub struct Source {
     pub ask: FetchAsk,
 }
 
+impl Source {
+    /// Whether reading it needs nothing that may be on disk only.
+    pub fn is_at_tail(&self) -> bool {
+        self.partition.log().is_none_or(|log| log.is_at_tail(self.ask.fetch_offset))
+    }
+}
+
 /// What one look at all partitions gave, in their order.
 #[derive(Debug)]
 pub struct Plan {

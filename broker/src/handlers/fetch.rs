@@ -89,19 +89,23 @@ pub fn handle(
         sources: Vec::with_capacity(wanted.len()),
     };
     fetch.resolve(wanted);
-    let plan = plan::look(&fetch.sources, &params, true, broker.clock.now_ms());
-    if fetch.may_answer(&plan) {
-        return fetch.finish(plan);
+    // Old records may have to be looked for on the disk, which is no work for a worker.
+    if !fetch.sources.iter().all(Source::is_at_tail) {
+        return Reply::later(async move {
+            let owner = fetch.broker.clone();
+            let work = move || {
+                let plan = fetch.look();
+                (fetch, plan)
+            };
+            let (fetch, plan) = owner.tasks.blocking(work).await;
+            fetch.complete(plan).await
+        });
     }
-    Reply::later(async move {
-        let clock = fetch.broker.clock;
-        let plan = plan::wait(&fetch.sources, &fetch.params, plan, &clock).await;
-        match fetch.finish(plan) {
-            Reply::Later(converting) => converting.await,
-            Reply::Now(response) => response,
-            Reply::Nothing | Reply::Close(_) => unreachable!("a fetch is always answered"),
-        }
-    })
+    let plan = fetch.look();
+    if fetch.may_answer(&plan) && fetch.magic().is_none() {
+        return Reply::Now(fetch.finish(plan, None));
+    }
+    Reply::later(fetch.complete(plan))
 }
 
 fn params_of(broker: &Broker, version: i16, request: &FetchRequest) -> FetchParams {
@@ -245,28 +249,36 @@ impl Fetch {
             || plan.is_enough(&self.params)
     }
 
-    /// Answers, after rewriting the records for versions that know older formats only.
-    fn finish(self, plan: Plan) -> Reply<FetchResponse> {
-        let magic = match self.context.api_version {
+    fn look(&self) -> Plan {
+        plan::look(&self.sources, &self.params, true, self.broker.clock.now_ms())
+    }
+
+    /// Waits if it must, and answers.
+    async fn complete(self, plan: Plan) -> FetchResponse {
+        let clock = self.broker.clock;
+        let plan = match self.may_answer(&plan) {
+            true => plan,
+            false => plan::wait(&self.sources, &self.params, plan, &clock).await,
+        };
+        let Some(magic) = self.magic() else { return self.finish(plan, None) };
+        // Reading and recompressing do not belong on a worker.
+        let owner = self.broker.clone();
+        owner.tasks.blocking(move || self.finish(plan, Some(magic))).await
+    }
+
+    /// The newest format that this version knows, if it is not the one that logs are in.
+    fn magic(&self) -> Option<i8> {
+        match self.context.api_version {
             ..=1 => Some(0),
             2..=3 => Some(1),
             _ => None,
-        };
-        let reads: Vec<_> = plan.reads.into_iter().map(Some).collect();
-        let Some(magic) = magic else {
-            let answers = self.answers(reads, None);
-            return Reply::Now(self.respond(answers));
-        };
-        let broker = self.broker.clone();
-        Reply::later(async move {
-            // Reading and recompressing do not belong on a worker.
-            let work = move || {
-                let answers = self.answers(reads, Some(magic));
-                (self, answers)
-            };
-            let (fetch, answers) = broker.tasks.blocking(work).await;
-            fetch.respond(answers)
-        })
+        }
+    }
+
+    fn finish(self, plan: Plan, magic: Option<i8>) -> FetchResponse {
+        let reads = plan.reads.into_iter().map(Some).collect();
+        let answers = self.answers(reads, magic);
+        self.respond(answers)
     }
 
     /// Every partition's answer, in the order of the response.
