@@ -236,8 +236,12 @@ impl Log {
         if !producers.has_unstable() {
             return high_watermark;
         }
-        let unstable = producers.first_unstable_offset(high_watermark);
-        unstable.map_or(high_watermark, |first| first.min(high_watermark))
+        let Some(first) = producers.first_unstable_offset(high_watermark) else {
+            return high_watermark;
+        };
+        drop(producers);
+        // DeleteRecords may have passed the beginning of a transaction.
+        first.max(self.log_start_offset()).min(high_watermark)
     }
 
     /// Lets go of what was kept for transactions below the high watermark. Call it when the

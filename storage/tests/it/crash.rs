@@ -29,7 +29,10 @@ fn script() -> Vec<Step> {
         }
         steps.push(Step::Flush);
         steps.push(Step::Replicate { batches: 5, bytes: 90 });
+        steps.push(Step::Transact { records: 2 });
         steps.push(Step::Checkpoint);
+        steps.push(Step::EndTransaction { commit: round == 1 });
+        steps.push(Step::Transact { records: 1 });
         steps.push(append(77));
         steps.push(Step::Truncate(850));
         steps.push(append(40));

@@ -17,6 +17,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         20 => append,
         5 => (1..8u8, 0..200u16).prop_map(|(batches, bytes)| Step::Replicate { batches, bytes }),
+        5 => (1..4u8).prop_map(|records| Step::Transact { records }),
+        3 => any::<bool>().prop_map(|commit| Step::EndTransaction { commit }),
         2 => Just(Step::Roll),
         3 => Just(Step::Flush),
         6 => Just(Step::Prepare),
