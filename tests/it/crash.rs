@@ -1,5 +1,5 @@
-//! kill -9 under load: an idempotent producer writes without a pause while its broker dies at random
-//! moments; after every restart each acknowledged record is there, in order, once.
+//! kill -9 under load: an idempotent producer writes without a pause while its broker dies at
+//! random moments; after every restart each acknowledged record is there, in order, once.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};

@@ -1,9 +1,9 @@
 //! Fetch (key 1): records for consumers and followers.
 //!
-//! Versions 0 to 17: v3 byte limit over all partitions · v4 isolation level, magic 2 · v5 log start ·
-//! v7 sessions (KIP-227) · v9 leader epoch (KIP-320) · v10 zstd · v11 followers may answer consumers ·
-//! v12 flexible, diverging epochs (KIP-595) · v13 topic ids · v15 replica state as a tag · v16 the
-//! leader to go to instead (KIP-951).
+//! Versions 0 to 17: v3 byte limit over all partitions · v4 isolation level, magic 2 · v5 log
+//! start · v7 sessions (KIP-227) · v9 leader epoch (KIP-320) · v10 zstd · v11 followers may answer
+//! consumers · v12 flexible, diverging epochs (KIP-595) · v13 topic ids · v15 replica state as a
+//! tag · v16 the leader to go to instead (KIP-951).
 //!
 //! Answers at once when `min_bytes` are there, on any error and on a diverging epoch; else waits at
 //! most `max_wait_ms`. Records go out as ranges of the segment files. Versions 0 to 3 get them
