@@ -56,18 +56,19 @@ impl Group {
         if !self.is(State::PreparingRebalance) {
             return;
         }
-        if let Some(InitialDelay { delay_ms, remaining_ms }) = self.initial_delay.take() {
-            if self.new_member_added && remaining_ms != 0 {
-                self.new_member_added = false;
-                let next_ms =
-                    i64::from(step.config.initial_rebalance_delay_ms.max(0)).min(remaining_ms);
-                self.initial_delay = Some(InitialDelay {
-                    delay_ms: next_ms,
-                    remaining_ms: (remaining_ms - delay_ms).max(0),
-                });
-                step.timers.arm(self.join_key(), step.after_ms(next_ms));
-                return;
-            }
+        if let Some(InitialDelay { delay_ms, remaining_ms }) = self.initial_delay.take()
+            && self.new_member_added
+            && remaining_ms != 0
+        {
+            self.new_member_added = false;
+            let next_ms =
+                i64::from(step.config.initial_rebalance_delay_ms.max(0)).min(remaining_ms);
+            self.initial_delay = Some(InitialDelay {
+                delay_ms: next_ms,
+                remaining_ms: (remaining_ms - delay_ms).max(0),
+            });
+            step.timers.arm(self.join_key(), step.after_ms(next_ms));
+            return;
         }
         self.complete_join(step);
     }

@@ -26,6 +26,9 @@ pub enum NotHere {
     Busy,
 }
 
+/// The answers of every loaded shard to come, and whether another one is still loading.
+pub type AskedAll<A> = (Vec<oneshot::Receiver<A>>, bool);
+
 /// Starts a task; the broker owns them.
 pub type Spawn = Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>;
 
@@ -135,7 +138,7 @@ impl<S: Shard> ShardDirectory<S> {
     pub fn ask_all(
         &self,
         request: impl Fn() -> S::Request,
-    ) -> Result<(Vec<oneshot::Receiver<S::Answer>>, bool), NotHere> {
+    ) -> Result<AskedAll<S::Answer>, NotHere> {
         let state = self.state.lock();
         if !state.running {
             return Err(NotHere::Stopped);

@@ -124,7 +124,7 @@ async fn load<S: Shard>(shard: &mut S, seat: &Seat, environment: &Environment) {
             Ok(()) if next == before => break,
             Ok(()) => tokio::task::yield_now().await,
             Err(error) => {
-                if failures % 60 == 0 {
+                if failures.is_multiple_of(60) {
                     tracing::error!(partition = %seat.partition, offset = next, error,
                         "the coordinator cannot load its partition");
                 }

@@ -223,12 +223,12 @@ impl World {
         old_version: bool,
         protocols: u8,
     ) -> JoinRequest {
-        let known = known.then(|| self.caller(group, client).member_id).unwrap_or_default();
+        let known = if known { self.caller(group, client).member_id } else { String::new() };
         let protocol = |name: &str| Protocol { name: name.into(), metadata: Bytes::new() };
         JoinRequest {
             member_id: known,
             // Half of the clients are static.
-            instance_id: (client % 2 == 0).then(|| format!("i{client}")),
+            instance_id: (client.is_multiple_of(2)).then(|| format!("i{client}")),
             client_id: format!("c{client}"),
             client_host: "/127.0.0.1".into(),
             rebalance_timeout_ms: 20_000,
@@ -284,7 +284,7 @@ impl World {
     fn caller(&mut self, group: usize, client: usize) -> Caller {
         let known = self.clients.entry((group, client)).or_default().clone();
         let instance_id =
-            (client % 2 == 0 && !known.member_id.is_empty()).then(|| format!("i{client}"));
+            (client.is_multiple_of(2) && !known.member_id.is_empty()).then(|| format!("i{client}"));
         let generation = if known.member_id.is_empty() { -1 } else { known.generation };
         Caller { member_id: known.member_id, instance_id, generation }
     }
