@@ -37,14 +37,26 @@ pub fn handle(
 ) -> Reply<DescribeConfigsResponse> {
     let (broker, context) = (broker.clone(), context.clone());
     Reply::later(async move {
-        let (synonyms, documentation) = (request.include_synonyms, request.include_documentation);
+        let shape = Shape {
+            version: context.api_version,
+            synonyms: request.include_synonyms,
+            documentation: request.include_documentation,
+        };
         let mut results = Vec::new();
         for resource in request.resources {
             let entries = entries(&broker, &context, &resource).await;
-            results.push(answer(resource, entries, synonyms, documentation));
+            results.push(answer(resource, entries, shape));
         }
         DescribeConfigsResponse { throttle_time_ms: 0, results }
     })
+}
+
+/// What the caller wants to be told.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    version: i16,
+    synonyms: bool,
+    documentation: bool,
 }
 
 async fn entries(
@@ -98,8 +110,7 @@ fn denied(code: ErrorCode) -> ApiError {
 fn answer(
     resource: DescribeConfigsResource,
     entries: Result<Vec<Entry>, ApiError>,
-    synonyms: bool,
-    documentation: bool,
+    shape: Shape,
 ) -> DescribeConfigsResult {
     let wanted = resource.configuration_keys.filter(|keys| !keys.is_empty());
     let is_wanted = |entry: &Entry| wanted.as_ref().is_none_or(|keys| keys.contains(&entry.name));
@@ -113,17 +124,18 @@ fn answer(
         error_message: error.message,
         resource_type: resource.resource_type,
         resource_name: resource.resource_name,
-        configs: shown.map(|entry| result(entry, synonyms, documentation)).collect(),
+        configs: shown.map(|entry| result(entry, shape)).collect(),
     }
 }
 
-fn result(entry: Entry, synonyms: bool, documentation: bool) -> DescribeConfigsResourceResult {
-    let places = entry.synonyms.into_iter().filter(|_| synonyms);
+fn result(entry: Entry, shape: Shape) -> DescribeConfigsResourceResult {
+    let places = entry.synonyms.into_iter().filter(|_| shape.synonyms);
     DescribeConfigsResourceResult {
         name: entry.name,
         value: entry.value,
         read_only: entry.read_only,
-        is_default: entry.source == Source::Default as i8,
+        // Later versions say where the value comes from instead.
+        is_default: shape.version == 0 && entry.source == Source::Default as i8,
         config_source: entry.source,
         is_sensitive: entry.is_sensitive,
         synonyms: places
@@ -134,6 +146,6 @@ fn result(entry: Entry, synonyms: bool, documentation: bool) -> DescribeConfigsR
             })
             .collect(),
         config_type: entry.kind,
-        documentation: documentation.then_some(entry.documentation),
+        documentation: shape.documentation.then_some(entry.documentation),
     }
 }
