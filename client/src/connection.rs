@@ -224,8 +224,8 @@ fn decode_response<R: Request>(frame: Bytes, version: i16) -> Result<R::Response
     R::Response::decode(&mut reader, version).map_err(CallError::Decode)
 }
 
-/// ApiVersions in the highest version we know; a broker that does not know it says so in the layout of
-/// version 0 and names the one it knows.
+/// ApiVersions in the highest version we know; a broker that does not know it says so in the layout
+/// of version 0 and names the one it knows.
 async fn negotiate(
     stream: &mut Box<dyn Duplex>,
     to: &Endpoint,

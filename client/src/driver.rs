@@ -1,5 +1,5 @@
-//! The two halves of a connection at work: one writes requests, one reads responses and hands each to
-//! its caller. Knows nothing of what is in them.
+//! The two halves of a connection at work: one writes requests, one reads responses and hands each
+//! to its caller. Knows nothing of what is in them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

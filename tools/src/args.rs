@@ -1,6 +1,6 @@
-//! Flags as Kafka's scripts take them: long options with `=` or a space, shortened where that is not
-//! ambiguous; wrong flags give the reason, then the usage, exit code 1. Knows nothing of what the
-//! flags mean.
+//! Flags as Kafka's scripts take them: long options with `=` or a space, shortened where that is
+//! not ambiguous; wrong flags give the reason, then the usage, exit code 1. Knows nothing of what
+//! the flags mean.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! `broker-api-versions` (kafka-broker-api-versions.sh): which APIs each broker has, in which versions.
-//! Prints what Kafka's `BrokerApiVersionsCommand` prints.
+//! `broker-api-versions` (kafka-broker-api-versions.sh): which APIs each broker has, in which
+//! versions. Prints what Kafka's `BrokerApiVersionsCommand` prints.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

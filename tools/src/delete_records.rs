@@ -25,8 +25,8 @@ pub struct Flags {
     /// Brokers to begin with: host:port,…
     #[arg(long)]
     bootstrap_server: Option<String>,
-    /// {"partitions": [{"topic": "t", "partition": 0, "offset": 5}], "version": 1}; offset -1 is the
-    /// high watermark.
+    /// {"partitions": [{"topic": "t", "partition": 0, "offset": 5}], "version": 1}; offset -1 is
+    /// the high watermark.
     #[arg(long)]
     offset_json_file: Option<PathBuf>,
     /// Properties file for the connection.

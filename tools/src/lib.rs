@@ -12,6 +12,7 @@ mod consumer_groups;
 mod delete_records;
 mod dump_log;
 mod get_offsets;
+mod java_order;
 mod log_dirs;
 mod murmur2;
 mod output;
@@ -66,7 +67,8 @@ pub fn is_subcommand(name: &str) -> bool {
 /// Runs one tool. The first argument names it: either a program name for which [`is_tool_name`]
 /// holds, or any other program name followed by a subcommand (`ottla topics --list …`).
 ///
-/// Exit code 0 is success; 1 is anything else, with the reason printed where Kafka's tool prints it.
+/// Exit code 0 is success; 1 is anything else, with the reason printed where Kafka's tool prints
+/// it.
 pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let mut args = args.map(|a| a.to_string_lossy().into_owned());
     let program = args.next().unwrap_or_default();

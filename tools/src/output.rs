@@ -33,3 +33,9 @@ pub fn left(text: impl ToString, width: usize) -> String {
     let missing = width.saturating_sub(text.chars().filter(|c| *c != '\n').count());
     text + &" ".repeat(missing)
 }
+
+/// The first letter in upper case: brokers say `classic`, Kafka's tool shows `Classic`.
+pub fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|c| c.to_ascii_uppercase().to_string() + chars.as_str()).unwrap_or_default()
+}

@@ -1,12 +1,13 @@
-//! Properties: `key=value` flags and Java's `.properties` files. Knows nothing of what the keys mean.
+//! Properties: `key=value` flags and Java's `.properties` files. Knows nothing of what the keys
+//! mean.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 pub type Properties = BTreeMap<String, String>;
 
-/// Reads a file as `java.util.Properties` does: `=`, `:` or blank between key and value, `#` and `!`
-/// comments, `\` escapes and line continuation.
+/// Reads a file as `java.util.Properties` does: `=`, `:` or blank between key and value, `#` and
+/// `!` comments, `\` escapes and line continuation.
 pub fn load(path: &Path) -> std::io::Result<Properties> {
     Ok(parse(&std::fs::read_to_string(path)?))
 }
@@ -34,7 +35,7 @@ fn parse(text: &str) -> Properties {
             continue;
         }
         let mut whole = line.to_owned();
-        while whole.len() - whole.trim_end_matches('\\').len() & 1 == 1 {
+        while (whole.len() - whole.trim_end_matches('\\').len()) % 2 == 1 {
             whole.pop();
             whole.push_str(lines.next().unwrap_or_default().trim_start());
         }

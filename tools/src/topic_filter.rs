@@ -5,8 +5,8 @@ use regex_lite::Regex;
 /// Topics whose names begin with these belong to the broker.
 pub const INTERNAL_TOPICS: [&str; 2] = ["__consumer_offsets", "__transaction_state"];
 
-/// A pattern that must match the whole name. Commas stand for alternatives, blanks and quotes around
-/// it are dropped (Kafka's `TopicFilter`).
+/// A pattern that must match the whole name. Commas stand for alternatives, blanks and quotes
+/// around it are dropped (Kafka's `TopicFilter`).
 #[derive(Debug, Clone)]
 pub struct TopicFilter(Regex);
 

@@ -1,5 +1,5 @@
-//! Record sets for consumers of an older message format (Fetch v0 to v3). Knows nothing of fetching.
-//! See Kafka's `RecordsUtil.downConvert`.
+//! Record sets for consumers of an older message format (Fetch v0 to v3). Knows nothing of
+//! fetching. See Kafka's `RecordsUtil.downConvert`.
 
 use super::batch::BatchError;
 use super::codec::{Codec, CodecError, Limits};
@@ -37,9 +37,9 @@ impl From<CodecError> for ConvertError {
 
 /// Rewrites `set` so that nothing in it is newer than `magic` (0 or 1).
 ///
-/// Record headers and, in format 0, timestamps are lost. Control batches are left out. Records below
-/// `first_offset`, the offset asked for, are left out of uncompressed batches only: old clients skip
-/// them in a compressed set but not otherwise. A cut-off last batch is dropped.
+/// Record headers and, in format 0, timestamps are lost. Control batches are left out. Records
+/// below `first_offset`, the offset asked for, are left out of uncompressed batches only: old
+/// clients skip them in a compressed set but not otherwise. A cut-off last batch is dropped.
 pub fn down_convert(
     set: &[u8],
     magic: i8,

@@ -1,9 +1,9 @@
 //! Message formats 0 and 1: reading and writing single messages and compressed wrappers. Knows
 //! nothing of magic-2 batches. See Kafka's `LegacyRecord` and `AbstractLegacyRecordBatch`.
 //!
-//! `offset i64, size i32, crc u32, magic i8, attributes i8, [1: timestamp i64], key, value`; key and
-//! value are i32 length and bytes, −1 null. A wrapper's value is a compressed run of messages; its
-//! offset is the last one's, and in format 1 the inner offsets count from 0.
+//! `offset i64, size i32, crc u32, magic i8, attributes i8, [1: timestamp i64], key, value`; key
+//! and value are i32 length and bytes, −1 null. A wrapper's value is a compressed run of messages;
+//! its offset is the last one's, and in format 1 the inner offsets count from 0.
 
 use super::batch::LOG_OVERHEAD;
 use super::codec::{self, Codec, CodecError, Limits};
@@ -178,7 +178,8 @@ impl<'a> OpenMessage<'a> {
         &self.outer
     }
 
-    /// The messages in order, with absolute offsets and, under append time, the wrapper's timestamp.
+    /// The messages in order, with absolute offsets and, under append time, the wrapper's
+    /// timestamp.
     pub fn messages(&self) -> impl Iterator<Item = Result<Message<'_>, LegacyError>> {
         let single = self.inner.is_none().then_some(Ok(self.outer));
         let run = Run { rest: self.inner.as_deref().unwrap_or_default() };
@@ -406,7 +407,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn garbage_never_panics(bytes: Vec<u8>, size in 0i32..64, magic in 0u8..3, codec in 0u8..8) {
+        fn garbage_never_panics(
+            bytes: Vec<u8>,
+            size in 0i32..64,
+            magic in 0u8..3,
+            codec in 0u8..8,
+        ) {
             let mut set = vec![0; 8];
             set.extend_from_slice(&size.to_be_bytes());
             set.extend_from_slice(&[0, 0, 0, 0, magic, codec]);

@@ -1,5 +1,5 @@
-//! One record of a magic-2 batch, borrowed from the batch's bytes, and the iterator over them. Knows
-//! nothing of compression. See KIP-98 and Kafka's `DefaultRecord`.
+//! One record of a magic-2 batch, borrowed from the batch's bytes, and the iterator over them.
+//! Knows nothing of compression. See KIP-98 and Kafka's `DefaultRecord`.
 
 use super::batch::BatchHeader;
 use crate::ids::{Offset, TimestampMs};

@@ -1,5 +1,5 @@
-//! Record sets of any format: split into batches, each opened and read as [`Record`]s. Knows nothing
-//! of rules about what a batch may hold; see `validate`.
+//! Record sets of any format: split into batches, each opened and read as [`Record`]s. Knows
+//! nothing of rules about what a batch may hold; see `validate`.
 
 use std::borrow::Cow;
 

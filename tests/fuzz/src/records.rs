@@ -1,5 +1,5 @@
-//! What the fuzzer, and the test that replays its corpus, do with bytes that claim to be record sets.
-//! Knows nothing of where the bytes come from.
+//! What the fuzzer, and the test that replays its corpus, do with bytes that claim to be record
+//! sets. Knows nothing of where the bytes come from.
 
 use protocol::records::batch;
 use protocol::records::codec::{Codec, Limits};
@@ -10,8 +10,8 @@ use protocol::records::view::{Batches, RecordsError};
 /// Small, so that bombs are met often.
 const LIMITS: Limits = Limits { bytes_max: 1 << 20, ratio_max: 64, bytes_free: 64 << 10 };
 
-/// One byte that chooses the topic's rules, then a record set. What a leader accepts, a consumer must
-/// be able to read; what it writes anew must hold, and hold the same records.
+/// One byte that chooses the topic's rules, then a record set. What a leader accepts, a consumer
+/// must be able to read; what it writes anew must hold, and hold the same records.
 pub fn batches(data: &[u8]) {
     let Some((choice, set)) = data.split_first() else { return };
     let read = read(set);

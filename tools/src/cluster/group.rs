@@ -142,8 +142,8 @@ impl Cluster {
         Ok(offsets)
     }
 
-    /// Commits offsets for a group: for a member of a generation, or with generation −1 and no member
-    /// for a group that is empty.
+    /// Commits offsets for a group: for a member of a generation, or with generation −1 and no
+    /// member for a group that is empty.
     pub async fn commit_offsets(
         &self,
         group: &str,

@@ -1,5 +1,5 @@
-//! A small cluster client for the tools: finds brokers, leaders, coordinators and the controller, and
-//! tries again while that can help. Knows nothing of flags and output.
+//! A small cluster client for the tools: finds brokers, leaders, coordinators and the controller,
+//! and tries again while that can help. Knows nothing of flags and output.
 
 mod error;
 mod group;

@@ -1,5 +1,5 @@
-//! Which entities the flags name: types and names, in either of two spellings. Knows nothing of their
-//! configuration.
+//! Which entities the flags name: types and names, in either of two spellings. Knows nothing of
+//! their configuration.
 
 use super::Flags;
 
@@ -89,7 +89,8 @@ impl Entities {
             let bad = self.names.iter().find(|n| !n.is_empty() && n.parse::<i32>().is_err());
             if let Some(name) = bad {
                 return Err(format!(
-                    "The entity name for {kind} must be a valid integer broker id, but it is: {name}"
+                    "The entity name for {kind} must be a valid integer broker id, but it is: \
+                     {name}"
                 ));
             }
         }

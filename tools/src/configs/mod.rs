@@ -1,8 +1,8 @@
 //! `configs` (kafka-configs.sh): show and change dynamic configuration. Prints what Kafka's
 //! `ConfigCommand` prints.
 //!
-//! Differs from Apache: `--zookeeper` is refused (the brokers own their znodes), and SCRAM credentials
-//! are not handled yet.
+//! Differs from Apache: `--zookeeper` is refused (the brokers own their znodes), and SCRAM
+//! credentials are not handled yet.
 
 mod entity;
 mod quotas;
@@ -213,8 +213,11 @@ async fn execute(
     })
 }
 
+/// Keys with values to add, keys to remove.
+type Changes = (Vec<(String, String)>, Vec<String>);
+
 /// What is to be added, from --add-config or the file, and what is to be removed.
-fn changes(flags: &Flags) -> Result<(Vec<(String, String)>, Vec<String>), ConfigError> {
+fn changes(flags: &Flags) -> Result<Changes, ConfigError> {
     let mut added = properties::Properties::new();
     if let Some(file) = &flags.add_config_file {
         added = properties::load(file).map_err(|e| ConfigError::Refused(e.to_string()))?;

@@ -15,6 +15,7 @@ use serde_json::json;
 use super::entity::Entities;
 use super::{ConfigError, Flags, changes};
 use crate::cluster::{Cluster, ClusterError};
+use crate::java_order;
 
 const OPERATION_SET: i8 = 0;
 const OPERATION_DELETE: i8 = 1;
@@ -103,7 +104,8 @@ async fn all_names(cluster: &Cluster, kind: &str) -> Result<Vec<String>, ConfigE
     match kind {
         "topics" => {
             let topics = cluster.all_topics().await?.topics;
-            Ok(topics.into_iter().filter_map(|t| t.name).collect())
+            let names = topics.into_iter().filter_map(|t| t.name).collect();
+            Ok(java_order::of_map(names, |name: &String| java_order::string_hash(name)))
         }
         "brokers" | "broker-loggers" => {
             let brokers = cluster.metadata(Some(&[])).await?.brokers;

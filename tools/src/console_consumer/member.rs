@@ -193,7 +193,8 @@ impl Member {
         }
     }
 
-    /// Leaves, so that the others need not wait for the session timeout. Its failure changes nothing.
+    /// Leaves, so that the others need not wait for the session timeout. Its failure changes
+    /// nothing.
     pub async fn leave(&mut self, cluster: &Cluster) {
         if self.member_id.is_empty() {
             return;

@@ -1,8 +1,8 @@
-//! `console-consumer` (kafka-console-consumer.sh): prints the records of a topic. Flags and output are
-//! those of Kafka's `ConsoleConsumer`.
+//! `console-consumer` (kafka-console-consumer.sh): prints the records of a topic. Flags and output
+//! are those of Kafka's `ConsoleConsumer`.
 //!
-//! Differs from Apache: without a group it assigns itself all partitions, where Kafka joins a group of
-//! a random name.
+//! Differs from Apache: without a group it assigns itself all partitions, where Kafka joins a group
+//! of a random name.
 
 mod assignor;
 mod fetcher;
@@ -25,6 +25,9 @@ use formatter::Formatter;
 use reader::{Next, Reader, ReaderOptions, Start, Wanted};
 
 const TOOL: &str = "console-consumer";
+
+/// How Kafka begins to say that reading ended with an error.
+const STOPPING: &str = "ERROR Error processing message, terminating consumer process";
 
 /// Print the records of a topic.
 #[derive(Debug, Parser)]
@@ -210,7 +213,8 @@ fn group(flags: &Flags, file: &Properties, given: &Properties) -> Result<Option<
         let shown: Vec<String> = all.iter().map(|group| format!("'{group}'")).collect();
         return Err(format!(
             "The group ids provided in different places (directly using '--group', via \
-             '--consumer-property', or via '--consumer.config') do not match. Detected group ids: {}",
+             '--consumer-property', or via '--consumer.config') do not match. Detected group ids: \
+             {}",
             shown.join(", ")
         ));
     }
@@ -258,7 +262,7 @@ async fn consume(setup: Setup, flags: &Flags) -> ExitCode {
             () = &mut stop => break,
             next = reader.next() => next,
             () = due => {
-                eprintln!("ERROR Error processing message, terminating consumer process: timed out");
+                eprintln!("{STOPPING}: timed out");
                 break;
             }
         };
@@ -266,7 +270,7 @@ async fn consume(setup: Setup, flags: &Flags) -> ExitCode {
             Ok(Next::Records(records)) => records,
             Ok(Next::Nothing) => continue,
             Err(reason) => {
-                eprintln!("ERROR Error processing message, terminating consumer process: {reason}");
+                eprintln!("{STOPPING}: {reason}");
                 code = ExitCode::SUCCESS; // Kafka ends so, too.
                 break;
             }

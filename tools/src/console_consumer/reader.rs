@@ -328,8 +328,8 @@ impl Reader {
         }
     }
 
-    /// Commits what was consumed since the last commit. A rebalance under way is no failure: the next
-    /// heartbeat sees it.
+    /// Commits what was consumed since the last commit. A rebalance under way is no failure: the
+    /// next heartbeat sees it.
     async fn commit(&mut self) -> Result<(), ClusterError> {
         self.committed_at = Instant::now();
         let Some(member) = self.member.as_ref().filter(|m| m.is_joined()) else { return Ok(()) };

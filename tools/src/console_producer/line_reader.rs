@@ -3,12 +3,15 @@
 
 use crate::properties::Properties;
 
+/// A header's key and value.
+pub type OwnedHeader = (String, Option<Vec<u8>>);
+
 /// A record to send.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OwnedRecord {
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub headers: Vec<OwnedHeader>,
 }
 
 #[derive(Debug)]
@@ -109,7 +112,7 @@ impl LineReader {
         }
     }
 
-    fn headers(&self, text: &str) -> Result<Vec<(String, Option<Vec<u8>>)>, String> {
+    fn headers(&self, text: &str) -> Result<Vec<OwnedHeader>, String> {
         let mut pairs: Vec<&str> = self.headers_separator.split(text).collect();
         // As Java's split: empty strings at the end do not count.
         while pairs.len() > 1 && pairs.last().is_some_and(|pair| pair.is_empty()) {

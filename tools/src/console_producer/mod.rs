@@ -1,5 +1,5 @@
-//! `console-producer` (kafka-console-producer.sh): sends lines of standard input to a topic. Flags and
-//! complaints are those of Kafka's `ConsoleProducer`.
+//! `console-producer` (kafka-console-producer.sh): sends lines of standard input to a topic. Flags
+//! and complaints are those of Kafka's `ConsoleProducer`.
 
 mod line_reader;
 mod sender;

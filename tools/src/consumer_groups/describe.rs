@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::{Flags, GroupError, Report, named_groups};
 use crate::cluster::{Cluster, ClusterError, Coordinator, LATEST_TIMESTAMP};
+use crate::java_order;
 use crate::output::left;
 
 /// What Kafka shows where there is nothing.
@@ -141,18 +142,25 @@ async fn offset_rows(
         member,
     };
     for (mine, identity) in holders {
-        for partition in mine {
+        for partition in in_java_order(mine) {
             unassigned.remove(&partition);
             rows.push(row(partition, Some(identity.clone())));
         }
     }
-    rows.extend(unassigned.into_keys().map(|partition| row(partition, None)));
+    let unassigned = in_java_order(unassigned.into_keys().collect());
+    rows.extend(unassigned.into_iter().map(|partition| row(partition, None)));
     let wanted = rows.iter().map(|r| (r.partition.clone(), LATEST_TIMESTAMP)).collect();
     let ends = cluster.list_offsets(&wanted).await?;
     for row in &mut rows {
         row.end = ends.get(&row.partition).and_then(|answer| answer.ok());
     }
     Ok(rows)
+}
+
+/// One member's partitions as Kafka's tool shows them.
+fn in_java_order(mut partitions: Vec<TopicPartition>) -> Vec<TopicPartition> {
+    partitions.sort_by_key(|p| p.partition);
+    java_order::of_map(partitions, |p| java_order::partition_hash(&p.topic, p.partition))
 }
 
 fn print_offsets(rows: &[OffsetRow], report: &mut Report) {

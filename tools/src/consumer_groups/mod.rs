@@ -1,5 +1,5 @@
-//! `consumer-groups` (kafka-consumer-groups.sh): list, describe, delete groups; reset and delete their
-//! offsets. Prints what Kafka's `ConsumerGroupCommand` prints.
+//! `consumer-groups` (kafka-consumer-groups.sh): list, describe, delete groups; reset and delete
+//! their offsets. Prints what Kafka's `ConsumerGroupCommand` prints.
 
 mod describe;
 mod offsets;
@@ -142,8 +142,8 @@ impl Report {
 
 pub fn run(given: &[String]) -> ExitCode {
     if given.is_empty() {
-        let about = "This tool helps to list all consumer groups, describe a consumer group, delete \
-                     consumer group info, or reset consumer group offsets.";
+        let about = "This tool helps to list all consumer groups, describe a consumer group, \
+                     delete consumer group info, or reset consumer group offsets.";
         return args::usage::<Flags>(TOOL, about);
     }
     let flags: Flags = match args::parse(TOOL, given) {
@@ -409,17 +409,11 @@ async fn list(cluster: &Cluster, flags: &Flags, report: &mut Report) -> Result<(
     for group in &groups {
         row(
             &group.group_id,
-            &or_unknown(&capital(&group.group_type)),
+            &or_unknown(&output::capital(&group.group_type)),
             &or_unknown(&group.group_state),
         );
     }
     Ok(())
-}
-
-/// Brokers say `classic`; Kafka's tool shows `Classic`.
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|c| c.to_ascii_uppercase().to_string() + chars.as_str()).unwrap_or_default()
 }
 
 async fn delete(cluster: &Cluster, flags: &Flags, report: &mut Report) -> Result<(), GroupError> {
@@ -494,8 +488,8 @@ mod tests {
 
     #[test]
     fn states_are_spelled_as_kafka_spells_them() {
-        let states = spelled("state", "states", "stable, EMPTY", &STATES).unwrap();
-        assert_eq!(states, ["Stable", "Empty"]);
-        assert!(spelled("state", "states", "x", &STATES).unwrap_err().starts_with("Invalid state"));
+        let spelled = |given| spelled("state", "states", given, &STATES);
+        assert_eq!(spelled("stable, EMPTY").unwrap(), ["Stable", "Empty"]);
+        assert!(spelled("x").unwrap_err().starts_with("Invalid state"));
     }
 }

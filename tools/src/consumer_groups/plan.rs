@@ -80,7 +80,8 @@ fn units(mut text: &str, known: &[(char, f64)]) -> Option<i64> {
     Some(sum as i64)
 }
 
-/// `topic,partition,offset` lines for the one group of the command, or `group,topic,partition,offset`.
+/// `topic,partition,offset` lines for the one group of the command, or
+/// `group,topic,partition,offset`.
 pub fn parse_csv(text: &str, only_group: Option<&str>) -> Result<Plan, String> {
     let mut plan = Plan::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {

@@ -11,6 +11,7 @@ use super::describe::described;
 use super::plan::{self, Plan};
 use super::{Flags, GroupError, Report, named_groups, offsets};
 use crate::cluster::{Cluster, ClusterError, EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
+use crate::java_order;
 use crate::output::left;
 
 type Offsets = BTreeMap<TopicPartition, Offset>;
@@ -59,7 +60,10 @@ fn print_plan(all: &Plan, report: &mut Report) {
         row("\nGROUP", "TOPIC", "PARTITION", "NEW-OFFSET");
     }
     for (group, offsets) in all {
-        for (p, offset) in offsets {
+        let rows = java_order::of_map(offsets.iter().collect(), |(p, _)| {
+            java_order::partition_hash(&p.topic, p.partition)
+        });
+        for (p, offset) in rows {
             row(group, &p.topic, &p.partition.to_string(), &offset.to_string());
         }
     }
@@ -151,8 +155,9 @@ async fn new_offsets(
         return Ok(all);
     }
     usage(
-        "Option '[reset-offsets]' requires one of the following scenarios: [to-offset], [shift-by], \
-         [to-datetime], [by-duration], [to-earliest], [to-latest], [to-current], [from-file]"
+        "Option '[reset-offsets]' requires one of the following scenarios: [to-offset], \
+         [shift-by], [to-datetime], [by-duration], [to-earliest], [to-latest], [to-current], \
+         [from-file]"
             .to_owned(),
     )
 }

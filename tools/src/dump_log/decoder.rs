@@ -1,5 +1,5 @@
-//! Keys and values as text: plain, numbers, or the records of Kafka's own two topics. Knows nothing of
-//! files.
+//! Keys and values as text: plain, numbers, or the records of Kafka's own two topics. Knows nothing
+//! of files.
 
 use std::fmt::Write;
 

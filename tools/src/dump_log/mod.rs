@@ -1,5 +1,5 @@
-//! `dump-log` (kafka-dump-log.sh): shows segments, indexes and snapshots of a log directory. Prints what
-//! Kafka's `DumpLogSegments` prints; needs no broker.
+//! `dump-log` (kafka-dump-log.sh): shows segments, indexes and snapshots of a log directory. Prints
+//! what Kafka's `DumpLogSegments` prints; needs no broker.
 
 mod decoder;
 mod index;

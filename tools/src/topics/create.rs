@@ -12,7 +12,8 @@ use super::{CHANGE_TIMEOUT_MS, Flags, TopicError, ensure_exists, matching};
 use crate::cluster::{Cluster, ClusterError};
 
 const COLLISION_WARNING: &str = "WARNING: Due to limitations in metric names, topics with a period \
-    ('.') or underscore ('_') could collide. To avoid issues it is best to use either, but not both.\n";
+    ('.') or underscore ('_') could collide. To avoid issues it is best to use either, but not \
+    both.\n";
 
 pub async fn create(cluster: &Cluster, flags: &Flags) -> Result<String, TopicError> {
     let name = flags.topic.clone().expect("checked with the flags");

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::{Flags, TopicError, ensure_exists, matching};
 use crate::cluster::{Cluster, ClusterError};
+use crate::java_order;
 
 const TOPIC_RESOURCE: i8 = 2;
 /// `DEFAULT_CONFIG`: nobody set the value anywhere.
@@ -73,7 +74,10 @@ async fn wanted(
     }
     let mut topics = cluster.topics(&names).await?;
     topics.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(topics)
+    let hash = |topic: &MetadataResponseTopic| {
+        java_order::string_hash(topic.name.as_deref().unwrap_or_default())
+    };
+    Ok(java_order::of_map_for(topics.len(), topics, hash))
 }
 
 async fn configs(

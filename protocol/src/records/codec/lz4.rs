@@ -1,9 +1,10 @@
 //! LZ4 frames as Kafka's clients write them: independent blocks, no content checksum. Knows nothing
 //! of the other codecs.
 //!
-//! Read and written here, not by the codec crate's own frame type, for two of Kafka's habits: message
-//! format 0 carries a header checksum that wrongly covers the frame's magic number too, and a frame
-//! with dependent blocks is refused (Kafka's `Lz4BlockInputStream`; KIP-57 tells the history).
+//! Read and written here, not by the codec crate's own frame type, for two of Kafka's habits:
+//! message format 0 carries a header checksum that wrongly covers the frame's magic number too, and
+//! a frame with dependent blocks is refused (Kafka's `Lz4BlockInputStream`; KIP-57 tells the
+//! history).
 
 use twox_hash::XxHash32;
 

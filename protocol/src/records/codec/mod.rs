@@ -1,4 +1,5 @@
-//! The five codecs: whole buffers in, a stream out, with caps. Knows nothing of what the bytes mean.
+//! The five codecs: whole buffers in, a stream out, with caps. Knows nothing of what the bytes
+//! mean.
 //!
 //! Formats are those of Kafka's `org.apache.kafka.common.compress`: gzip, snappy in xerial's
 //! framing (raw snappy is read too), lz4 frames, zstd.
@@ -70,7 +71,8 @@ pub enum CodecError {
 pub struct Limits {
     /// Never more than this many bytes. Default 512 MiB.
     pub bytes_max: usize,
-    /// Never more than this many times the compressed size. Default 1,100; gzip cannot exceed 1,032.
+    /// Never more than this many times the compressed size. Default 1,100; gzip cannot exceed
+    /// 1,032.
     pub ratio_max: usize,
     /// Streams up to this size may have any ratio. Default 16 MiB.
     pub bytes_free: usize,
@@ -177,8 +179,9 @@ pub fn decompress(
 }
 
 /// Compresses `input` onto the end of `out`. `level` is the codec's own (`compression.gzip.level`,
-/// `compression.zstd.level`), `None` its default (gzip 6, zstd 3); snappy has none, and lz4 here has
-/// one speed, so its level is accepted and makes no difference. `magic` as for [`Decompressor::new`].
+/// `compression.zstd.level`), `None` its default (gzip 6, zstd 3); snappy has none, and lz4 here
+/// has one speed, so its level is accepted and makes no difference. `magic` as for
+/// [`Decompressor::new`].
 pub fn compress(
     codec: Codec,
     level: Option<i32>,
