@@ -23,8 +23,8 @@ use crate::znodes::{
 /// How often an election is tried again when what it read changed under it.
 const ELECTION_ATTEMPTS: usize = 16;
 
-/// Pause before this broker stands again after a term that failed at its start: others go first, and
-/// what failed is not tried without end.
+/// Pause before this broker stands again after a term that failed at its start: others go first,
+/// and what failed is not tried without end.
 const REST_MS: i64 = 5_000;
 
 /// Leaderships are first looked over this long after an election.

@@ -1,5 +1,5 @@
-//! What the controller makes of odd things in the tree: notices, marks and elections left by others,
-//! nodes that cannot be read, and offices that are not its own.
+//! What the controller makes of odd things in the tree: notices, marks and elections left by
+//! others, nodes that cannot be read, and offices that are not its own.
 
 use protocol::ids::TopicPartition;
 
