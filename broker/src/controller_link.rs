@@ -124,12 +124,6 @@ pub async fn first_word(broker: &Broker) {
     }
 }
 
-/// To be called after the broker's configuration changed, so that the controller minds it.
-pub async fn config_changed(broker: &Broker) {
-    let settings = settings(&broker.config.load(), broker.broker_id);
-    broker.controller.handle.settings_changed(settings).await;
-}
-
 struct Links {
     handle: ControllerHandle,
     tasks: Arc<Tasks>,
