@@ -241,13 +241,18 @@ impl Given<'_> {
         T: std::str::FromStr + PartialOrd + fmt::Display,
     {
         let Ok(number) = self.value.trim().parse::<T>() else {
-            return self.refuse("not a number of this type");
+            let kind = match std::any::type_name::<T>() {
+                "i32" => "INT",
+                "i64" => "LONG",
+                _ => "DOUBLE",
+            };
+            return self.refuse(format!("Not a number of type {kind}"));
         };
         if number < min {
-            return self.refuse(format!("value must be at least {min}"));
+            return self.refuse(format!("Value must be at least {min}"));
         }
         if number > max {
-            return self.refuse(format!("value must be no more than {max}"));
+            return self.refuse(format!("Value must be no more than {max}"));
         }
         Ok(number)
     }
@@ -264,7 +269,7 @@ impl Given<'_> {
         match self.value.trim() {
             v if v.eq_ignore_ascii_case("true") => Ok(true),
             v if v.eq_ignore_ascii_case("false") => Ok(false),
-            _ => self.refuse("expected true or false"),
+            _ => self.refuse("Expected value to be either true or false"),
         }
     }
 
@@ -455,6 +460,15 @@ mod tests {
         ] {
             assert!(LogConfig::default().set(key, value).is_err(), "{key}={value}");
         }
+        let text = |key, value| LogConfig::default().set(key, value).unwrap_err().to_string();
+        assert_eq!(
+            text("retention.ms", "soon"),
+            "Invalid value soon for configuration retention.ms: Not a number of type LONG"
+        );
+        assert_eq!(
+            text("segment.bytes", "13"),
+            "Invalid value 13 for configuration segment.bytes: Value must be at least 14"
+        );
         let config = LogConfig::default()
             .with([("cleanup.policy", "compact, delete"), ("retention.ms", "-1")])
             .unwrap();

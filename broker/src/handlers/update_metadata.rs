@@ -19,6 +19,7 @@ use super::leader_and_isr::is_stale;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
 use crate::groups;
+use crate::replication::topic_configs::Overrides;
 
 /// The leader of a partition that is being deleted.
 const LEADER_DURING_DELETE: i32 = -2;
@@ -46,7 +47,13 @@ pub fn obey(broker: &Broker, mut request: UpdateMetadataRequest) -> UpdateMetada
     }
     group(&mut request);
     broker.metadata.apply(&request);
-    groups::partitions_deleted(&broker.groups, &broker.tasks, deleted_in(&request));
+    let deleted = deleted_in(&request);
+    let cluster = broker.metadata.load();
+    for gone in deleted.iter().filter(|gone| cluster.topic(&gone.topic).is_none()) {
+        // A topic of the same name that is made later has values of its own, or none.
+        broker.topic_configs.set(&gone.topic, Overrides::new());
+    }
+    groups::partitions_deleted(&broker.groups, &broker.tasks, deleted);
     UpdateMetadataResponse::default()
 }
 
