@@ -112,7 +112,7 @@ fn log(config: &BrokerConfig) -> Result<(), Fault> {
     require(config.log_roll_ms() >= 1, "log.roll.ms", "expected at least 1")?;
     require(config.log_roll_jitter_ms() >= 0, "log.roll.jitter.ms", "expected at least 0")?;
     if let Some(ms) = config.long_or_null("log.retention.ms") {
-        require(ms >= 1 || ms < 0, "log.retention.ms", "expected at least 1, or -1 for no limit")?;
+        require(ms != 0, "log.retention.ms", "expected at least 1, or -1 for no limit")?;
     }
     let retention = config.log_retention_ms();
     let key = if config.is_set("log.retention.minutes") { "minutes" } else { "hours" };
