@@ -1,5 +1,5 @@
-//! The order in which Java's `HashMap` gives its keys: some of Kafka's tools print in it, and scripts
-//! that compare lines see it. Knows nothing of what the keys are.
+//! The order in which Java's `HashMap` gives its keys: some of Kafka's tools print in it, and
+//! scripts that compare lines see it. Knows nothing of what the keys are.
 
 /// `String.hashCode`.
 pub fn string_hash(text: &str) -> i32 {
