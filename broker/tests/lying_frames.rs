@@ -1,6 +1,6 @@
-//! Frames whose insides lie: counts that nothing can hold, varints without end, tags by the million,
-//! and batches that unpack to more than they may. The connection is closed or the error is the
-//! protocol's own, memory stays bounded, and others are served. Over real sockets.
+//! Frames whose insides lie: counts that nothing can hold, varints without end, tags by the
+//! million, and batches that unpack to more than they may. The connection is closed or the error is
+//! the protocol's own, memory stays bounded, and others are served. Over real sockets.
 
 mod support {
     #![allow(dead_code, reason = "each test binary uses its own part")]
