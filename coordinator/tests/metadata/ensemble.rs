@@ -7,8 +7,8 @@ use tests::ensemble::Ensemble;
 use crate::cases::{create, ephemeral, set};
 use crate::fixture::{bytes, config, event, open_zookeeper, runtime, server_jar};
 
-/// A write that is under way when a connection goes may be done or not: it is read before it is tried
-/// again.
+/// A write that is under way when a connection goes may be done or not: it is read before it is
+/// tried again.
 async fn put(store: &dyn MetadataStore, path: &str, text: &str) {
     loop {
         retry::read(store, Op::Sync { path: path.to_owned() }).await.unwrap();
