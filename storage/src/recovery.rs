@@ -316,7 +316,11 @@ impl Loader<'_> {
             }
             return Ok(());
         }
-        self.producers = self.newest_snapshot(log_start, log_end)?;
+        // A snapshot holds only each producer's last batch. What a recovery has just replayed knows
+        // more of them, so that a batch whose acknowledgement the crash took is recognised.
+        if self.options.clean || self.producers.end_offset != log_end {
+            self.producers = self.newest_snapshot(log_start, log_end)?;
+        }
         let recent = segments.iter().rev().take(2).map(|s| s.base_offset);
         let mut stops: Vec<Offset> = recent.filter(|base| *base > log_start).collect();
         stops.reverse();
