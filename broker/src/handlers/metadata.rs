@@ -57,7 +57,7 @@ pub fn handle(
         controller_id: cluster.controller_id.unwrap_or(-1),
         ..Default::default()
     };
-    if version >= 8 && version <= 10 && request.include_cluster_authorized_operations {
+    if (8..=10).contains(&version) && request.include_cluster_authorized_operations {
         let authorizer = &broker.authorizer;
         let may_ask = authorizer.authorize::<op::Describe>(context, Resource::Cluster).is_ok();
         response.cluster_authorized_operations =
