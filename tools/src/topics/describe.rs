@@ -169,9 +169,12 @@ impl View<'_> {
         }
     }
 
+    /// Kafka's tool keeps all of a topic's settings in a `HashMap` and prints those that were set.
     fn overrides(&self) -> Vec<String> {
-        let entries = self.config.iter().flat_map(|config| &config.configs);
+        let all = self.config.iter().flat_map(|config| &config.configs).collect();
+        let entries = java_order::of_map(all, |entry| java_order::string_hash(&entry.name));
         entries
+            .into_iter()
             .filter(|entry| entry.config_source != SOURCE_DEFAULT)
             .map(|entry| format!("{}={}", entry.name, entry.value.as_deref().unwrap_or("null")))
             .collect()
