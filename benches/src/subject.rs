@@ -1,9 +1,12 @@
 //! The two brokers that are compared, each with a ZooKeeper of its own.
 
+use std::time::Duration;
+
 use tests::apache::ApacheBroker;
 use tests::java;
 use tests::ottla::{self, Ottla};
-use tests::zookeeper::ZooKeeperServer;
+use tests::wait;
+use tests::zookeeper::{self, ZooKeeperServer};
 
 use crate::process_cost;
 
@@ -24,20 +27,24 @@ enum Broker {
 pub struct Subject {
     pub kind: Kind,
     broker: Broker,
-    _zookeeper: ZooKeeperServer,
+    zookeeper: ZooKeeperServer,
 }
+
+/// What one pass wrote is gone before the next, so that a run stays within the machine's memory: a
+/// page that the page cache never held before costs more than one it had.
+const SETTINGS: &str = "log.segment.delete.delay.ms=100";
 
 impl Subject {
     pub fn start(kind: Kind) -> Subject {
         let zookeeper = ZooKeeperServer::start();
         let connect = format!("{}/kafka", zookeeper.connect());
         let broker = match kind {
-            Kind::Ottla => Broker::Ottla(Ottla::start(Some(&connect), "")),
+            Kind::Ottla => Broker::Ottla(Ottla::start(Some(&connect), SETTINGS)),
             Kind::Apache => {
-                Broker::Apache(ApacheBroker::start_with(java::AS_SHIPPED, &connect, ""))
+                Broker::Apache(ApacheBroker::start_with(java::AS_SHIPPED, &connect, SETTINGS))
             }
         };
-        Subject { kind, broker, _zookeeper: zookeeper }
+        Subject { kind, broker, zookeeper }
     }
 
     pub fn bootstrap(&self) -> String {
@@ -67,6 +74,15 @@ impl Subject {
             Broker::Ottla(b) => b.kill9(),
             Broker::Apache(b) => b.kill9(),
         }
+    }
+
+    /// Waits until ZooKeeper has forgotten the killed broker. Apache's cannot start before.
+    pub fn wait_until_forgotten(&self) {
+        let port = self.zookeeper.port();
+        wait::until_true("the registration to go", Duration::from_secs(60), || {
+            let dump = zookeeper::four_letters(port, "dump");
+            dump.is_some_and(|dump| !dump.contains("/brokers/ids/1"))
+        });
     }
 
     /// Starts the broker again on its data; comes back when it answers.

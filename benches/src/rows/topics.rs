@@ -27,6 +27,7 @@ pub fn rows() -> Vec<Row> {
         ottla::tool(&["topics", "--bootstrap-server", &subject.bootstrap(), "--list"], b"").ok();
         listed.push(start.elapsed().as_secs_f64());
         subject.kill9();
+        subject.wait_until_forgotten();
         let start = Instant::now();
         subject.restart();
         wait_for_leaders(&subject);
