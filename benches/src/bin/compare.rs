@@ -18,8 +18,9 @@ B, the same client for both, medians. CPU is utime + stime of the broker and its
 RssAnon + RssShmem. The produce and consume load is `benches/load/rdkafka_load.c` on librdkafka
 (linger 5 ms, batch.size 1,000,000, no compression): two warm passes, median of three. The round
 trip is Apache's `EndToEndLatency`, 5,000 records, one warm round, median of three. A restart after
-kill -9 is timed from when ZooKeeper forgot the killed broker, which Apache's waits for in vain: at
-once for ours, whose guard ends the session, after the session timeout for Apache's. Absolute
+kill -9 is timed from when ZooKeeper forgot the killed broker, since Apache's cannot start before:
+that is at once for ours, whose guard ends the session, and after the session timeout for Apache's.
+The time until then is not in the table. Memory when idle is read right after the start. Absolute
 figures drift with the machine; the ratio is what counts.
 
 `met` reads the ratio alone. A CPU goal is also met within 1.5 times the floor of the same run
