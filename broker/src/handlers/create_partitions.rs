@@ -11,7 +11,8 @@
 //! REQUEST_TIMED_OUT.
 //!
 //! Differs from Apache: replicas are given to the brokers that the controller counts as alive, not
-//! to those that are registered; the two differ for moments only.
+//! to those that are registered; the two differ for moments only. At most 100,000 partitions a
+//! topic.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
