@@ -17,6 +17,7 @@
 //! Differs from Apache: a partition that is listed twice is appended twice and answered twice,
 //! where Kafka keeps the last entry only. Transactional batches are refused with INVALID_TXN_STATE,
 //! as Kafka does for a transaction that its coordinator does not know: there is no coordinator yet.
+//! An empty record set of v0 to v2 is INVALID_RECORD, where Kafka takes it and appends nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
