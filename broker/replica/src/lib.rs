@@ -1,8 +1,10 @@
 //! What one partition's replica decides: who leads, who is in sync, how far the high watermark may
-//! go, and what a fetch session remembers. No files, no clock, no task; see each module.
+//! go, what a follower fetches and cuts, and what a fetch session remembers. No files, no clock, no task; see each module.
 
 pub mod fetch_session;
+pub mod follower;
 pub mod isr;
 pub mod partition;
 pub mod session_cache;
+pub mod truncation;
 pub mod watermark;
