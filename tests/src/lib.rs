@@ -9,6 +9,7 @@ pub mod ottla;
 pub mod places;
 pub mod process;
 pub mod proxy;
+pub mod simulated;
 pub mod subject;
 pub mod wait;
 pub mod zookeeper;

@@ -1,4 +1,4 @@
-//! The same random operations of two sessions on a real server and on the bare tree: equal answers,
+//! The same random operations of two sessions on a server and on the bare tree: equal answers,
 //! equal stats, equal events. `OTTLA_SEED=n` replays a run.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use coordinator::metadata::store::{
 use coordinator::metadata::tree::Tree;
 use tokio::sync::broadcast;
 
-use crate::fixture::{changes, config, open_zookeeper, runtime, server};
+use crate::fixture::{changes, config, open_zookeeper, runtime, server, simulated_server};
 
 const STEPS: usize = 1500;
 
@@ -185,52 +185,61 @@ fn seed() -> u64 {
 #[test]
 fn random_operations_on_server_and_tree_end_alike() {
     let Some(server) = server() else { return };
+    runtime().block_on(end_alike(server.connect()));
+}
+
+#[test]
+fn random_operations_on_simulated_server_and_tree_end_alike() {
+    runtime().block_on(async {
+        let port = simulated_server().await;
+        end_alike(format!("127.0.0.1:{port}")).await;
+    });
+}
+
+async fn end_alike(connect: String) {
     let seed = seed();
     println!("OTTLA_SEED={seed}");
     let mut random = Random(seed);
-    let chroot = format!("{}/twin", server.connect());
-    runtime().block_on(async {
-        let mut tree = Tree::default();
-        let mut zxids = Zxids::default();
-        let mut twins =
-            [Twin::open(&chroot, &mut tree).await, Twin::open(&chroot, &mut tree).await];
-        prepare(&server.connect(), "/twin", &mut tree).await;
-        for step in 0..STEPS {
-            let who = random.below(2) as usize;
-            let mut fired = if random.below(50) == 0 {
-                let former = &twins[who];
-                former.store.close().await;
-                let fired = tree.close_session(former.session_id).fired;
-                twins[who] = Twin::open(&chroot, &mut tree).await;
-                fired
-            } else {
-                let op = random.op();
-                let real = one(&*twins[who].store, op.clone()).await;
-                let outcome = tree.apply(twins[who].session_id, &op, 0);
-                let real = match (&real, &outcome.result) {
-                    (Ok(server), Ok(tree)) => Ok(zxids.reply(server.clone(), tree)),
-                    _ => real,
-                };
-                assert_eq!(real, outcome.result, "step {step}, {op:?}, OTTLA_SEED={seed}");
-                if let Err(StoreError::Other(strange)) = &real {
-                    panic!("step {step}, {op:?}: {strange}");
-                }
-                outcome.fired
+    let chroot = format!("{connect}/twin");
+    let mut tree = Tree::default();
+    let mut zxids = Zxids::default();
+    let mut twins = [Twin::open(&chroot, &mut tree).await, Twin::open(&chroot, &mut tree).await];
+    prepare(&connect, "/twin", &mut tree).await;
+    for step in 0..STEPS {
+        let who = random.below(2) as usize;
+        let mut fired = if random.below(50) == 0 {
+            let former = &twins[who];
+            former.store.close().await;
+            let fired = tree.close_session(former.session_id).fired;
+            twins[who] = Twin::open(&chroot, &mut tree).await;
+            fired
+        } else {
+            let op = random.op();
+            let real = one(&*twins[who].store, op.clone()).await;
+            let outcome = tree.apply(twins[who].session_id, &op, 0);
+            let real = match (&real, &outcome.result) {
+                (Ok(server), Ok(tree)) => Ok(zxids.reply(server.clone(), tree)),
+                _ => real,
             };
-            for twin in &mut twins {
-                let mut told = changes(&*twin.store, &mut twin.events).await;
-                let mine = fired.extract_if(.., |fired| fired.session_id == twin.session_id);
-                let mut expected: Vec<(String, Change)> =
-                    mine.map(|fired| (fired.path, fired.change)).collect();
-                // The server ends ephemerals in an order of its own.
-                told.sort_by(|a, b| format!("{a:?}").cmp(&format!("{b:?}")));
-                expected.sort_by(|a, b| format!("{a:?}").cmp(&format!("{b:?}")));
-                assert_eq!(told, expected, "events of step {step}, OTTLA_SEED={seed}");
+            assert_eq!(real, outcome.result, "step {step}, {op:?}, OTTLA_SEED={seed}");
+            if let Err(StoreError::Other(strange)) = &real {
+                panic!("step {step}, {op:?}: {strange}");
             }
-            assert!(fired.is_empty(), "step {step} told a session that is gone");
+            outcome.fired
+        };
+        for twin in &mut twins {
+            let mut told = changes(&*twin.store, &mut twin.events).await;
+            let mine = fired.extract_if(.., |fired| fired.session_id == twin.session_id);
+            let mut expected: Vec<(String, Change)> =
+                mine.map(|fired| (fired.path, fired.change)).collect();
+            // The server ends ephemerals in an order of its own.
+            told.sort_by(|a, b| format!("{a:?}").cmp(&format!("{b:?}")));
+            expected.sort_by(|a, b| format!("{a:?}").cmp(&format!("{b:?}")));
+            assert_eq!(told, expected, "events of step {step}, OTTLA_SEED={seed}");
         }
-        for twin in twins {
-            twin.store.close().await;
-        }
-    });
+        assert!(fired.is_empty(), "step {step} told a session that is gone");
+    }
+    for twin in twins {
+        twin.store.close().await;
+    }
 }

@@ -8,7 +8,9 @@ use coordinator::metadata::zookeeper::{self, ConnectString};
 use tokio::sync::broadcast::Receiver;
 
 use crate::cases::{create, ephemeral, set};
-use crate::fixture::{PATIENCE, bytes, config, event, open_zookeeper, runtime, server};
+use crate::fixture::{
+    PATIENCE, bytes, config, event, open_zookeeper, runtime, server, simulated_server,
+};
 use crate::gate::{Gate, Passage};
 
 /// What befell the session, without watches, up to and including `last`.
@@ -22,6 +24,18 @@ async fn fate(events: &mut Receiver<StoreEvent>, last: fn(&StoreEvent) -> bool) 
     })
     .await;
     seen
+}
+
+fn connect(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+/// Runs a case on the simulation's server, and on a real one where the machine has it.
+fn on_both(case: impl AsyncFn(u16)) {
+    runtime().block_on(async { case(simulated_server().await).await });
+    if let Some(server) = server() {
+        runtime().block_on(case(server.port()));
+    }
 }
 
 fn started(event: &StoreEvent) -> bool {
@@ -39,37 +53,38 @@ async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 #[test]
 fn a_session_closed_from_outside_is_replaced() {
-    let Some(server) = server() else { return };
-    runtime().block_on(async {
-        let s = open_zookeeper(config(&server.connect(), 20_000)).await;
-        let mut events = s.subscribe();
-        one(&*s, ephemeral("/me")).await.unwrap();
-        one(&*s, Op::Exists { path: "/watched".to_owned(), watch: true }).await.unwrap();
-        let old = s.session_id();
-        let credentials = s.credentials().unwrap();
-        let connect: ConnectString = server.connect().parse().unwrap();
-        zookeeper::close_session(&connect, &credentials, 20_000, PATIENCE).await.unwrap();
+    on_both(closed_from_outside);
+}
 
-        let fate = fate(&mut events, started).await;
-        let new = s.session_id();
-        // The store may have taken its session back for a moment before the close was done.
-        let last = fate.iter().rposition(|event| *event == StoreEvent::Disconnected).unwrap();
-        let pair = [StoreEvent::Disconnected, StoreEvent::Reconnected];
-        assert!(fate[..last].chunks(2).all(|back| back == pair), "{fate:?}");
-        let end = [StoreEvent::SessionExpired, StoreEvent::SessionStarted { session_id: new }];
-        assert_eq!(fate[last + 1..], end);
-        assert!(new != old && new != 0);
-        assert_eq!(retry::exists(&*s, "/me", false).await, Ok(None));
-        one(&*s, create("/watched", None)).await.unwrap();
-        assert!(crate::fixture::changes(&*s, &mut events).await.is_empty(), "watches are gone");
-        let late = s.submit_in(old, vec![create("/late", None)]).await;
-        assert_eq!(late, [Err(StoreError::SessionExpired)]);
+async fn closed_from_outside(port: u16) {
+    let s = open_zookeeper(config(&connect(port), 20_000)).await;
+    let mut events = s.subscribe();
+    one(&*s, ephemeral("/me")).await.unwrap();
+    one(&*s, Op::Exists { path: "/watched".to_owned(), watch: true }).await.unwrap();
+    let old = s.session_id();
+    let credentials = s.credentials().unwrap();
+    let connect: ConnectString = connect(port).parse().unwrap();
+    zookeeper::close_session(&connect, &credentials, 20_000, PATIENCE).await.unwrap();
 
-        // A session that is over already needs no ending.
-        zookeeper::close_session(&connect, &credentials, 20_000, PATIENCE).await.unwrap();
-        assert_eq!(s.session_id(), new);
-        s.close().await;
-    });
+    let fate = fate(&mut events, started).await;
+    let new = s.session_id();
+    // The store may have taken its session back for a moment before the close was done.
+    let last = fate.iter().rposition(|event| *event == StoreEvent::Disconnected).unwrap();
+    let pair = [StoreEvent::Disconnected, StoreEvent::Reconnected];
+    assert!(fate[..last].chunks(2).all(|back| back == pair), "{fate:?}");
+    let end = [StoreEvent::SessionExpired, StoreEvent::SessionStarted { session_id: new }];
+    assert_eq!(fate[last + 1..], end);
+    assert!(new != old && new != 0);
+    assert_eq!(retry::exists(&*s, "/me", false).await, Ok(None));
+    one(&*s, create("/watched", None)).await.unwrap();
+    assert!(crate::fixture::changes(&*s, &mut events).await.is_empty(), "watches are gone");
+    let late = s.submit_in(old, vec![create("/late", None)]).await;
+    assert_eq!(late, [Err(StoreError::SessionExpired)]);
+
+    // A session that is over already needs no ending.
+    zookeeper::close_session(&connect, &credentials, 20_000, PATIENCE).await.unwrap();
+    assert_eq!(s.session_id(), new);
+    s.close().await;
 }
 
 #[test]
@@ -114,107 +129,109 @@ fn a_session_outlives_its_server() {
 
 #[test]
 fn changes_while_away_are_told_on_return_and_silence_ends_a_session() {
-    let Some(server) = server() else { return };
-    runtime().block_on(async {
-        let gate = Gate::start(server.port()).await;
-        let s = open_zookeeper(config(&gate.connect(), 6_000)).await;
-        let other = open_zookeeper(config(&server.connect(), 30_000)).await;
-        let mut events = s.subscribe();
-        for path in ["/a", "/b", "/c", "/c/x"] {
-            one(&*other, create(path, None)).await.unwrap();
-        }
-        one(&*s, ephemeral("/me")).await.unwrap();
-        one(&*s, Op::Get { path: "/a".to_owned(), watch: true }).await.unwrap();
-        one(&*s, Op::Get { path: "/b".to_owned(), watch: true }).await.unwrap();
-        one(&*s, Op::Exists { path: "/new".to_owned(), watch: true }).await.unwrap();
-        one(&*s, Op::Children { path: "/c".to_owned(), watch: true }).await.unwrap();
+    on_both(away_and_silent);
+}
 
-        gate.set(Passage::Cut);
-        event(&mut events, |e| (*e == StoreEvent::Disconnected).then_some(())).await;
-        one(&*other, set("/a", bytes("x"), 0)).await.unwrap();
-        one(&*other, create("/new", None)).await.unwrap();
-        one(&*other, crate::cases::delete("/c/x", 0)).await.unwrap();
-        gate.set(Passage::Open);
-        event(&mut events, |e| (*e == StoreEvent::Reconnected).then_some(())).await;
-        let mut changed = crate::fixture::changes(&*s, &mut events).await;
-        changed.sort_by(|a, b| a.0.cmp(&b.0));
-        let expected = [("/a", Change::DataChanged), ("/c", Change::ChildrenChanged)];
-        let mut expected = expected.map(|(path, change)| (path.to_owned(), change)).to_vec();
-        expected.push(("/new".to_owned(), Change::Created));
-        assert_eq!(changed, expected, "/b did not change");
+async fn away_and_silent(port: u16) {
+    let gate = Gate::start(port).await;
+    let s = open_zookeeper(config(&gate.connect(), 6_000)).await;
+    let other = open_zookeeper(config(&connect(port), 30_000)).await;
+    let mut events = s.subscribe();
+    for path in ["/a", "/b", "/c", "/c/x"] {
+        one(&*other, create(path, None)).await.unwrap();
+    }
+    one(&*s, ephemeral("/me")).await.unwrap();
+    one(&*s, Op::Get { path: "/a".to_owned(), watch: true }).await.unwrap();
+    one(&*s, Op::Get { path: "/b".to_owned(), watch: true }).await.unwrap();
+    one(&*s, Op::Exists { path: "/new".to_owned(), watch: true }).await.unwrap();
+    one(&*s, Op::Children { path: "/c".to_owned(), watch: true }).await.unwrap();
 
-        let old = s.session_id();
-        gate.set(Passage::Cut);
-        let gone = async || retry::exists(&*other, "/me", false).await == Ok(None);
-        wait_until("the ephemeral ends with its session", gone).await;
-        assert_eq!(s.session_id(), old, "nobody told us yet");
-        let waiting = s.submit(vec![create("/stale", None)]);
-        gate.set(Passage::Open);
-        assert_eq!(waiting.await, [Err(StoreError::SessionExpired)]);
-        let fate = fate(&mut events, started).await;
-        let new = StoreEvent::SessionStarted { session_id: s.session_id() };
-        assert_eq!(fate, [StoreEvent::Disconnected, StoreEvent::SessionExpired, new]);
-        assert_eq!(retry::exists(&*other, "/stale", false).await, Ok(None));
-        s.close().await;
-        other.close().await;
-    });
+    gate.set(Passage::Cut);
+    event(&mut events, |e| (*e == StoreEvent::Disconnected).then_some(())).await;
+    one(&*other, set("/a", bytes("x"), 0)).await.unwrap();
+    one(&*other, create("/new", None)).await.unwrap();
+    one(&*other, crate::cases::delete("/c/x", 0)).await.unwrap();
+    gate.set(Passage::Open);
+    event(&mut events, |e| (*e == StoreEvent::Reconnected).then_some(())).await;
+    let mut changed = crate::fixture::changes(&*s, &mut events).await;
+    changed.sort_by(|a, b| a.0.cmp(&b.0));
+    let expected = [("/a", Change::DataChanged), ("/c", Change::ChildrenChanged)];
+    let mut expected = expected.map(|(path, change)| (path.to_owned(), change)).to_vec();
+    expected.push(("/new".to_owned(), Change::Created));
+    assert_eq!(changed, expected, "/b did not change");
+
+    let old = s.session_id();
+    gate.set(Passage::Cut);
+    let gone = async || retry::exists(&*other, "/me", false).await == Ok(None);
+    wait_until("the ephemeral ends with its session", gone).await;
+    assert_eq!(s.session_id(), old, "nobody told us yet");
+    let waiting = s.submit(vec![create("/stale", None)]);
+    gate.set(Passage::Open);
+    assert_eq!(waiting.await, [Err(StoreError::SessionExpired)]);
+    let fate = fate(&mut events, started).await;
+    let new = StoreEvent::SessionStarted { session_id: s.session_id() };
+    assert_eq!(fate, [StoreEvent::Disconnected, StoreEvent::SessionExpired, new]);
+    assert_eq!(retry::exists(&*other, "/stale", false).await, Ok(None));
+    s.close().await;
+    other.close().await;
 }
 
 #[test]
 fn what_is_under_way_when_the_connection_goes_is_in_doubt() {
-    let Some(server) = server() else { return };
-    runtime().block_on(async {
-        let gate = Gate::start(server.port()).await;
-        let s = open_zookeeper(config(&gate.connect(), 20_000)).await;
-        gate.set(Passage::Stuck);
-        // More than are in flight at once: the rest of the batch must not run after the loss.
-        let ops = (0..50).map(|i| create(&format!("/n{i}"), None)).collect();
-        let doubtful = s.submit(ops);
-        let sure = s.submit(vec![create("/sure", None)]);
-        let mut events = s.subscribe();
-        gate.set(Passage::Cut);
-        event(&mut events, |e| (*e == StoreEvent::Disconnected).then_some(())).await;
-        gate.set(Passage::Open);
-        let answers = doubtful.await;
-        assert_eq!(answers, vec![Err(StoreError::ConnectionLost); 50]);
-        assert_eq!(sure.await, [Ok(Reply::Created { path: "/sure".to_owned() })]);
-        assert_eq!(retry::exists(&*s, "/n49", false).await, Ok(None));
-        s.close().await;
-    });
+    on_both(under_way);
+}
+
+async fn under_way(port: u16) {
+    let gate = Gate::start(port).await;
+    let s = open_zookeeper(config(&gate.connect(), 20_000)).await;
+    gate.set(Passage::Stuck);
+    // More than are in flight at once: the rest of the batch must not run after the loss.
+    let ops = (0..50).map(|i| create(&format!("/n{i}"), None)).collect();
+    let doubtful = s.submit(ops);
+    let sure = s.submit(vec![create("/sure", None)]);
+    let mut events = s.subscribe();
+    gate.set(Passage::Cut);
+    event(&mut events, |e| (*e == StoreEvent::Disconnected).then_some(())).await;
+    gate.set(Passage::Open);
+    let answers = doubtful.await;
+    assert_eq!(answers, vec![Err(StoreError::ConnectionLost); 50]);
+    assert_eq!(sure.await, [Ok(Reply::Created { path: "/sure".to_owned() })]);
+    assert_eq!(retry::exists(&*s, "/n49", false).await, Ok(None));
+    s.close().await;
 }
 
 #[test]
 fn the_lease_is_as_old_as_the_last_answered_request() {
-    let Some(server) = server() else { return };
-    runtime().block_on(async {
-        let gate = Gate::start(server.port()).await;
-        let config = config(&gate.connect(), 6_000);
-        let clock = config.boot_clock.clone();
-        let s = open_zookeeper(config).await;
-        let lease = s.lease().unwrap();
-        assert_eq!((lease.session_id, lease.timeout_ms), (s.session_id(), 6_000));
-        assert_eq!(lease.deadline_ms(), lease.last_heard_ms + 5_400);
-        assert!(lease.last_heard_ms <= clock());
-        let sent = clock();
-        one(&*s, create("/l", None)).await.unwrap();
-        assert!(s.lease().unwrap().last_heard_ms >= sent, "an answered request counts");
-        let idle = clock();
-        let pinged = async || s.lease().unwrap().last_heard_ms > idle;
-        wait_until("a ping is answered", pinged).await;
+    on_both(lease);
+}
 
-        gate.set(Passage::Stuck);
-        let held = s.lease().unwrap();
-        let lost = s.submit(vec![create("/m", None)]);
-        assert_eq!(lost.await, [Err(StoreError::ConnectionLost)], "a silent server is left");
-        assert_eq!(s.lease(), Some(held), "what is not answered does not count");
-        assert!(clock() < held.deadline_ms(), "there is still time to reach another server");
-        gate.set(Passage::Cut);
-        gate.set(Passage::Open);
-        let heard =
-            async || s.lease().is_some_and(|lease| lease.last_heard_ms > held.last_heard_ms);
-        wait_until("the session goes on, or another begins", heard).await;
-        s.close().await;
-    });
+async fn lease(port: u16) {
+    let gate = Gate::start(port).await;
+    let config = config(&gate.connect(), 6_000);
+    let clock = config.boot_clock.clone();
+    let s = open_zookeeper(config).await;
+    let lease = s.lease().unwrap();
+    assert_eq!((lease.session_id, lease.timeout_ms), (s.session_id(), 6_000));
+    assert_eq!(lease.deadline_ms(), lease.last_heard_ms + 5_400);
+    assert!(lease.last_heard_ms <= clock());
+    let sent = clock();
+    one(&*s, create("/l", None)).await.unwrap();
+    assert!(s.lease().unwrap().last_heard_ms >= sent, "an answered request counts");
+    let idle = clock();
+    let pinged = async || s.lease().unwrap().last_heard_ms > idle;
+    wait_until("a ping is answered", pinged).await;
+
+    gate.set(Passage::Stuck);
+    let held = s.lease().unwrap();
+    let lost = s.submit(vec![create("/m", None)]);
+    assert_eq!(lost.await, [Err(StoreError::ConnectionLost)], "a silent server is left");
+    assert_eq!(s.lease(), Some(held), "what is not answered does not count");
+    assert!(clock() < held.deadline_ms(), "there is still time to reach another server");
+    gate.set(Passage::Cut);
+    gate.set(Passage::Open);
+    let heard = async || s.lease().is_some_and(|lease| lease.last_heard_ms > held.last_heard_ms);
+    wait_until("the session goes on, or another begins", heard).await;
+    s.close().await;
 }
 
 #[test]

@@ -15,6 +15,7 @@ use coordinator::metadata::{embedded, retry};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 use tests::places;
+use tests::simulated::zookeeper::Settings;
 use tests::zookeeper::ZooKeeperServer;
 use tokio::sync::broadcast;
 
@@ -22,9 +23,13 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy)]
 pub enum Kind {
-    ZooKeeper { chroot: &'static str },
+    ZooKeeper {
+        chroot: &'static str,
+    },
     Embedded,
     Tree,
+    /// The simulation's ensemble, behind a real socket and the real client.
+    Simulated,
 }
 
 /// Where stores of one kind find the same data.
@@ -32,6 +37,7 @@ pub enum Stores {
     ZooKeeper { server: ZooKeeperServer, chroot: &'static str },
     Embedded { dir: TempDir },
     Tree { tree: Arc<Mutex<Tree>>, next_session: i64 },
+    Simulated { port: Option<u16> },
 }
 
 pub fn runtime() -> tokio::runtime::Runtime {
@@ -58,6 +64,13 @@ pub fn server() -> Option<ZooKeeperServer> {
     server_jar().then(ZooKeeperServer::start)
 }
 
+/// A simulated server with the limits of `tests::zookeeper`'s; its port.
+pub async fn simulated_server() -> u16 {
+    let limits =
+        Settings { tick_ms: 500, session_timeout_ms_min: 1_000, session_timeout_ms_max: 60_000 };
+    tests::simulated::serve(limits).await
+}
+
 pub fn config(connect: &str, session_timeout_ms: u32) -> Config {
     let mut config = Config::new(connect.parse().unwrap(), boot_clock());
     config.session_timeout_ms = session_timeout_ms;
@@ -80,6 +93,7 @@ impl Stores {
             Kind::Tree => {
                 Stores::Tree { tree: Arc::new(Mutex::new(Tree::default())), next_session: 1 }
             }
+            Kind::Simulated => Stores::Simulated { port: None },
         })
     }
 
@@ -101,6 +115,13 @@ impl Stores {
                 tree.lock().open_session(session_id);
                 let events = broadcast::Sender::new(1000);
                 Arc::new(TreeStore { tree: Arc::clone(tree), session_id, events })
+            }
+            Stores::Simulated { port } => {
+                let port = match *port {
+                    Some(port) => port,
+                    None => *port.insert(simulated_server().await),
+                };
+                open_zookeeper(config(&format!("127.0.0.1:{port}"), 20_000)).await
             }
         }
     }

@@ -1,5 +1,6 @@
-//! The metadata stores: one suite on a real ZooKeeper, the embedded store and the bare tree; then
-//! what only a real server can show, and random operations on server and tree side by side.
+//! The metadata stores: one suite on a real ZooKeeper, the embedded store, the bare tree and the
+//! simulation's server; then what only a server can show, on the real and the simulated one, and
+//! random operations on servers and tree side by side.
 
 mod cases;
 mod differential;
@@ -50,4 +51,9 @@ fn suite_on_the_embedded_store() {
 #[test]
 fn suite_on_the_bare_tree() {
     suite(Kind::Tree);
+}
+
+#[test]
+fn suite_on_the_simulated_server() {
+    suite(Kind::Simulated);
 }

@@ -5,7 +5,7 @@ mod backoff;
 pub mod connect_string;
 mod driver;
 mod exchange;
-mod jute;
+pub mod jute;
 mod messages;
 pub mod session;
 mod watches;
