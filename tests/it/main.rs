@@ -1,6 +1,7 @@
 //! Whole brokers, real ZooKeeper, stock clients. One binary, a module a subject.
 
 mod batches;
+mod cluster;
 mod confluent;
 mod crash;
 mod group_apis;

@@ -1,4 +1,4 @@
-//! A real ZooKeeper ensemble of three on loopback, whose servers can be killed one by one.
+//! A real ZooKeeper ensemble of three, whose servers can be killed, paused and cut off one by one.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::network::Place;
 use crate::places;
 use crate::process::Process;
-use crate::zookeeper::{four_letters, jar};
+use crate::zookeeper::{ask, jar};
 
 const SERVERS: usize = 3;
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
 struct Server {
+    place: Place,
     port: u16,
     dir: PathBuf,
     /// `None` while it is killed.
@@ -29,38 +31,74 @@ pub struct Ensemble {
 impl Ensemble {
     /// All three, once each of them serves.
     pub fn start() -> Ensemble {
+        Self::start_at([Place::Loopback, Place::Loopback, Place::Loopback])
+    }
+
+    /// The same, each at its place.
+    pub fn start_at(at: [Place; SERVERS]) -> Ensemble {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let members: Vec<[u16; 3]> = (0..SERVERS)
-            .map(|_| [places::free_port(), places::free_port(), places::free_port()])
-            .collect();
+        let members = at
+            .map(|place| (place, [places::free_port(), places::free_port(), places::free_port()]));
         let mut list = String::new();
-        for (number, [_, quorum, election]) in members.iter().enumerate() {
-            list.push_str(&format!("server.{}=127.0.0.1:{quorum}:{election}\n", number + 1));
+        for (number, (place, [_, quorum, election])) in members.iter().enumerate() {
+            let host = place.host();
+            list.push_str(&format!("server.{}={host}:{quorum}:{election}\n", number + 1));
         }
-        let servers = members.iter().enumerate().map(|(number, [port, ..])| {
+        let servers = members.into_iter().enumerate().map(|(number, (place, [port, ..]))| {
             let dir = dir.path().join(number.to_string());
             let data = dir.join("data");
             std::fs::create_dir_all(&data).expect("a data directory");
             std::fs::write(data.join("myid"), (number + 1).to_string()).expect("myid");
             let config = format!(
                 "tickTime=500\ninitLimit=40\nsyncLimit=10\ndataDir={}\nclientPort={port}\n\
-                 clientPortAddress=127.0.0.1\nmaxSessionTimeout=60000\nmaxClientCnxns=0\n\
+                 clientPortAddress={}\nmaxSessionTimeout=60000\nmaxClientCnxns=0\n\
                  admin.enableServer=false\n4lw.commands.whitelist=*\n{list}",
-                data.display()
+                data.display(),
+                place.host()
             );
             std::fs::write(dir.join("zoo.cfg"), config).expect("zoo.cfg");
-            Server { port: *port, process: Some(spawn(&dir)), dir }
+            let process = Some(spawn(&dir, &place));
+            Server { place, port, dir, process }
         });
         let mut ensemble = Ensemble { servers: servers.collect(), _dir: dir };
         (0..SERVERS).for_each(|number| ensemble.wait_ready(number));
         ensemble
     }
 
-    /// `127.0.0.1:PORT` of every server, with commas.
+    /// `HOST:PORT` of every server, with commas.
     pub fn connect(&self) -> String {
-        let all: Vec<String> =
-            self.servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
-        all.join(",")
+        let all = self.servers.iter().map(|s| format!("{}:{}", s.place.host(), s.port));
+        all.collect::<Vec<_>>().join(",")
+    }
+
+    pub fn place(&self, number: usize) -> &Place {
+        &self.servers[number].place
+    }
+
+    /// Where every server keeps its snapshots and transaction logs.
+    pub fn data_dirs(&self) -> Vec<PathBuf> {
+        self.servers.iter().map(|server| server.dir.join("data")).collect()
+    }
+
+    /// The server that leads the quorum, if one says so.
+    pub fn leader(&self) -> Option<usize> {
+        (0..SERVERS).find(|number| {
+            let server = &self.servers[*number];
+            server.process.is_some()
+                && server.ask("srvr").is_some_and(|answer| answer.contains("Mode: leader"))
+        })
+    }
+
+    pub fn pause(&self, number: usize) {
+        self.signal(number, libc::SIGSTOP);
+    }
+
+    pub fn resume(&self, number: usize) {
+        self.signal(number, libc::SIGCONT);
+    }
+
+    fn signal(&self, number: usize, signal: libc::c_int) {
+        self.servers[number].process.as_ref().expect("a server that runs").signal(signal);
     }
 
     /// 0 to 2.
@@ -70,23 +108,30 @@ impl Ensemble {
 
     pub fn restart(&mut self, number: usize) {
         let server = &mut self.servers[number];
-        server.process = Some(spawn(&server.dir));
+        server.process = Some(spawn(&server.dir, &server.place));
     }
 
     /// Until the server, started again, is part of a quorum.
     pub fn wait_ready(&mut self, number: usize) {
-        let Server { port, process, .. } = &mut self.servers[number];
+        let Server { place, port, process, .. } = &mut self.servers[number];
         let process = process.as_mut().expect("a server that was started");
         process.ready(READY_LIMIT, |_| {
-            four_letters(*port, "srvr").filter(|answer| answer.contains("Mode:"))
+            ask(place.host(), *port, "srvr").filter(|answer| answer.contains("Mode:"))
         });
     }
 }
 
-fn spawn(dir: &Path) -> Process {
+impl Server {
+    fn ask(&self, word: &str) -> Option<String> {
+        ask(self.place.host(), self.port, word)
+    }
+}
+
+fn spawn(dir: &Path, place: &Place) -> Process {
     let mut java = Command::new("java");
-    java.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    java.args(["-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
     java.arg("-Djute.maxbuffer=4194304").arg("-cp").arg(jar());
     java.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain");
-    Process::start("zookeeper", dir, java.arg(dir.join("zoo.cfg")))
+    let namespace = place.namespace();
+    Process::start_in(namespace.as_deref(), "zookeeper", dir, java.arg(dir.join("zoo.cfg")))
 }

@@ -42,6 +42,13 @@ pub fn tool(class: &str, args: &[&str], input: &[u8]) -> Output {
     process::run(&mut java, input, Duration::from_secs(120))
 }
 
+/// `tests/clients/java/NAME.java`, compiled as it starts against Kafka 3.9.1's client.
+pub fn source_command(name: &str, args: &[&str]) -> Command {
+    let mut java = java(&places::kafka_lib(), SMALL);
+    java.arg(places::root().join(format!("tests/clients/java/{name}.java"))).args(args);
+    java
+}
+
 /// Compiles `tests/clients/java/NAME.java` against client `version`, and runs it with `args`.
 pub fn program(name: &str, version: &str, args: &[&str]) -> Output {
     let lib = places::kafka_clients(version);

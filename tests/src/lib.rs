@@ -2,9 +2,14 @@
 //! nothing of any one test.
 
 pub mod apache;
+pub mod brokers;
+pub mod chance;
 pub mod clients;
 pub mod ensemble;
+pub mod history;
 pub mod java;
+pub mod logs;
+pub mod network;
 pub mod ottla;
 pub mod places;
 pub mod process;
@@ -12,6 +17,9 @@ pub mod proxy;
 pub mod simulated;
 pub mod subject;
 pub mod wait;
+pub mod workload;
+pub mod znode_history;
+pub mod znodes;
 pub mod zookeeper;
 
 pub use subject::{Cluster, Store};

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -20,15 +21,30 @@ pub struct Process {
 impl Process {
     /// Starts `command`; standard output and error go to `NAME.out` and `NAME.err` in `dir`.
     pub fn start(name: &str, dir: &Path, command: &mut Command) -> Process {
+        Self::start_in(None, name, dir, command)
+    }
+
+    /// The same in another network namespace, `/proc/PROCESS/ns/net` of one that is in it.
+    pub fn start_in(
+        namespace: Option<&Path>,
+        name: &str,
+        dir: &Path,
+        command: &mut Command,
+    ) -> Process {
         let (out, err) = (dir.join(format!("{name}.out")), dir.join(format!("{name}.err")));
         let create = |path: &Path| {
             File::options().create(true).append(true).open(path).expect("a file for the output")
         };
         command.stdin(Stdio::null()).stdout(create(&out)).stderr(create(&err));
-        // SAFETY: prctl is async-signal-safe and touches only the child.
+        let namespace = namespace.map(|path| File::open(path).expect("a network namespace"));
+        // SAFETY: setns and prctl are async-signal-safe and touch only the child.
         unsafe {
-            command.pre_exec(|| {
-                if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+            command.pre_exec(move || {
+                let entered = match &namespace {
+                    Some(namespace) => libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET),
+                    None => 0,
+                };
+                if entered != 0 || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
                     return Err(io::Error::last_os_error());
                 }
                 Ok(())
@@ -40,6 +56,11 @@ impl Process {
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The file with its standard output.
+    pub fn out(&self) -> &Path {
+        &self.out
     }
 
     pub fn stdout(&self) -> String {

@@ -1,7 +1,7 @@
 //! A real ZooKeeper server on loopback.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -61,6 +61,11 @@ impl ZooKeeperServer {
         });
     }
 
+    /// Where it keeps its snapshots and transaction logs.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -86,9 +91,15 @@ impl ZooKeeperServer {
     }
 }
 
-/// Asks a server one of ZooKeeper's four-letter words.
+/// Asks a server on loopback one of ZooKeeper's four-letter words.
 pub fn four_letters(port: u16, word: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    ask("127.0.0.1", port, word)
+}
+
+/// The same of a server anywhere.
+pub fn ask(host: &str, port: u16, word: &str) -> Option<String> {
+    let address = (host, port).to_socket_addrs().ok()?.next()?;
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     stream.write_all(word.as_bytes()).ok()?;
     let mut answer = String::new();

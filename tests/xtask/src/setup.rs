@@ -19,6 +19,8 @@ const DEBIAN: &[(&str, &str)] = &[
     ("maven", "/usr/bin/mvn"),
     ("python3-venv", "/usr/bin/python3"),
     ("gcc", "/usr/bin/cc"),
+    ("nftables", "/usr/sbin/nft"),
+    ("iproute2", "/usr/sbin/tc"),
 ];
 
 /// Releases of Apache's Java client, old and new, beside 3.9.1 itself.

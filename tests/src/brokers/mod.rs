@@ -1,0 +1,305 @@
+//! A cluster of several brokers, each ours or Apache's, beside one ZooKeeper or an ensemble of
+//! three. Knows nothing of what is sent through it.
+
+pub mod member;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+pub use self::member::{Kind, Member};
+use crate::ensemble::Ensemble;
+use crate::network::{Network, Place};
+use crate::znodes::Znodes;
+use crate::zookeeper::{self, ZooKeeperServer};
+use crate::{clients, ottla, places, wait};
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// Quick detection of everything, three replicas, two of them needed. A test's own lines follow
+/// and win.
+const PROPERTIES: &str = "\
+zookeeper.session.timeout.ms=4000
+zookeeper.connection.timeout.ms=30000
+default.replication.factor=3
+num.partitions=4
+min.insync.replicas=2
+replica.lag.time.max.ms=3000
+replica.fetch.wait.max.ms=200
+replica.fetch.backoff.ms=200
+offsets.topic.replication.factor=3
+offsets.topic.num.partitions=5
+transaction.state.log.replication.factor=3
+transaction.state.log.num.partitions=3
+transaction.state.log.min.isr=2
+group.initial.rebalance.delay.ms=0
+controlled.shutdown.retry.backoff.ms=500
+log.segment.bytes=1048576
+";
+
+/// What to start.
+pub struct Plan {
+    kinds: Vec<Kind>,
+    ensemble: bool,
+    namespaces: bool,
+    lines: String,
+}
+
+impl Plan {
+    /// Broker 1 is of the first kind, and so on; beside one ZooKeeper, on loopback.
+    pub fn of(kinds: &[Kind]) -> Plan {
+        let lines = PROPERTIES.to_owned();
+        Plan { kinds: kinds.to_vec(), ensemble: false, namespaces: false, lines }
+    }
+
+    /// Three of the kind under test.
+    pub fn subject() -> Plan {
+        Self::of(&[Kind::subject(); 3])
+    }
+
+    /// Beside three ZooKeepers.
+    pub fn ensemble(mut self) -> Plan {
+        self.ensemble = true;
+        self
+    }
+
+    /// Every broker and every one of three ZooKeepers in a network namespace of its own.
+    pub fn namespaces(mut self) -> Plan {
+        (self.ensemble, self.namespaces) = (true, true);
+        self
+    }
+
+    /// Further lines of everybody's `server.properties`.
+    pub fn lines(mut self, lines: &str) -> Plan {
+        self.lines.push_str(&format!("{lines}\n"));
+        self
+    }
+
+    /// Starts all and waits until every broker knows every other; `None` if something is missing.
+    pub fn start(self) -> Option<Brokers> {
+        let mut needs = vec![("Debian's zookeeper", zookeeper::jar())];
+        needs.extend(self.kinds.iter().map(|kind| kind.needs()));
+        // The harness itself uses our tools.
+        needs.push(Kind::Ottla.needs());
+        if !places::have(&needs) {
+            return None;
+        }
+        let mut network = if self.namespaces { Some(Network::new()?) } else { None };
+        let mut place = || network.as_mut().map_or(Place::Loopback, Network::node);
+        let store = match self.ensemble {
+            true => Store::Ensemble(Ensemble::start_at([place(), place(), place()])),
+            false => Store::One(ZooKeeperServer::start()),
+        };
+        let connect = format!("{}/kafka", store.connect());
+        let lines = format!("zookeeper.connect={connect}\n{}", self.lines);
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let members = self.kinds.iter().zip(1..).map(|(kind, id)| {
+            Member::new(id, *kind, place(), dir.path().join(id.to_string()), &lines)
+        });
+        let members = members.collect();
+        let znodes = Znodes::connect(&connect);
+        let mut brokers = Brokers { members, znodes, store, _network: network, dir };
+        brokers.start_all();
+        Some(brokers)
+    }
+}
+
+enum Store {
+    One(ZooKeeperServer),
+    Ensemble(Ensemble),
+}
+
+impl Store {
+    fn connect(&self) -> String {
+        match self {
+            Store::One(server) => server.connect(),
+            Store::Ensemble(ensemble) => ensemble.connect(),
+        }
+    }
+}
+
+/// The running cluster. Whatever of it still runs when it is dropped is killed.
+pub struct Brokers {
+    // Declared first, so stopped first.
+    members: Vec<Member>,
+    znodes: Znodes,
+    store: Store,
+    _network: Option<Network>,
+    dir: TempDir,
+}
+
+impl Brokers {
+    /// Every broker that is down; waits until all know all. The first one comes alone, so that
+    /// it is the controller of a new cluster.
+    pub fn start_all(&mut self) {
+        self.members[0].start();
+        self.members[0].wait_ready();
+        wait::until_true("a controller", LIMIT, || self.znodes.controller().is_some());
+        for member in self.members[1..].iter_mut() {
+            member.start();
+        }
+        for member in self.members[1..].iter_mut() {
+            member.wait_ready();
+        }
+        self.wait_members();
+    }
+
+    /// Until every broker that is up knows every other that is.
+    pub fn wait_members(&self) {
+        let up: Vec<&Member> = self.members.iter().filter(|member| member.is_up()).collect();
+        let count = format!(" {} brokers:", up.len());
+        for member in &up {
+            let what = format!("broker {} to know{count}", member.id);
+            wait::until_true(&what, LIMIT, || {
+                clients::kcat(&member.address(), &["-L"], b"").out.contains(&count)
+            });
+        }
+    }
+
+    pub fn ids(&self) -> Vec<i32> {
+        self.members.iter().map(|member| member.id).collect()
+    }
+
+    #[track_caller]
+    pub fn member(&self, id: i32) -> &Member {
+        self.members.iter().find(|member| member.id == id).expect("a broker of this cluster")
+    }
+
+    #[track_caller]
+    pub fn member_mut(&mut self, id: i32) -> &mut Member {
+        self.members.iter_mut().find(|member| member.id == id).expect("a broker of this cluster")
+    }
+
+    /// Everybody's address, with commas.
+    pub fn bootstrap(&self) -> String {
+        self.members.iter().map(Member::address).collect::<Vec<_>>().join(",")
+    }
+
+    pub fn znodes(&self) -> &Znodes {
+        &self.znodes
+    }
+
+    /// `zookeeper.connect` without the chroot.
+    pub fn zookeeper_connect(&self) -> String {
+        self.store.connect()
+    }
+
+    #[track_caller]
+    pub fn ensemble(&mut self) -> &mut Ensemble {
+        match &mut self.store {
+            Store::Ensemble(ensemble) => ensemble,
+            Store::One(_) => panic!("this cluster has one ZooKeeper"),
+        }
+    }
+
+    #[track_caller]
+    pub fn zookeeper(&mut self) -> &mut ZooKeeperServer {
+        match &mut self.store {
+            Store::One(server) => server,
+            Store::Ensemble(_) => panic!("this cluster has an ensemble"),
+        }
+    }
+
+    /// Where every ZooKeeper keeps its transaction logs.
+    pub fn zookeeper_data_dirs(&self) -> Vec<PathBuf> {
+        match &self.store {
+            Store::One(server) => vec![server.data_dir()],
+            Store::Ensemble(ensemble) => ensemble.data_dirs(),
+        }
+    }
+
+    /// Every broker's id and data directory.
+    pub fn data_dirs(&self) -> Vec<(i32, PathBuf)> {
+        self.members.iter().map(|member| (member.id, member.data_dir())).collect()
+    }
+
+    pub fn kill9(&mut self, id: i32) {
+        self.member_mut(id).kill9();
+    }
+
+    pub fn stop(&mut self, id: i32) {
+        self.member_mut(id).stop();
+    }
+
+    /// Starts one that is down, and waits until it serves.
+    pub fn restart(&mut self, id: i32) {
+        self.member_mut(id).start();
+        self.member_mut(id).wait_ready();
+    }
+
+    /// Stops one and starts the other kind in its place, on the same data.
+    pub fn replace(&mut self, id: i32, kind: Kind) {
+        self.stop(id);
+        self.member_mut(id).become_kind(kind);
+        self.restart(id);
+    }
+
+    /// The current controller, once there is one among the brokers that are up.
+    pub fn controller(&self) -> i32 {
+        wait::until("a controller", LIMIT, || {
+            self.znodes.controller().filter(|id| self.member(*id).is_up())
+        })
+    }
+
+    /// Makes this broker the controller, by deposing others until it wins.
+    pub fn make_controller(&self, id: i32) {
+        wait::until_true(&format!("broker {id} as controller"), LIMIT, || {
+            let controls = self.znodes.controller();
+            if controls.is_some_and(|other| other != id) {
+                let _ = self.znodes.delete("/controller");
+            }
+            controls == Some(id)
+        });
+    }
+
+    /// The leader of a partition, once it has one.
+    pub fn leader(&self, topic: &str, partition: i32) -> i32 {
+        wait::until(&format!("a leader of {topic}-{partition}"), LIMIT, || {
+            self.znodes.partition(topic, partition).map(|p| p.leader).filter(|leader| *leader >= 0)
+        })
+    }
+
+    /// Three replicas on every broker in turn, whatever the settings say.
+    pub fn create_topic(&self, topic: &str, partitions: u32) {
+        self.create_topic_with(topic, &["--partitions", &partitions.to_string()]);
+    }
+
+    /// With the flags of `topics --create`.
+    pub fn create_topic_with(&self, topic: &str, flags: &[&str]) {
+        let bootstrap = self.bootstrap();
+        let create = ["topics", "--bootstrap-server", &bootstrap, "--create", "--topic", topic];
+        ottla::tool(&[&create[..], flags].concat(), b"").ok();
+        self.wait_full_isr(topic);
+    }
+
+    /// Until every partition of the topic has a leader and all its replicas in sync.
+    pub fn wait_full_isr(&self, topic: &str) {
+        let replicas = self.members.len().min(3);
+        let what = format!("all {replicas} replicas of {topic} in sync");
+        let full = || {
+            let partitions = self.znodes.partitions(topic);
+            !partitions.is_empty()
+                && partitions.iter().all(|p| p.leader >= 0 && p.isr.len() == replicas)
+        };
+        if let Err(waited) = wait::try_until(LIMIT, || full().then_some(())) {
+            panic!("{waited:?} in vain for {what}: {:#?}", self.znodes.partitions(topic));
+        }
+    }
+
+    /// SIGTERM to all that run, at once.
+    pub fn stop_all(&mut self) {
+        let mut up: Vec<&mut Member> = self.members.iter_mut().filter(|m| m.is_up()).collect();
+        up.iter_mut().for_each(|member| member.terminate());
+        up.iter_mut().for_each(|member| member.wait_stopped());
+    }
+}
+
+impl Drop for Brokers {
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("OTTLA_TEST_KEEP").is_some() {
+            self.dir.disable_cleanup(true);
+            eprintln!("kept: {}", self.dir.path().display());
+        }
+    }
+}
