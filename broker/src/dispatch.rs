@@ -83,10 +83,14 @@ apis! {
         DescribeLogDirs => handlers::describe_log_dirs::handle;
         CreatePartitions => handlers::create_partitions::handle;
         DeleteGroups => handlers::delete_groups::handle;
+        ElectLeaders => handlers::elect_leaders::handle;
         IncrementalAlterConfigs => handlers::incremental_alter_configs::handle;
+        AlterPartitionReassignments => handlers::alter_partition_reassignments::handle;
+        ListPartitionReassignments => handlers::list_partition_reassignments::handle;
         OffsetDelete => handlers::offset_delete::handle;
         DescribeCluster => handlers::describe_cluster::handle;
         DescribeProducers => handlers::describe_producers::handle;
+        AlterPartition => handlers::alter_partition::handle;
         AllocateProducerIds => handlers::allocate_producer_ids::handle;
         ConsumerGroupHeartbeat => handlers::consumer_group_heartbeat::handle;
         ConsumerGroupDescribe => handlers::consumer_group_describe::handle;
@@ -95,8 +99,8 @@ apis! {
     SaslHandshake AddPartitionsToTxn AddOffsetsToTxn EndTxn WriteTxnMarkers TxnOffsetCommit
     DescribeAcls CreateAcls DeleteAcls AlterReplicaLogDirs SaslAuthenticate
     CreateDelegationToken RenewDelegationToken ExpireDelegationToken DescribeDelegationToken
-    ElectLeaders AlterPartitionReassignments ListPartitionReassignments DescribeClientQuotas
-    AlterClientQuotas DescribeUserScramCredentials AlterUserScramCredentials AlterPartition
+    DescribeClientQuotas
+    AlterClientQuotas DescribeUserScramCredentials AlterUserScramCredentials
     UpdateFeatures Envelope DescribeTransactions ListTransactions
     }
 }

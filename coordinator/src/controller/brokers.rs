@@ -83,6 +83,7 @@ impl Core {
         let replicas = self.cluster.replicas_on(&joined);
         self.replicas_to(&replicas, ReplicaPhase::Online).await?;
         self.trigger_online(None).await?;
+        self.resume_reassignments(Some(&joined), &BTreeSet::new()).await?;
         let queued = replicas.into_iter().map(|(tp, _)| tp.topic);
         self.retry_deletions(queued.collect()).await
     }

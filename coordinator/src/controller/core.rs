@@ -13,7 +13,7 @@ use super::step::{Io, Settings};
 use crate::metadata::store::StoreError;
 use crate::znodes::{
     ZnodeError, broker, controller, delete_topics, isr_change, log_dir_event, preferred_election,
-    topic,
+    reassignment, topic,
 };
 
 /// Why a handler stopped short.
@@ -105,14 +105,6 @@ impl Core {
             Event::Answered { broker, broker_epoch, response } if self.leading => {
                 self.on_answered(broker, broker_epoch, response).await
             }
-            Event::ControlledShutdown { ticket, broker, broker_epoch } => {
-                let result = self.on_controlled_shutdown(broker, broker_epoch).await;
-                self.answer(ticket, result, Answer::Shutdown)
-            }
-            Event::AllocateProducerIds { ticket, broker, broker_epoch } => {
-                let result = self.on_allocate_producer_ids(broker, broker_epoch).await;
-                self.answer(ticket, result, Answer::ProducerIds)
-            }
             Event::UncleanElectionEnabled { topic } if self.leading => {
                 self.trigger_online(topic.as_deref()).await.map(drop)
             }
@@ -127,6 +119,37 @@ impl Core {
             | Event::Tick
             | Event::Answered { .. }
             | Event::UncleanElectionEnabled { .. } => Ok(()),
+            request => self.on_request(request).await,
+        }
+    }
+
+    /// What carries a ticket is answered, whatever becomes of it.
+    async fn on_request(&mut self, request: Event) -> Result<(), Halt> {
+        match request {
+            Event::ControlledShutdown { ticket, broker, broker_epoch } => {
+                let result = self.on_controlled_shutdown(broker, broker_epoch).await;
+                self.answer(ticket, result, Answer::Shutdown)
+            }
+            Event::AlterPartition { ticket, request } => {
+                self.on_alter_partition(ticket, request).await
+            }
+            Event::AlterReassignments { ticket, targets } => {
+                let result = self.on_alter_reassignments(targets).await;
+                self.answer(ticket, result, Answer::Reassigned)
+            }
+            Event::ListReassignments { ticket, of } => {
+                let result = Ok(self.on_list_reassignments(of));
+                self.answer(ticket, result, Answer::Reassignments)
+            }
+            Event::ElectLeaders { ticket, partitions, unclean } => {
+                let result = self.on_elect_leaders(partitions, unclean).await;
+                self.answer(ticket, result, Answer::Elected)
+            }
+            Event::AllocateProducerIds { ticket, broker, broker_epoch } => {
+                let result = self.on_allocate_producer_ids(broker, broker_epoch).await;
+                self.answer(ticket, result, Answer::ProducerIds)
+            }
+            other => unreachable!("not a request: {other:?}"),
         }
     }
 
@@ -149,6 +172,7 @@ impl Core {
             isr_change::PATH => return self.on_isr_notifications().await,
             log_dir_event::PATH => return self.on_log_dir_notifications().await,
             preferred_election::PATH => return self.on_preferred_election_node().await,
+            reassignment::PATH => return self.on_reassignment_node().await.map(drop),
             _ => {}
         }
         let below = |parent: &str| path.strip_prefix(parent)?.strip_prefix('/');
@@ -178,6 +202,7 @@ impl Core {
         self.on_deletions_changed().await?;
         self.on_isr_notifications().await?;
         self.on_log_dir_notifications().await?;
+        self.on_reassignment_node().await?;
         self.on_preferred_election_node().await
     }
 
@@ -207,7 +232,7 @@ impl Core {
     }
 
     /// A handler's own refusal is its answer; what stops the controller is answered too, then told.
-    fn answer<T>(
+    pub(super) fn answer<T>(
         &mut self,
         ticket: Ticket,
         result: Result<Result<T, RequestError>, Halt>,

@@ -73,8 +73,10 @@ impl Core {
     pub(super) async fn retry_deletions(&mut self, topics: BTreeSet<String>) -> Result<(), Halt> {
         let mut any = false;
         for name in topics {
+            let reassigned = self.is_being_reassigned(&name);
             if let Some(topic) = self.cluster.topics.get_mut(&name)
                 && topic.queued_for_deletion
+                && !reassigned
             {
                 topic.ineligible_for_deletion = false;
                 any = true;

@@ -1,10 +1,16 @@
 //! What happens to the controller: watches that fire, answers of brokers, requests, time. Plain
 //! values; knows nothing of where they come from.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use protocol::ids::{BrokerId, TopicPartition};
 
+use super::admin_elections::ElectAnswers;
+use super::isr::{AlterPartition, IsrAnswers};
+use super::reassignment::{ReassignAnswers, Target};
 use super::step::Settings;
 use crate::znodes::producer_ids::ProducerIdBlock;
+use crate::znodes::topic::ReplicaAssignment;
 
 /// Names a waiting request; the shell gives each its own.
 pub type Ticket = u64;
@@ -27,6 +33,14 @@ pub enum Event {
     Answered { broker: BrokerId, broker_epoch: i64, response: ControlResponse },
     /// A broker asks that its leaderships be moved away.
     ControlledShutdown { ticket: Ticket, broker: BrokerId, broker_epoch: i64 },
+    /// A leader asks for other ISRs.
+    AlterPartition { ticket: Ticket, request: AlterPartition },
+    /// An administrator asks for other replicas.
+    AlterReassignments { ticket: Ticket, targets: BTreeMap<TopicPartition, Target> },
+    /// An administrator asks which reassignments go on; `None`: of all partitions.
+    ListReassignments { ticket: Ticket, of: Option<BTreeSet<TopicPartition>> },
+    /// An administrator asks for elections.
+    ElectLeaders { ticket: Ticket, partitions: BTreeSet<TopicPartition>, unclean: bool },
     /// A broker asks for a block of producer ids.
     AllocateProducerIds { ticket: Ticket, broker: BrokerId, broker_epoch: i64 },
     /// What was to be sent cannot be kept any longer: give the office up, so that the next
@@ -66,6 +80,10 @@ pub enum Answer {
     /// Partitions that the broker still leads; empty: it may stop.
     Shutdown(Result<Vec<TopicPartition>, RequestError>),
     ProducerIds(Result<ProducerIdBlock, RequestError>),
+    Isr(Result<IsrAnswers, RequestError>),
+    Reassigned(Result<ReassignAnswers, RequestError>),
+    Reassignments(Result<BTreeMap<TopicPartition, ReplicaAssignment>, RequestError>),
+    Elected(Result<ElectAnswers, RequestError>),
 }
 
 /// Why the controller refused.

@@ -159,6 +159,8 @@ impl Core {
         self.start_replicas().await?;
         self.start_partitions().await?;
         self.io.effect(Effect::Role(Role::Controller { epoch: self.cluster.epoch }));
+        let begun = self.on_reassignment_node().await?;
+        self.resume_reassignments(None, &begun).await?;
         self.resume_deletions().await?;
         self.on_preferred_election_node().await?;
         self.next_rebalance_ms = Some(self.io.now_ms() + FIRST_REBALANCE_AFTER_MS);
@@ -354,7 +356,10 @@ impl Core {
             .map(|(tp, _)| tp)
             .collect();
         let strategy = Strategy::Offline { allow_unclean: false };
-        self.partitions_online(&waiting, strategy).await
+        let elected = self.partitions_online(&waiting, strategy).await?;
+        // With the new ISRs some may be where they were to go.
+        self.complete_reassignments(elected.iter().cloned()).await?;
+        Ok(elected)
     }
 
     pub(super) fn connect(&mut self, id: i32, broker: &Broker) {

@@ -11,14 +11,22 @@ pub mod event;
 pub mod run;
 pub mod step;
 
+mod admin_elections;
 mod batch;
 mod brokers;
 mod core;
 mod deletion;
 mod failover;
+mod isr;
+#[cfg(test)]
+mod isr_tests;
 mod notifications;
 mod partitions;
 mod producer_ids;
+mod reassignment;
+mod reassignment_node;
+#[cfg(test)]
+mod reassignment_tests;
 mod rebalance;
 mod replicas;
 mod shutdown;
@@ -32,6 +40,10 @@ mod topics;
 #[cfg(test)]
 mod tree_tests;
 
+pub use admin_elections::{ElectAnswers, ElectRefusal};
 pub use effect::{ControlBody, ControlRequest, Effect, Role};
 pub use event::{Answer, ControlResponse, Event, Ticket};
+pub use isr::{AlterPartition, IsrAnswers, IsrChange, IsrMember, IsrRefusal, TopicKey};
+pub use reassignment::{ReassignAnswers, ReassignRefusal, Target};
+pub use state::Leadership;
 pub use step::{Controller, Input, Output, Settings};

@@ -37,6 +37,7 @@ impl Core {
             }
             let all = self.all_brokers();
             self.send_metadata(&all, &changed);
+            self.complete_reassignments(changed).await?;
         }
         self.delete_nodes(names.iter().map(|name| isr_change::path(name)).collect()).await
     }

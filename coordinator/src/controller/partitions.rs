@@ -8,13 +8,10 @@ use protocol::ids::{BrokerId, TopicPartition};
 use super::core::{Core, Halt};
 use super::election::{Candidates, Elected, Strategy, elect};
 use super::state::{Leadership, PartitionPhase};
-use super::store_access::{STATE_WRITE_ATTEMPTS, create, get};
+use super::store_access::{STATE_WRITE_ATTEMPTS, WRITES_PER_MULTI, create, get};
 use crate::metadata::store::{Op, StoreError};
 use crate::znodes::config::{self, ConfigEntity};
 use crate::znodes::partition_state::{self, PartitionState};
-
-/// State nodes created in one multi.
-const CREATES_PER_MULTI: usize = 200;
 
 /// The topic configuration that allows a leader from outside the ISR.
 const UNCLEAN_KEY: &str = "unclean.leader.election.enable";
@@ -117,7 +114,7 @@ impl Core {
             let container = create(partition_state::partition_path(tp), None);
             [container, create(partition_state::path(tp), Some(state.encode()))]
         };
-        let pieces: Vec<_> = first.chunks(CREATES_PER_MULTI).collect();
+        let pieces: Vec<_> = first.chunks(WRITES_PER_MULTI).collect();
         let multis = pieces.iter().map(|piece| piece.iter().flat_map(nodes).collect::<Vec<Op>>());
         let groups: Vec<_> = containers.chain(multis).collect();
         // The containers' own results do not matter: they may be there already.

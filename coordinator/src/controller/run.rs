@@ -1,7 +1,7 @@
 //! The controller's only loop: feeds the core one event at a time, carries out its operations on
 //! the store and hands its effects on. Knows nothing of what an event means.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,11 +10,15 @@ use protocol::ids::{BrokerId, TimestampMs, TopicPartition};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::admin_elections::ElectAnswers;
 use super::effect::{Effect, Role};
 use super::event::{Answer, ControlResponse, Event, RequestError, Ticket};
+use super::isr::{AlterPartition, IsrAnswers};
+use super::reassignment::{ReassignAnswers, Target};
 use super::step::{Controller, Input, Settings};
 use crate::metadata::store::{MetadataStore, StoreEvent};
 use crate::znodes::producer_ids::ProducerIdBlock;
+use crate::znodes::topic::ReplicaAssignment;
 
 /// Most events that wait for the loop; whoever brings more waits.
 const INBOX_MAX: usize = 10_000;
@@ -89,6 +93,51 @@ impl ControllerHandle {
         let event = |ticket| Event::AllocateProducerIds { ticket, broker, broker_epoch };
         match self.ask(event).await {
             Some(Answer::ProducerIds(result)) => result,
+            _ => Err(RequestError::NotController),
+        }
+    }
+
+    /// What became of each ISR that a leader wants changed.
+    pub async fn alter_partition(
+        &self,
+        request: AlterPartition,
+    ) -> Result<IsrAnswers, RequestError> {
+        match self.ask(|ticket| Event::AlterPartition { ticket, request }).await {
+            Some(Answer::Isr(result)) => result,
+            _ => Err(RequestError::NotController),
+        }
+    }
+
+    /// Other replicas for partitions, or the end of their reassignments.
+    pub async fn alter_reassignments(
+        &self,
+        targets: BTreeMap<TopicPartition, Target>,
+    ) -> Result<ReassignAnswers, RequestError> {
+        match self.ask(|ticket| Event::AlterReassignments { ticket, targets }).await {
+            Some(Answer::Reassigned(result)) => result,
+            _ => Err(RequestError::NotController),
+        }
+    }
+
+    /// The reassignments that go on; `None`: of all partitions.
+    pub async fn list_reassignments(
+        &self,
+        of: Option<BTreeSet<TopicPartition>>,
+    ) -> Result<BTreeMap<TopicPartition, ReplicaAssignment>, RequestError> {
+        match self.ask(|ticket| Event::ListReassignments { ticket, of }).await {
+            Some(Answer::Reassignments(result)) => result,
+            _ => Err(RequestError::NotController),
+        }
+    }
+
+    /// Preferred leaders; with `unclean`, any leader for partitions that have none.
+    pub async fn elect_leaders(
+        &self,
+        partitions: BTreeSet<TopicPartition>,
+        unclean: bool,
+    ) -> Result<ElectAnswers, RequestError> {
+        match self.ask(|ticket| Event::ElectLeaders { ticket, partitions, unclean }).await {
+            Some(Answer::Elected(result)) => result,
             _ => Err(RequestError::NotController),
         }
     }
@@ -246,8 +295,6 @@ impl Running {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::super::testbed::registration;
     use super::*;
     use crate::metadata::embedded;

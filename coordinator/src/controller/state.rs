@@ -62,7 +62,7 @@ pub(super) type Replica = (TopicPartition, BrokerId);
 
 /// Who leads a partition, as last written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Leadership {
+pub struct Leadership {
     pub state: PartitionState,
     /// Data version of the state node.
     pub partition_epoch: i32,

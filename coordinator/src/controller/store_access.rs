@@ -22,8 +22,9 @@ const SUBMIT_ATTEMPTS: usize = 50;
 /// How often a write that met another version is read and decided anew.
 pub(super) const STATE_WRITE_ATTEMPTS: usize = 16;
 
-/// Nodes deleted in one multi.
-const DELETES_PER_MULTI: usize = 200;
+/// Nodes created, written or deleted in one multi: with the longest names and tens of replicas
+/// still less than half of ZooKeeper's 1 MiB a packet.
+pub(super) const WRITES_PER_MULTI: usize = 200;
 
 /// A node's data and stat; `None`: there is no such node.
 pub(super) type Node = Option<(Option<Bytes>, Stat)>;
@@ -172,7 +173,7 @@ impl Core {
         }
         let leaves_first: Vec<String> = levels.into_iter().rev().flatten().collect();
         let pieces: Vec<_> =
-            leaves_first.chunks(DELETES_PER_MULTI).map(|piece| piece.to_vec()).collect();
+            leaves_first.chunks(WRITES_PER_MULTI).map(|piece| piece.to_vec()).collect();
         let groups = pieces.iter().map(|p| p.iter().map(delete).collect()).collect();
         let results = self.fenced(groups).await?;
         for (result, piece) in results.into_iter().zip(pieces) {
@@ -209,20 +210,38 @@ impl Core {
         Ok(states)
     }
 
-    /// Writes states over the versions that they were decided on. `Err(BadVersion)` asks the
-    /// caller to read and decide again.
+    /// Writes states over the versions that they were decided on, many behind one check; one by
+    /// one where that fails. `Err(BadVersion)` asks the caller to read and decide again: another
+    /// wrote first, or a first try whose answer was lost.
     pub(super) async fn write_states(
         &mut self,
         writes: &[(TopicPartition, Leadership)],
     ) -> Result<Vec<Result<i32, StoreError>>, Halt> {
         let op = |(tp, l): &(TopicPartition, Leadership)| {
-            vec![set(partition_state::path(tp), l.state.encode(), l.partition_epoch)]
+            set(partition_state::path(tp), l.state.encode(), l.partition_epoch)
         };
-        let results = self.fenced(writes.iter().map(op).collect()).await?;
-        let version = |result: Result<Vec<Reply>, StoreError>| match result?.as_slice() {
-            [Reply::Set { stat }] => Ok(stat.version),
-            other => Err(StoreError::Other(format!("not a set: {other:?}"))),
-        };
-        Ok(results.into_iter().map(version).collect())
+        let pieces = writes.chunks(WRITES_PER_MULTI);
+        let groups = pieces.clone().map(|piece| piece.iter().map(op).collect()).collect();
+        let mut versions = Vec::with_capacity(writes.len());
+        for (result, piece) in self.fenced(groups).await?.into_iter().zip(pieces) {
+            if result.is_err() && piece.len() > 1 {
+                let groups = piece.iter().map(|write| vec![op(write)]).collect();
+                let one_by_one = self.fenced(groups).await?.into_iter();
+                versions.extend(one_by_one.map(|result| set_version(result?.first())));
+                continue;
+            }
+            match result {
+                Ok(replies) => versions.extend(replies.iter().map(|r| set_version(Some(r)))),
+                Err(error) => versions.push(Err(error)),
+            }
+        }
+        Ok(versions)
+    }
+}
+
+fn set_version(reply: Option<&Reply>) -> Result<i32, StoreError> {
+    match reply {
+        Some(Reply::Set { stat }) => Ok(stat.version),
+        other => Err(StoreError::Other(format!("not a set: {other:?}"))),
     }
 }

@@ -8,7 +8,7 @@ use super::testbed::{CONTROLLER_SESSION, Testbed};
 use crate::metadata::store::{ANY_VERSION, Op};
 use crate::znodes::{config, controller, controller_epoch, delete_topics, topic};
 
-fn expect(bed: &mut Testbed, lines: &str) {
+pub(super) fn expect(bed: &mut Testbed, lines: &str) {
     let expected: Vec<&str> = lines.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
     assert_eq!(bed.take_log(), expected);
 }

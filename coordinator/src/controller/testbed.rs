@@ -149,6 +149,12 @@ impl Testbed {
         self.settle();
     }
 
+    /// Before what is about to be fed.
+    pub(super) fn event_first(&mut self, event: Event) {
+        self.pending.push_front(event);
+        self.settle();
+    }
+
     /// Creates a persistent node, or puts other data into it.
     pub(super) fn put(&mut self, path: &str, data: &str) {
         let data = Some(bytes::Bytes::copy_from_slice(data.as_bytes()));
@@ -260,6 +266,38 @@ fn show_answer(answer: &Answer) -> String {
         Answer::Shutdown(Err(error)) => format!("shutdown: {error}"),
         Answer::ProducerIds(Ok(block)) => format!("producer ids {}..={}", block.first, block.last),
         Answer::ProducerIds(Err(error)) => format!("producer ids: {error}"),
+        Answer::Isr(Ok(topics)) => {
+            let partitions = topics.iter().flat_map(|(_, partitions)| partitions);
+            let shown = partitions.map(|(partition, result)| match result {
+                Ok(l) => format!("{partition} {} at {}", ids(&l.state.isr), l.partition_epoch),
+                Err(refusal) => format!("{partition} {refusal:?}"),
+            });
+            format!("ISR {}", shown.collect::<Vec<_>>().join("; "))
+        }
+        Answer::Reassigned(Ok(answers)) => {
+            let shown = answers.iter().map(|(tp, result)| match result {
+                Ok(()) => format!("{tp} ok"),
+                Err(refusal) => format!("{tp} {refusal}"),
+            });
+            format!("reassigned: {}", shown.collect::<Vec<_>>().join("; "))
+        }
+        Answer::Reassigned(Err(error)) => format!("reassigned: {error}"),
+        Answer::Reassignments(Ok(going_on)) => {
+            let shown = going_on.iter().map(|(tp, a)| {
+                format!("{tp} {} +{} -{}", ids(&a.replicas), ids(&a.adding), ids(&a.removing))
+            });
+            format!("reassignments: {}", shown.collect::<Vec<_>>().join("; "))
+        }
+        Answer::Reassignments(Err(error)) => format!("reassignments: {error}"),
+        Answer::Elected(Ok(answers)) => {
+            let shown = answers.iter().map(|(tp, result)| match result {
+                Ok(leader) => format!("{tp} {leader}"),
+                Err(refusal) => format!("{tp} {refusal:?}"),
+            });
+            format!("elected: {}", shown.collect::<Vec<_>>().join("; "))
+        }
+        Answer::Elected(Err(error)) => format!("elected: {error}"),
+        Answer::Isr(Err(error)) => format!("ISR: {error}"),
     }
 }
 

@@ -42,6 +42,23 @@ impl ReplicaAssignment {
         self.replicas.iter().filter(|id| !self.removing.contains(id)).copied().collect()
     }
 
+    /// On the way to `target`: its replicas first, then those that are to go (KIP-455). A
+    /// reassignment under way is replaced, so what it was bringing in counts as never there.
+    pub fn reassigned_to(&self, target: &[BrokerId]) -> Self {
+        let origin = self.origin();
+        let mut replicas = Vec::new();
+        for id in target.iter().chain(&origin) {
+            if !replicas.contains(id) {
+                replicas.push(*id);
+            }
+        }
+        let without = |other: &[BrokerId]| {
+            replicas.iter().filter(|id| !other.contains(id)).copied().collect::<Vec<_>>()
+        };
+        let (adding, removing) = (without(&origin), without(target));
+        Self { replicas, adding, removing }
+    }
+
     /// What the replicas were before the reassignment.
     pub fn origin(&self) -> Vec<BrokerId> {
         self.replicas.iter().filter(|id| !self.adding.contains(id)).copied().collect()
@@ -160,6 +177,27 @@ mod tests {
         let a = &live().partitions[&0];
         assert!(a.is_being_reassigned());
         assert_eq!((a.target(), a.origin()), (vec![2], vec![1]));
+    }
+
+    #[test]
+    fn reassigned_over_and_over() {
+        let all = |replicas: &[BrokerId], adding: &[BrokerId], removing: &[BrokerId]| {
+            let lists = [replicas, adding, removing].map(<[BrokerId]>::to_vec);
+            let [replicas, adding, removing] = lists;
+            ReplicaAssignment { replicas, adding, removing }
+        };
+        let first = ReplicaAssignment::settled(vec![1, 2, 3]).reassigned_to(&[4, 5, 1]);
+        assert_eq!(first, all(&[4, 5, 1, 2, 3], &[4, 5], &[2, 3]));
+        assert_eq!(first.reassigned_to(&[6, 1]), all(&[6, 1, 2, 3], &[6], &[2, 3]));
+        assert_eq!(first.reassigned_to(&first.origin()), all(&[1, 2, 3], &[], &[]));
+        assert_eq!(
+            ReplicaAssignment::settled(vec![1, 2]).reassigned_to(&[2, 1]),
+            all(&[2, 1], &[], &[])
+        );
+        assert_eq!(
+            ReplicaAssignment::settled(vec![1, 2]).reassigned_to(&[2, 3, 3]),
+            all(&[2, 3, 1], &[3], &[1])
+        );
     }
 
     #[test]

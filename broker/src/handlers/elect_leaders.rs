@@ -1,0 +1,148 @@
+//! ElectLeaders (key 43): gives leadership back to the first replicas, or any leader at all to
+//! partitions that have none (KIP-183, KIP-460). Served by the controller's broker alone.
+//!
+//! Versions 0–2: v1 election type, error of the whole. Answers when this broker's metadata shows
+//! the new leaders, or with REQUEST_TIMED_OUT after the timeout: they are elected all the same. Of
+//! all partitions (null) only those are answered that needed an election.
+//!
+//! Errors: CLUSTER_AUTHORIZATION_FAILED, INVALID_REQUEST (no such type); per partition
+//! NOT_CONTROLLER, UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION (being deleted),
+//! ELECTION_NOT_NEEDED, PREFERRED_LEADER_NOT_AVAILABLE, ELIGIBLE_LEADERS_NOT_AVAILABLE,
+//! REQUEST_TIMED_OUT, UNKNOWN_SERVER_ERROR.
+//!
+//! Differs from Apache: an unknown election type is INVALID_REQUEST, not UNKNOWN_SERVER_ERROR.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator::controller::ElectRefusal;
+use coordinator::controller::event::RequestError;
+use protocol::error_code::ErrorCode;
+use protocol::ids::{BrokerId, TopicPartition};
+use protocol::messages::elect_leaders::{
+    ElectLeadersRequest, ElectLeadersResponse, PartitionResult, ReplicaElectionResult,
+};
+
+use super::api_error::ApiError;
+use crate::authorizer::{Authorized, Resource, op};
+use crate::broker::{Broker, Reply, RequestContext};
+
+const PREFERRED: i8 = 0;
+const UNCLEAN: i8 = 1;
+
+pub fn handle(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: ElectLeadersRequest,
+) -> Reply<ElectLeadersResponse> {
+    let version = context.api_version;
+    let named = request.topic_partitions.as_ref().map(|topics| {
+        let tps = topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|index| TopicPartition::new(topic.topic.clone(), *index))
+        });
+        tps.collect::<BTreeSet<_>>()
+    });
+    let refuse = |code| {
+        let results = named.iter().flatten().map(|tp| (tp.clone(), ApiError::plain(code)));
+        Reply::Now(respond(version, code, results.collect()))
+    };
+    let Ok(allowed) = broker.authorizer.authorize(context, Resource::Cluster) else {
+        return refuse(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
+    };
+    if ![PREFERRED, UNCLEAN].contains(&request.election_type) {
+        return refuse(ErrorCode::INVALID_REQUEST);
+    }
+    let (broker, unclean) = (broker.clone(), request.election_type == UNCLEAN);
+    let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
+    Reply::later(async move {
+        let all = named.is_none();
+        let partitions = named.unwrap_or_else(|| every_partition(&broker));
+        let mut results = elect(&broker, partitions, unclean, timeout_ms, allowed).await;
+        results.retain(|_, error| !all || error.code != ErrorCode::ELECTION_NOT_NEEDED);
+        respond(version, ErrorCode::NONE, results)
+    })
+}
+
+type Results = BTreeMap<TopicPartition, ApiError>;
+
+async fn elect(
+    broker: &Broker,
+    partitions: BTreeSet<TopicPartition>,
+    unclean: bool,
+    timeout_ms: u64,
+    _: Authorized<op::Alter>,
+) -> Results {
+    let started_ms = broker.clock.elapsed_ms();
+    let asked = partitions.clone();
+    let answers = match broker.controller.handle.elect_leaders(asked, unclean).await {
+        Ok(answers) => answers,
+        Err(error) => {
+            let code = match error {
+                RequestError::NotController => ErrorCode::NOT_CONTROLLER,
+                _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+            };
+            return partitions.into_iter().map(|tp| (tp, ApiError::plain(code))).collect();
+        }
+    };
+    let elected: Vec<(TopicPartition, BrokerId)> = answers
+        .iter()
+        .filter_map(|(tp, result)| Some((tp.clone(), *result.as_ref().ok()?)))
+        .collect();
+    let told = |cluster: &crate::metadata_cache::Snapshot, (tp, leader): &(TopicPartition, _)| {
+        cluster.partition(&tp.topic, tp.partition).is_some_and(|p| p.leader == *leader)
+    };
+    let everywhere =
+        broker.metadata.wait_until(|cluster| elected.iter().all(|one| told(cluster, one)));
+    // What is not there by then is answered so below.
+    let spent_ms = (broker.clock.elapsed_ms() - started_ms) as u64;
+    let left = Duration::from_millis(timeout_ms.saturating_sub(spent_ms));
+    let _ = tokio::time::timeout(left, everywhere).await;
+    let cluster = broker.metadata.snapshot();
+    let outcome = |(tp, result): (TopicPartition, Result<BrokerId, ElectRefusal>)| {
+        let error = match result {
+            Ok(leader) if told(&cluster, &(tp.clone(), leader)) => ApiError::plain(ErrorCode::NONE),
+            Ok(_) => ApiError::plain(ErrorCode::REQUEST_TIMED_OUT),
+            Err(refused) => ApiError::new(code(refused), &refused),
+        };
+        (tp, error)
+    };
+    answers.into_iter().map(outcome).collect()
+}
+
+fn every_partition(broker: &Broker) -> BTreeSet<TopicPartition> {
+    let cluster = broker.metadata.snapshot();
+    let of_topic = |topic: &Arc<crate::metadata_cache::TopicMetadata>| {
+        let tp = |index: &i32| TopicPartition::new(topic.name.to_string(), *index);
+        topic.partitions.keys().map(tp).collect::<Vec<_>>()
+    };
+    cluster.topics().flat_map(of_topic).collect()
+}
+
+fn code(refused: ElectRefusal) -> ErrorCode {
+    match refused {
+        ElectRefusal::UnknownPartition => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        ElectRefusal::BeingDeleted => ErrorCode::INVALID_TOPIC_EXCEPTION,
+        ElectRefusal::NotNeeded => ErrorCode::ELECTION_NOT_NEEDED,
+        ElectRefusal::PreferredNotAvailable => ErrorCode::PREFERRED_LEADER_NOT_AVAILABLE,
+        ElectRefusal::NobodyEligible => ErrorCode::ELIGIBLE_LEADERS_NOT_AVAILABLE,
+    }
+}
+
+/// Version 0 has no error of the whole.
+fn respond(version: i16, code: ErrorCode, results: Results) -> ElectLeadersResponse {
+    let mut topics: BTreeMap<String, Vec<PartitionResult>> = BTreeMap::new();
+    for (tp, error) in results {
+        topics.entry(tp.topic).or_default().push(PartitionResult {
+            partition_id: tp.partition,
+            error_code: error.code.0,
+            error_message: error.message,
+        });
+    }
+    let topic = |(topic, partition_result)| ReplicaElectionResult { topic, partition_result };
+    ElectLeadersResponse {
+        error_code: if version > 0 { code.0 } else { 0 },
+        replica_election_results: topics.into_iter().map(topic).collect(),
+        ..ElectLeadersResponse::default()
+    }
+}
