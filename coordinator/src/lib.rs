@@ -1,5 +1,6 @@
 //! Cluster metadata, the controller, and the coordinators of groups and transactions.
 
+pub mod assignment;
 pub mod controller;
 pub mod group;
 pub mod metadata;

@@ -13,10 +13,13 @@ mod delete_records;
 mod dump_log;
 mod get_offsets;
 mod java_order;
+mod leader_election;
 mod log_dirs;
 mod murmur2;
 mod output;
 mod properties;
+mod reassign_partitions;
+mod replica_verification;
 mod topic_filter;
 mod topics;
 
@@ -38,6 +41,9 @@ const TOOLS: &[(&str, Tool)] = &[
     ("log-dirs", log_dirs::run),
     ("broker-api-versions", broker_api_versions::run),
     ("cluster", cluster_tool::run),
+    ("leader-election", leader_election::run),
+    ("reassign-partitions", reassign_partitions::run),
+    ("replica-verification", replica_verification::run),
 ];
 
 /// The names of all tools, in the order of [`TOOLS`].

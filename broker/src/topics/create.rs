@@ -13,13 +13,13 @@ use protocol::ids::{BrokerId, Uuid};
 use storage::LogConfig;
 use storage::config::{ConfigError, topic_key};
 
-use super::assignment::{self, AssignError, Candidate, Start};
 use super::name::{self, InvalidName};
 use crate::authorizer::{Authorized, op};
 use crate::config::BrokerConfig;
 use crate::dynamic_config::entity::{self, EntityConfigError};
 use crate::metadata_cache::Snapshot;
 use crate::random;
+use coordinator::assignment::{self, AssignError, Candidate, Start};
 
 /// "The broker's default", in a request.
 const DEFAULT: i32 = -1;

@@ -11,8 +11,8 @@ use coordinator::znodes::{ZnodeError, delete_topics};
 use protocol::error_code::ErrorCode;
 use protocol::ids::BrokerId;
 
-use super::assignment::{self, AssignError, Candidate, Start};
 use crate::authorizer::{Authorized, op};
+use coordinator::assignment::{self, AssignError, Candidate, Start};
 
 /// Tries of a write that lost its connection.
 const TRIES_MAX: usize = 20;

@@ -2,7 +2,6 @@
 //! that name a topic which is not there, the group coordinator. Knows nothing of who leads a
 //! partition.
 
-pub mod assignment;
 pub mod auto;
 pub mod create;
 pub mod delete;
