@@ -25,6 +25,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub enum Place {
     Loopback,
     Node(Arc<Node>),
+    /// The test and its clients, as others see them.
+    Test(String),
 }
 
 impl Place {
@@ -32,12 +34,13 @@ impl Place {
         match self {
             Place::Loopback => "127.0.0.1",
             Place::Node(node) => &node.address,
+            Place::Test(address) => address,
         }
     }
 
     pub fn namespace(&self) -> Option<PathBuf> {
         match self {
-            Place::Loopback => None,
+            Place::Loopback | Place::Test(_) => None,
             Place::Node(node) => Some(node.namespace.path()),
         }
     }
@@ -45,15 +48,15 @@ impl Place {
     /// A port that nothing else uses there. At most one server with it per node.
     pub fn free_port(&self) -> u16 {
         match self {
-            Place::Loopback => places::free_port(),
+            Place::Loopback | Place::Test(_) => places::free_port(),
             Place::Node(_) => PORT,
         }
     }
 
     fn node(&self) -> &Node {
         match self {
-            Place::Loopback => panic!("loopback cannot be cut"),
             Place::Node(node) => node,
+            Place::Loopback | Place::Test(_) => panic!("only a node can be cut"),
         }
     }
 
@@ -71,6 +74,11 @@ impl Place {
     pub fn cut_from(&self, others: &[&Place]) {
         self.drop_from(others);
         self.drop_to(others);
+    }
+
+    /// Cuts it off from everybody, clients included.
+    pub fn isolate(&self) {
+        self.node().nft("add rule ip chaos input drop; add rule ip chaos output drop");
     }
 
     /// Loses this share of all packets that arrive, 1 to 99.
@@ -179,6 +187,11 @@ impl Network {
         let network = Network { switch, prefix, nodes: 0 };
         network.attach_test();
         Some(network)
+    }
+
+    /// Where the test and its clients are.
+    pub fn test(&self) -> Place {
+        Place::Test(format!("{}.254", self.prefix))
     }
 
     /// The name of the test's own end, in the test's namespace.

@@ -50,6 +50,11 @@ impl Workload {
     /// both readers are at work.
     pub fn start(brokers: &Brokers, topic: &str, partitions: u32, seed: u64) -> Workload {
         brokers.create_topic(topic, partitions);
+        Self::start_on(brokers, topic, partitions, seed)
+    }
+
+    /// The same on a topic that is there.
+    pub fn start_on(brokers: &Brokers, topic: &str, partitions: u32, seed: u64) -> Workload {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let bootstrap = brokers.bootstrap();
         let start = |name: &str, first: u64, client: &dyn Fn(&[&str]) -> std::process::Command| {
@@ -184,9 +189,7 @@ impl Finished {
         println!("seed {seed}: sent {sent}, acknowledged {acked}, read {polled}");
         let shown: Vec<_> = anomalies.iter().take(20).collect();
         assert!(anomalies.is_empty(), "seed {seed}: {} anomalies: {shown:#?}", anomalies.len());
-        for topic in brokers.znodes().topics() {
-            brokers.wait_full_isr(&topic);
-        }
+        brokers.wait_all_in_sync();
         brokers.stop_all();
         let comparison = logs::compare(&brokers.data_dirs());
         let differences = &comparison.differences;

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coordinator::metadata::store::{ANY_VERSION, MetadataStore, Op, Reply, StoreError};
 use coordinator::metadata::{retry, zookeeper};
+use coordinator::znodes::controller;
 use coordinator::znodes::partition_state::{self, PartitionState};
-use coordinator::znodes::{controller, topic};
+use coordinator::znodes::topic::{self, TopicAssignment};
 use protocol::ids::TopicPartition;
 use tokio::runtime::Runtime;
 
@@ -96,6 +97,12 @@ impl Znodes {
             .collect();
         numbers.sort_unstable();
         numbers.iter().filter_map(|number| self.partition(topic, *number)).collect()
+    }
+
+    /// Every partition's replicas, as assigned.
+    pub fn assignment(&self, name: &str) -> Option<TopicAssignment> {
+        let (data, _) = self.get(&topic::path(name))?;
+        TopicAssignment::decode(name, Some(&data)).ok()
     }
 
     /// Every topic there is.

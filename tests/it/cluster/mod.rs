@@ -4,6 +4,8 @@
 //! `cargo xtask chaos` runs all rows.
 
 mod crashes;
+mod cuts;
+mod ensemble;
 
 use tests::brokers::{Brokers, Plan};
 use tests::chance::{self, Chance};

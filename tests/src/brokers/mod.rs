@@ -99,7 +99,7 @@ impl Plan {
         });
         let members = members.collect();
         let znodes = Znodes::connect(&connect);
-        let mut brokers = Brokers { members, znodes, store, _network: network, dir };
+        let mut brokers = Brokers { members, znodes, store, network, dir };
         brokers.start_all();
         Some(brokers)
     }
@@ -125,7 +125,7 @@ pub struct Brokers {
     members: Vec<Member>,
     znodes: Znodes,
     store: Store,
-    _network: Option<Network>,
+    network: Option<Network>,
     dir: TempDir,
 }
 
@@ -169,6 +169,32 @@ impl Brokers {
     #[track_caller]
     pub fn member_mut(&mut self, id: i32) -> &mut Member {
         self.members.iter_mut().find(|member| member.id == id).expect("a broker of this cluster")
+    }
+
+    /// Where this broker runs.
+    #[track_caller]
+    pub fn place(&self, id: i32) -> &Place {
+        self.member(id).place()
+    }
+
+    /// Where the others run.
+    pub fn others(&self, id: i32) -> Vec<&Place> {
+        self.members.iter().filter(|member| member.id != id).map(Member::place).collect()
+    }
+
+    /// Where the ZooKeepers of the ensemble run.
+    #[track_caller]
+    pub fn zookeepers(&self) -> Vec<&Place> {
+        match &self.store {
+            Store::Ensemble(ensemble) => (0..3).map(|number| ensemble.place(number)).collect(),
+            Store::One(_) => panic!("this cluster has one ZooKeeper"),
+        }
+    }
+
+    /// Where the test and its clients are.
+    #[track_caller]
+    pub fn test_place(&self) -> Place {
+        self.network.as_ref().expect("brokers in namespaces").test()
     }
 
     /// Everybody's address, with commas.
@@ -274,17 +300,27 @@ impl Brokers {
     }
 
     /// Until every partition of the topic has a leader and all its replicas in sync.
+    #[track_caller]
     pub fn wait_full_isr(&self, topic: &str) {
-        let replicas = self.members.len().min(3);
-        let what = format!("all {replicas} replicas of {topic} in sync");
         let full = || {
-            let partitions = self.znodes.partitions(topic);
-            !partitions.is_empty()
-                && partitions.iter().all(|p| p.leader >= 0 && p.isr.len() == replicas)
+            let assigned = self.znodes.assignment(topic)?.partitions;
+            let full = assigned.iter().all(|(number, replicas)| {
+                self.znodes.partition(topic, *number).is_some_and(|state| {
+                    state.leader >= 0 && state.isr.len() == replicas.replicas.len()
+                })
+            });
+            full.then_some(())
         };
-        if let Err(waited) = wait::try_until(LIMIT, || full().then_some(())) {
-            panic!("{waited:?} in vain for {what}: {:#?}", self.znodes.partitions(topic));
+        if let Err(waited) = wait::try_until(LIMIT, full) {
+            let partitions = self.znodes.partitions(topic);
+            panic!("{waited:?} in vain for all replicas of {topic} in sync: {partitions:#?}");
         }
+    }
+
+    /// The same of every topic.
+    #[track_caller]
+    pub fn wait_all_in_sync(&self) {
+        self.znodes.topics().iter().for_each(|topic| self.wait_full_isr(topic));
     }
 
     /// SIGTERM to all that run, at once.

@@ -1,6 +1,8 @@
 //! `cargo xtask …`: the whole developer loop. Has no dependencies, so that it builds in a second.
 
 mod bench;
+mod chaos;
+mod cluster;
 mod places;
 mod run;
 mod setup;
@@ -15,6 +17,8 @@ usage: cargo xtask COMMAND
   setup          install what the tests need: Debian packages (as root), jars, Python clients
   test           format, lints and the quick tests
   test --full    setup, then every test
+  cluster        three ZooKeepers and three brokers on loopback, until Ctrl-C
+  chaos          every fault of a cluster; --row N one of them, --seed N as it was before
   tidy           the house rules that a program can check
   bench          measure ours beside Apache Kafka and write benches/RESULTS.md
 ";
@@ -26,6 +30,8 @@ fn main() -> ExitCode {
         ["setup"] => setup::run(),
         ["test"] => test::quick(),
         ["test", "--full"] => setup::run().and_then(|()| test::full()),
+        ["cluster"] => cluster::run_cluster(),
+        ["chaos", rest @ ..] => chaos::run_rows(rest),
         ["tidy"] => tidy::run(),
         ["bench", rest @ ..] => bench::run(rest),
         _ => {

@@ -30,3 +30,11 @@ pub fn kafka_clients(version: &str) -> PathBuf {
 pub fn venv() -> PathBuf {
     target().join("venv")
 }
+
+/// The binary that users run; `OTTLA_BIN` names another, which is then not built.
+pub fn ottla() -> PathBuf {
+    match std::env::var_os("OTTLA_BIN") {
+        Some(path) => path.into(),
+        None => target().join("release/ottla"),
+    }
+}

@@ -1,0 +1,37 @@
+//! Clusters of both kinds at once: Apache's brokers and ours, as members with equal rights.
+//!
+//! `OTTLA_TEST_SUBJECT=apache` puts Apache's in place of ours, which checks the tests.
+
+mod kills;
+mod reassign;
+mod swap;
+
+use tests::brokers::{Brokers, Kind, Plan};
+use tests::chance;
+use tests::workload::Workload;
+
+const TOPIC: &str = "load";
+const PARTITIONS: u32 = 6;
+
+/// Whether these run: `OTTLA_MIXED=1`.
+fn due() -> bool {
+    std::env::var("OTTLA_MIXED").is_ok() && Workload::can_run()
+}
+
+fn start(kinds: &[Kind]) -> Option<Brokers> {
+    if due() { Plan::of(kinds).start() } else { None }
+}
+
+fn load(brokers: &Brokers) -> Workload {
+    let seed = chance::seed();
+    println!("replay with OTTLA_TEST_SEED={seed}");
+    Workload::start(brokers, TOPIC, PARTITIONS, seed)
+}
+
+/// One of each kind, by id: the first that is of it.
+fn first_of(brokers: &Brokers, kind: Kind) -> i32 {
+    let ids = brokers.ids();
+    let found = ids.into_iter().find(|id| brokers.member(*id).kind() == kind);
+    // With Apache's in place of ours there is one kind alone.
+    found.unwrap_or(1)
+}
