@@ -1,9 +1,12 @@
 /* A load on librdkafka: produces or consumes a number of messages as fast as the broker takes them.
  *
- *   rdkafka_load produce BOOTSTRAP TOPIC COUNT BYTES   acks=1, linger 5 ms, batch.size 1,000,000
+ *   rdkafka_load produce BOOTSTRAP TOPIC COUNT BYTES ACKS   linger 5 ms, batch.size 1,000,000
  *   rdkafka_load consume BOOTSTRAP TOPIC COUNT PARTITIONS   from the beginning
+ *   rdkafka_load gap BOOTSTRAP TOPIC SECONDS PARTITIONS     acks=all, idempotent, one a millisecond
  *
- * Prints `MESSAGES BYTES SECONDS`. Any failure ends it with status 1. */
+ * Prints `MESSAGES BYTES SECONDS`; gap prints `steady` once every partition acknowledged something,
+ * and at the end `MESSAGES PARTITIONS GAP`: the longest time, in seconds, in which one partition
+ * acknowledged nothing. Any failure ends it with status 1. */
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +14,10 @@
 #include <time.h>
 
 static long delivered, failed;
+
+/* When each partition was last heard of, and the longest silence of any. */
+#define PARTITIONS_MAX 64
+static double heard[PARTITIONS_MAX], silence;
 
 static double now(void) {
     struct timespec t;
@@ -29,6 +36,10 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void 
         failed++;
     else
         delivered++;
+    if (message->partition < 0 || message->partition >= PARTITIONS_MAX) return;
+    double *last = &heard[message->partition], at = now();
+    if (*last && at - *last > silence) silence = at - *last;
+    *last = at;
 }
 
 static void set(rd_kafka_conf_t *conf, const char *key, const char *value) {
@@ -43,12 +54,13 @@ static rd_kafka_t *client(rd_kafka_type_t type, rd_kafka_conf_t *conf) {
     return rk;
 }
 
-static void produce(const char *bootstrap, const char *topic, long count, long bytes) {
+static void produce(const char *bootstrap, const char *topic, long count, long bytes,
+                    const char *acks) {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     set(conf, "bootstrap.servers", bootstrap);
     set(conf, "linger.ms", "5");
     set(conf, "batch.size", "1000000");
-    set(conf, "acks", "1");
+    set(conf, "acks", acks);
     set(conf, "queue.buffering.max.messages", "500000");
     set(conf, "queue.buffering.max.kbytes", "500000");
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
@@ -104,11 +116,48 @@ static void consume(const char *bootstrap, const char *topic, long count, int pa
     printf("%ld %ld %f\n", messages, bytes, now() - start);
 }
 
+/* What a retry waits for is set low, so that the broker's silence is seen and not the client's. */
+static void gap(const char *bootstrap, const char *topic, double seconds, int partitions) {
+    if (partitions > PARTITIONS_MAX) fatal("gap", "too many partitions");
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    set(conf, "bootstrap.servers", bootstrap);
+    set(conf, "enable.idempotence", "true");
+    set(conf, "linger.ms", "1");
+    set(conf, "retry.backoff.ms", "10");
+    set(conf, "reconnect.backoff.ms", "10");
+    set(conf, "reconnect.backoff.max.ms", "50");
+    set(conf, "topic.metadata.refresh.fast.interval.ms", "10");
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, conf);
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
+    int steady = 0;
+    double start = now();
+    for (long i = 0; !steady || now() - start < seconds; i++) {
+        if (rd_kafka_produce(rkt, i % partitions, RD_KAFKA_MSG_F_COPY, "value", 5, NULL, 0, NULL))
+            fatal("produce", rd_kafka_err2str(rd_kafka_last_error()));
+        rd_kafka_poll(rk, 1);
+        if (steady) continue;
+        int there = 0;
+        for (int p = 0; p < partitions; p++) there += heard[p] > 0;
+        steady = there == partitions && now() - start > 1;
+        if (!steady) continue;
+        puts("steady");
+        fflush(stdout);
+        start = now();
+        silence = 0;
+    }
+    rd_kafka_flush(rk, 60000);
+    if (failed) fatal("gap", "not everything was delivered");
+    printf("%ld %d %f\n", delivered, partitions, silence);
+}
+
 int main(int argc, char **argv) {
-    if (argc != 6) fatal("usage", "rdkafka_load produce|consume BOOTSTRAP TOPIC COUNT N");
+    if (argc < 6) fatal("usage", "rdkafka_load produce|consume|gap BOOTSTRAP TOPIC COUNT N [ACKS]");
     long count = atol(argv[4]), n = atol(argv[5]);
     if (strcmp(argv[1], "produce") == 0)
-        produce(argv[2], argv[3], count, n);
+        produce(argv[2], argv[3], count, n, argc > 6 ? argv[6] : "1");
+    else if (strcmp(argv[1], "gap") == 0)
+        gap(argv[2], argv[3], count, (int)n);
     else
         consume(argv[2], argv[3], count, (int)n);
     fflush(stdout);

@@ -5,7 +5,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tests::process::Process;
 use tests::{places, process};
+
+const STEADY_LIMIT: Duration = Duration::from_secs(120);
 
 pub struct Load {
     dir: TempDir,
@@ -32,9 +35,39 @@ impl Load {
         self.dir.path().join("load")
     }
 
-    /// `count` values of `bytes` each, to every partition of `topic`.
-    pub fn produce(&self, bootstrap: &str, topic: &str, count: u64, bytes: u64) -> Pass {
-        self.run(&["produce", bootstrap, topic, &count.to_string(), &bytes.to_string()])
+    /// `count` values of `bytes` each, to every partition of `topic`. `acks` as producers have it.
+    pub fn produce(
+        &self,
+        bootstrap: &str,
+        topic: &str,
+        count: u64,
+        bytes: u64,
+        acks: &str,
+    ) -> Pass {
+        self.run(&["produce", bootstrap, topic, &count.to_string(), &bytes.to_string(), acks])
+    }
+
+    /// Runs `disturb` under a steady trickle to every partition, which goes on for `patience` more.
+    /// Gives the longest time, in seconds, in which one partition acknowledged nothing.
+    pub fn gap(
+        &self,
+        bootstrap: &str,
+        topic: &str,
+        partitions: u32,
+        patience: Duration,
+        disturb: impl FnOnce(),
+    ) -> f64 {
+        let mut command = Command::new(self.program());
+        let seconds = patience.as_secs().to_string();
+        command.args(["gap", bootstrap, topic, &seconds, &partitions.to_string()]);
+        let mut process = Process::start("gap", self.dir.path(), &mut command);
+        process.ready(STEADY_LIMIT, |p| p.stdout().contains("steady").then_some(()));
+        disturb();
+        let status = process.wait(patience + STEADY_LIMIT);
+        assert!(status.success(), "{}", process.tail());
+        let out = process.stdout();
+        let gap = out.split_whitespace().last().and_then(|word| word.parse().ok());
+        gap.expect("the load's last word is the gap")
     }
 
     /// `count` values from the beginning of `topic`.

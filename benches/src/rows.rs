@@ -1,5 +1,7 @@
 //! The rows of the table, by what they measure.
 
+pub mod cluster;
+pub mod failover;
 pub mod latency;
 pub mod start;
 pub mod throughput;

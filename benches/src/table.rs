@@ -8,7 +8,7 @@ pub struct Row {
     pub unit: &'static str,
     pub apache: f64,
     pub ottla: f64,
-    /// Largest `ottla / apache` that meets the goal, or an absolute bound in `unit`.
+    /// A bound on `ottla / apache`, or an absolute one in `unit`.
     pub goal: Goal,
 }
 
@@ -16,6 +16,8 @@ pub struct Row {
 pub enum Goal {
     /// Ours is at most this part of Apache's.
     Ratio(f64),
+    /// Ours is at least this many times Apache's.
+    AtLeast(f64),
     /// Ours is at most this, in the row's unit.
     AtMost(f64),
     /// Shown, not judged.
@@ -26,6 +28,7 @@ impl Row {
     fn met(&self) -> Option<bool> {
         match self.goal {
             Goal::Ratio(most) => Some(self.ottla <= self.apache * most),
+            Goal::AtLeast(least) => Some(self.ottla >= self.apache * least),
             Goal::AtMost(most) => Some(self.ottla <= most),
             Goal::None => None,
         }
@@ -45,6 +48,7 @@ pub fn markdown(rows: &[Row]) -> String {
     for row in rows {
         let goal = match row.goal {
             Goal::Ratio(most) => format!("≤ {most:.2} of Apache's"),
+            Goal::AtLeast(least) => format!("≥ {least} × Apache's"),
             Goal::AtMost(most) => format!("≤ {most} {}", row.unit),
             Goal::None => "–".to_owned(),
         };

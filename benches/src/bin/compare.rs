@@ -1,11 +1,12 @@
 //! Measures ours beside Apache Kafka and prints the table; `--write` puts it into
-//! `benches/RESULTS.md`. Words choose parts: `floor`, `start`, `throughput`, `latency`, `topics`.
+//! `benches/RESULTS.md`. Words choose parts: `floor`, `start`, `throughput`, `latency`, `topics`,
+//! `cluster`, `failover`.
 
 use std::process::Command;
 
 use benches::floor;
 use benches::load::Load;
-use benches::rows::{latency, start, throughput, topics};
+use benches::rows::{cluster, failover, latency, start, throughput, topics};
 use benches::table::{self, Row};
 use tests::places;
 
@@ -20,7 +21,11 @@ RssAnon + RssShmem. The produce and consume load is `benches/load/rdkafka_load.c
 trip is Apache's `EndToEndLatency`, 5,000 records, one warm round, median of three. A restart after
 kill -9 is timed from when ZooKeeper forgot the killed broker, since Apache's cannot start before:
 that is at once for ours, whose guard ends the session, and after the session timeout for Apache's.
-The time until then is not in the table. Memory when idle is read right after the start. Absolute
+The time until then is not in the table. The rows of three brokers
+start one cluster at a time, beside one ZooKeeper, with Kafka's own values of every setting but
+min.insync.replicas 2 and a session of 10 s (`benches/src/rows/cluster.rs`). A gap is the longest
+time in which one of six partitions acknowledged nothing to an idempotent librdkafka producer that
+sends one record a millisecond and retries every 10 ms. Memory when idle is read right after the start. Absolute
 figures drift with the machine; the ratio is what counts.
 
 `met` reads the ratio alone. A CPU goal is also met within 1.5 times the floor of the same run
@@ -44,6 +49,12 @@ fn main() {
     }
     if wanted("topics") {
         rows.extend(topics::rows());
+    }
+    if wanted("cluster") {
+        rows.extend(cluster::rows(&Load::compile()));
+    }
+    if wanted("failover") {
+        rows.extend(failover::rows(&Load::compile()));
     }
     let mut table = table::markdown(&rows);
     if wanted("floor") {

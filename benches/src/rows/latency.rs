@@ -22,12 +22,9 @@ pub fn rows() -> Vec<Row> {
     for round in 0..=ROUNDS {
         for (subject, into) in subjects.iter().zip(&mut measured) {
             let before = subject.cpu_seconds();
-            let count = (RECORDS as u64).to_string();
             let topic = format!("trip{round}");
             subject.create_topic(&topic, 1);
-            let args = [subject.bootstrap(), topic, count, "1".into(), "100".into()];
-            let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            let out = java::tool(CLASS, &args, b"").ok();
+            let out = end_to_end(&subject.bootstrap(), &topic, RECORDS as u64, "1");
             let cpu_ms = (subject.cpu_seconds() - before) * 1000.0 / RECORDS;
             // The first round warms both sides up.
             if round > 0 {
@@ -55,8 +52,13 @@ fn position(kind: Kind) -> usize {
     KINDS.iter().position(|k| *k == kind).expect("both kinds are measured")
 }
 
+/// What Apache's tool prints after `count` round trips of 100 bytes.
+pub fn end_to_end(bootstrap: &str, topic: &str, count: u64, acks: &str) -> String {
+    java::tool(CLASS, &[bootstrap, topic, &count.to_string(), acks, "100"], b"").ok()
+}
+
 /// The number that follows `label`; the tool prints milliseconds.
-fn after(out: &str, label: &str) -> f64 {
+pub fn after(out: &str, label: &str) -> f64 {
     let rest = out.split(label).nth(1).unwrap_or_default();
     let number: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
     number.parse().unwrap_or(f64::NAN)

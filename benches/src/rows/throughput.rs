@@ -53,7 +53,7 @@ fn both(
             let topic = format!("load-{bytes}-{pass}");
             subject.create_topic(&topic, PARTITIONS);
             let bootstrap = subject.bootstrap();
-            let write = measure(subject, || load.produce(&bootstrap, &topic, count, bytes));
+            let write = measure(subject, || load.produce(&bootstrap, &topic, count, bytes, "1"));
             let read = measure(subject, || load.consume(&bootstrap, &topic, count, PARTITIONS));
             subject.delete_topic(&topic);
             eprintln!(

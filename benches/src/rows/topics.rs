@@ -1,7 +1,14 @@
-//! Many topics: making them, listing them, and starting again on them after a kill -9.
+//! Many topics: making them, listing them, starting again on them after a kill -9, and obeying a
+//! controller that speaks of all of them at once.
 
 use std::time::{Duration, Instant};
 
+use client::{Connection, Endpoint, Options, TcpTransport, Versions};
+use protocol::api::ApiKey;
+use protocol::messages::leader_and_isr::{
+    LeaderAndIsrPartitionState, LeaderAndIsrRequest, LeaderAndIsrTopicState,
+};
+use protocol::messages::metadata::{MetadataRequest, MetadataResponseTopic};
 use tests::{clients, ottla, wait};
 
 use crate::subject::{KINDS, Subject};
@@ -15,6 +22,7 @@ pub fn rows() -> Vec<Row> {
     let mut made = vec![];
     let mut listed = vec![];
     let mut restarted = vec![];
+    let mut obeyed = vec![];
     for kind in KINDS {
         let mut subject = Subject::start(kind);
         let start = Instant::now();
@@ -32,6 +40,7 @@ pub fn rows() -> Vec<Row> {
         subject.restart();
         wait_for_leaders(&subject);
         restarted.push(start.elapsed().as_secs_f64());
+        obeyed.push(output_of(lead_all_again(&subject.bootstrap())));
     }
     let row = |what: &str, values: &[f64], goal| Row {
         what: what.to_owned(),
@@ -44,6 +53,7 @@ pub fn rows() -> Vec<Row> {
         row("create 20 topics × 100 partitions, one after another", &made, Goal::AtMost(1.5)),
         row("`ottla topics --list` at either broker", &listed, Goal::AtMost(0.05)),
         row("restart after kill -9 with 2,000 partitions", &restarted, Goal::AtMost(1.5)),
+        row("LeaderAndIsr for 2,000 partitions, answered", &obeyed, Goal::AtMost(0.2)),
     ]
 }
 
@@ -52,4 +62,61 @@ fn wait_for_leaders(subject: &Subject) {
         let listed = clients::kcat(&subject.bootstrap(), &["-L"], b"").out;
         listed.matches("leader 1, replicas: 1, isrs: 1").count() >= (TOPICS * PARTITIONS) as usize
     });
+}
+
+fn output_of<F: Future>(work: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime needs only an epoll descriptor").block_on(work)
+}
+
+/// Speaks as a controller of a later epoch: the broker leads each of its partitions in a new leader
+/// epoch. Gives the seconds until it answered. Nothing else can be measured with it afterwards.
+async fn lead_all_again(bootstrap: &str) -> f64 {
+    let (host, port) = bootstrap.rsplit_once(':').expect("host:port");
+    let endpoint = Endpoint::new(host, port.parse().expect("a port"));
+    let negotiated =
+        Connection::open(&TcpTransport, &endpoint, Options::default(), Versions::Negotiate);
+    let (asking, driver) = negotiated.await.expect("the broker is up");
+    let driving = tokio::spawn(driver);
+    let metadata = asking.call(&MetadataRequest { topics: None, ..Default::default() }).await;
+    let metadata = metadata.expect("metadata");
+    let request = LeaderAndIsrRequest {
+        controller_id: 1,
+        controller_epoch: 1_000,
+        topic_states: metadata.topics.into_iter().map(next_epoch).collect(),
+        ..Default::default()
+    };
+    let pinned = Versions::Pinned([(ApiKey::LeaderAndIsr, 7)].into_iter().collect());
+    let opened = Connection::open(&TcpTransport, &endpoint, Options::default(), pinned).await;
+    let (controlling, driver) = opened.expect("the broker is up");
+    let driving_too = tokio::spawn(driver);
+    let start = Instant::now();
+    let answer = controlling.call(&request).await.expect("an answer");
+    let seconds = start.elapsed().as_secs_f64();
+    assert_eq!(answer.error_code, 0);
+    let partitions = answer.topics.iter().flat_map(|topic| &topic.partition_errors);
+    let obeyed = partitions.filter(|partition| partition.error_code == 0).count();
+    assert!(obeyed >= (TOPICS * PARTITIONS) as usize, "{obeyed} partitions");
+    asking.close();
+    controlling.close();
+    let _ = (driving.await, driving_too.await);
+    seconds
+}
+
+fn next_epoch(topic: MetadataResponseTopic) -> LeaderAndIsrTopicState {
+    let states = topic.partitions.into_iter().map(|p| LeaderAndIsrPartitionState {
+        partition_index: p.partition_index,
+        controller_epoch: 1_000,
+        leader: 1,
+        leader_epoch: p.leader_epoch + 1,
+        isr: vec![1],
+        partition_epoch: 1_000,
+        replicas: vec![1],
+        ..Default::default()
+    });
+    LeaderAndIsrTopicState {
+        topic_name: topic.name.unwrap_or_default(),
+        topic_id: topic.topic_id,
+        partition_states: states.collect(),
+    }
 }

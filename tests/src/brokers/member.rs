@@ -13,7 +13,7 @@ const READY_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// Small heaps: three brokers and three ZooKeepers share a test machine.
-const HEAP: &[&str] = &["-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+pub const HEAP: &[&str] = &["-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 /// Whose broker runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,7 @@ pub struct Member {
     place: Place,
     port: u16,
     dir: PathBuf,
+    jvm: &'static [&'static str],
     runs: u32,
     process: Option<Process>,
 }
@@ -64,7 +65,13 @@ impl Member {
             dir.join("data").display()
         );
         std::fs::write(dir.join("server.properties"), config).expect("server.properties");
-        Member { id, kind, place, port, dir, runs: 0, process: None }
+        Member { id, kind, place, port, dir, jvm: HEAP, runs: 0, process: None }
+    }
+
+    /// With these options while it is Apache's.
+    pub fn with_jvm(mut self, options: &'static [&'static str]) -> Member {
+        self.jvm = options;
+        self
     }
 
     pub fn kind(&self) -> Kind {
@@ -116,7 +123,7 @@ impl Member {
     }
 
     fn apache(&self) -> Command {
-        let mut java = java::java(&places::kafka_lib(), HEAP);
+        let mut java = java::java(&places::kafka_lib(), self.jvm);
         java.arg("kafka.Kafka").arg(self.properties());
         java
     }

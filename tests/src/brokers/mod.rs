@@ -43,6 +43,7 @@ pub struct Plan {
     kinds: Vec<Kind>,
     ensemble: bool,
     namespaces: bool,
+    jvm: &'static [&'static str],
     lines: String,
 }
 
@@ -50,7 +51,7 @@ impl Plan {
     /// Broker 1 is of the first kind, and so on; beside one ZooKeeper, on loopback.
     pub fn of(kinds: &[Kind]) -> Plan {
         let lines = PROPERTIES.to_owned();
-        Plan { kinds: kinds.to_vec(), ensemble: false, namespaces: false, lines }
+        Plan { kinds: kinds.to_vec(), ensemble: false, namespaces: false, jvm: member::HEAP, lines }
     }
 
     /// Three of the kind under test.
@@ -67,6 +68,12 @@ impl Plan {
     /// Every broker and every one of three ZooKeepers in a network namespace of its own.
     pub fn namespaces(mut self) -> Plan {
         (self.ensemble, self.namespaces) = (true, true);
+        self
+    }
+
+    /// Apache's brokers get these options instead of small heaps.
+    pub fn jvm(mut self, options: &'static [&'static str]) -> Plan {
+        self.jvm = options;
         self
     }
 
@@ -95,7 +102,8 @@ impl Plan {
         let lines = format!("zookeeper.connect={connect}\n{}", self.lines);
         let dir = tempfile::tempdir().expect("a temporary directory");
         let members = self.kinds.iter().zip(1..).map(|(kind, id)| {
-            Member::new(id, *kind, place(), dir.path().join(id.to_string()), &lines)
+            let dir = dir.path().join(id.to_string());
+            Member::new(id, *kind, place(), dir, &lines).with_jvm(self.jvm)
         });
         let members = members.collect();
         let znodes = Znodes::connect(&connect);
@@ -293,10 +301,28 @@ impl Brokers {
 
     /// With the flags of `topics --create`.
     pub fn create_topic_with(&self, topic: &str, flags: &[&str]) {
-        let bootstrap = self.bootstrap();
-        let create = ["topics", "--bootstrap-server", &bootstrap, "--create", "--topic", topic];
-        ottla::tool(&[&create[..], flags].concat(), b"").ok();
+        self.ask_for_topic(topic, flags);
         self.wait_full_isr(topic);
+    }
+
+    /// The same, without waiting for its replicas.
+    pub fn ask_for_topic(&self, topic: &str, flags: &[&str]) {
+        self.tool("topics", &[&["--create", "--topic", topic], flags].concat());
+    }
+
+    pub fn delete_topic(&self, topic: &str) {
+        self.tool("topics", &["--delete", "--topic", topic]);
+    }
+
+    /// Every partition's first replica leads it afterwards, if it is in sync.
+    pub fn elect_preferred(&self) {
+        self.tool("leader-election", &["--election-type", "preferred", "--all-topic-partitions"]);
+    }
+
+    fn tool(&self, name: &str, args: &[&str]) {
+        let bootstrap = self.bootstrap();
+        let all = [&[name, "--bootstrap-server", &bootstrap], args].concat();
+        ottla::tool(&all, b"").ok();
     }
 
     /// Until every partition of the topic has a leader and all its replicas in sync.
