@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use crate::authorizer::Authorizer;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
+use crate::controller_channel::ControllerChannel;
 use crate::controller_link::{self, IdleController};
 use crate::dynamic_config::changes::ConfigChanges;
 use crate::fetch::session::FetchSessions;
@@ -53,6 +54,8 @@ pub struct Broker {
     pub config_changes: ConfigChanges,
     /// This broker's part in controlling the cluster.
     pub controller: IdleController,
+    /// The connection to whoever controls.
+    pub to_controller: ControllerChannel,
     pub producer_ids: ProducerIds,
     /// The groups whose partition of the offsets topic this broker leads.
     pub groups: GroupService,
@@ -89,6 +92,7 @@ impl Broker {
             replicas: hosting.replicas,
             fetch_sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
             controller,
+            to_controller: ControllerChannel::default(),
             producer_ids: ProducerIds::default(),
             groups,
             topics_in_the_making: TopicsInTheMaking::default(),

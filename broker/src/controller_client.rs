@@ -1,5 +1,5 @@
-//! What this broker asks of whoever is controller: producer ids, and leave to stop. Of its own
-//! controller directly, of another over a connection. Knows nothing of what the answers are for.
+//! What this broker asks of whoever is controller: producer ids over the long-lived channel, and
+//! leave to stop over a connection of its own. Knows nothing of what the answers are for.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -49,19 +49,18 @@ pub enum AskError {
 /// The next block of producer ids: the first and how many there are.
 pub async fn allocate_producer_ids(broker: &Broker) -> Result<(ProducerId, i32), AskError> {
     let broker_epoch = broker.broker_epoch.load(Ordering::Acquire);
-    let broker_id = broker.broker_id;
-    let Some(controller) = other_controller(broker)? else {
-        let own = &broker.controller.handle;
-        let block = own.allocate_producer_ids(broker_id, broker_epoch).await?;
-        let count = i32::try_from(block.last - block.first + 1).unwrap_or(i32::MAX);
-        return Ok((block.first, count));
-    };
-    let request = AllocateProducerIdsRequest { broker_id, broker_epoch };
-    // Kafka's brokers negotiate on this channel; version 0 is the only one there is.
-    let response = call(broker, controller, &request, (ApiKey::AllocateProducerIds, 0)).await?;
+    let controller = broker.to_controller.connect(broker).await?;
+    let version = controller.version_of::<AllocateProducerIdsRequest>()?;
+    let request = AllocateProducerIdsRequest { broker_id: broker.broker_id, broker_epoch };
+    let response = controller.call(broker, &request, version).await?;
     match ErrorCode(response.error_code) {
         ErrorCode::NONE => Ok((response.producer_id_start, response.producer_id_len)),
-        code => Err(AskError::Code(code)),
+        code => {
+            if code == ErrorCode::NOT_CONTROLLER {
+                broker.to_controller.forget(&controller);
+            }
+            Err(AskError::Code(code))
+        }
     }
 }
 
@@ -132,17 +131,8 @@ async fn call<R: Request>(
     request: &R,
     version: (ApiKey, i16),
 ) -> Result<R::Response, AskError> {
-    let config = broker.config.load_full();
-    let path = broker::path(controller);
-    let node = retry::get(&*broker.store, &path, false).await?;
-    let (data, _) = node.ok_or(AskError::Unreachable(controller))?;
-    let registration = BrokerRegistration::decode(controller, data.as_deref())?;
-    let endpoint = registration
-        .endpoint(&config.inter_broker_listener())
-        .and_then(|e| Some(Endpoint::new(e.host.clone(), u16::try_from(e.port).ok()?)))
-        .ok_or(AskError::Unreachable(controller))?;
-    let timeout =
-        Duration::from_millis(u64::try_from(config.long("request.timeout.ms")).unwrap_or(0));
+    let endpoint = endpoint_of(broker, controller).await?;
+    let timeout = timeout(broker);
     let options = Options {
         client_id: Some(broker.broker_id.to_string()),
         connect_timeout: timeout,
@@ -159,4 +149,28 @@ async fn call<R: Request>(
     };
     let (response, ()) = futures::join!(answer, driver);
     Ok(response?)
+}
+
+/// Where another broker listens for its like: as the controller says, else as it registered itself.
+pub async fn endpoint_of(broker: &Broker, id: BrokerId) -> Result<Endpoint, AskError> {
+    let name = broker.config.load().inter_broker_listener();
+    let told = broker.metadata.load().listener(id, &name).map(|l| (l.host.clone(), l.port));
+    let (host, port) = match told {
+        Some(told) => told,
+        None => {
+            let node = retry::get(&*broker.store, &broker::path(id), false).await?;
+            let (data, _) = node.ok_or(AskError::Unreachable(id))?;
+            let registration = BrokerRegistration::decode(id, data.as_deref())?;
+            let endpoint = registration.endpoint(&name).ok_or(AskError::Unreachable(id))?;
+            (endpoint.host.clone(), endpoint.port)
+        }
+    };
+    let port = u16::try_from(port).map_err(|_| AskError::Unreachable(id))?;
+    Ok(Endpoint::new(host, port))
+}
+
+/// `request.timeout.ms`.
+pub fn timeout(broker: &Broker) -> Duration {
+    let timeout_ms = broker.config.load().long("request.timeout.ms");
+    Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0))
 }

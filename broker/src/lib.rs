@@ -5,6 +5,7 @@ pub mod authorizer;
 pub mod broker;
 pub mod clock;
 pub mod config;
+pub mod controller_channel;
 pub mod controller_client;
 pub mod controller_link;
 pub mod delayed;

@@ -27,7 +27,7 @@ use crate::guard::{Guard, GuardProcess};
 use crate::metrics;
 use crate::network::listener::BindError;
 use crate::notify::notify;
-use crate::replication::{Hosting, upkeep};
+use crate::replication::{Hosting, isr_changes, upkeep};
 use crate::tasks::Tasks;
 use crate::{controller_client, controller_link};
 
@@ -201,6 +201,7 @@ pub async fn start(
 
     membership::join(&broker, &listeners).await?;
     controller_link::start(&broker);
+    isr_changes::start(&broker);
     changes::start(&broker);
 
     let ready = Arc::new(AtomicBool::new(false));

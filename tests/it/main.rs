@@ -10,6 +10,7 @@ mod guard;
 mod java_clients;
 mod java_tools;
 mod kcat;
+mod leading;
 mod mixed;
 mod session;
 mod tools;

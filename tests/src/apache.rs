@@ -58,7 +58,7 @@ impl ApacheBroker {
         let bootstrap = self.bootstrap();
         self.process.ready(READY_LIMIT, |_| {
             let listed = clients::kcat(&bootstrap, &["-L"], b"");
-            listed.out.contains(" 1 brokers:").then_some(())
+            listed.out.contains(&format!(" at {bootstrap}")).then_some(())
         });
     }
 

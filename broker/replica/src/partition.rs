@@ -272,6 +272,18 @@ impl PartitionState {
         min_isr.min(self.followers.len() + 1)
     }
 
+    /// Whether an ISR of `isr_len` is this broker alone, or smaller than `min_isr`, though there are
+    /// other replicas: a power loss of fewer brokers than an acks=all append was promised to survive
+    /// would then lose what is only in memory here. So it is made durable before.
+    pub fn is_isr_thin(&self, isr_len: usize, min_isr: usize) -> bool {
+        !self.followers.is_empty() && isr_len < self.effective_min_isr(min_isr).max(2)
+    }
+
+    /// Whether `min_isr` is met without one to spare.
+    pub fn is_at_min_isr(&self, min_isr: usize) -> bool {
+        self.is_leader() && self.isr.members().len() == self.effective_min_isr(min_isr)
+    }
+
     /// Where the high watermark may go now, if that is further. Evaluate after an append, a
     /// follower's fetch, an ISR answer and a transition.
     ///
@@ -307,17 +319,23 @@ impl PartitionState {
         }
     }
 
-    /// Notes a follower's fetch; whether its log end moved, so that the watermark may.
+    /// Notes a follower's fetch; whether its log end moved, so that the watermark may. A fetch of a
+    /// former life of that broker, by its broker epoch, counts for nothing (KIP-903).
     pub fn follower_fetched(
         &mut self,
         replica: BrokerId,
         fetch: &FollowerFetch,
         now_ms: TimestampMs,
-    ) -> bool {
-        let Some(follower) = self.followers.get_mut(&replica) else { return false };
+    ) -> Result<bool, AccessError> {
+        let Some(follower) = self.followers.get_mut(&replica) else {
+            return Err(AccessError::NotLeader);
+        };
+        if fetch.broker_epoch >= 0 && fetch.broker_epoch < follower.broker_epoch {
+            return Err(AccessError::NotLeader);
+        }
         let moved = follower.log_end != fetch.offset;
         follower.fetched(fetch, now_ms);
-        moved
+        Ok(moved)
     }
 
     /// Asks for `replica` to join the ISR, if it is alive and has all that is committed.

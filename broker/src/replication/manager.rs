@@ -16,7 +16,8 @@ use storage::{AppendInfo, AppendOrigin, StorageError};
 use tokio::sync::Notify;
 
 use super::cluster_view::ClusterView;
-use super::partition::{Became, Partition};
+use super::isr_changes::IsrChanges;
+use super::partition::{Became, Partition, Surroundings};
 use super::topic_metrics::TopicMetricsRegistry;
 use crate::random;
 
@@ -124,6 +125,7 @@ pub struct ReplicaManager {
     logs: Arc<LogManager>,
     metrics: TopicMetricsRegistry,
     cluster: Arc<dyn ClusterView>,
+    isr_changes: Arc<IsrChanges>,
     /// A segment was closed or a log was made: something waits for a sync.
     work: Notify,
     /// Appends that `flush.messages` or `flush.ms` want on disk before anybody sees them.
@@ -143,6 +145,7 @@ impl ReplicaManager {
             logs,
             metrics: TopicMetricsRegistry::default(),
             cluster,
+            isr_changes: Arc::default(),
             work: Notify::new(),
             unseen: Mutex::default(),
         }
@@ -154,6 +157,10 @@ impl ReplicaManager {
 
     pub fn cluster(&self) -> &dyn ClusterView {
         &*self.cluster
+    }
+
+    pub fn isr_changes(&self) -> &IsrChanges {
+        &self.isr_changes
     }
 
     /// The partition, or the code that a request for it gets: NOT_LEADER_OR_FOLLOWER when it lives
@@ -315,9 +322,12 @@ impl ReplicaManager {
             Some(Hosted::Offline) => return Err(OrderError::Offline),
             None => {}
         }
-        let metrics = self.metrics.of(&name);
-        let cluster = self.cluster.clone();
-        let partition = Arc::new(Partition::new(name, index, self.broker_id, metrics, cluster));
+        let around = Surroundings {
+            metrics: self.metrics.of(&name),
+            cluster: self.cluster.clone(),
+            isr_changes: self.isr_changes.clone(),
+        };
+        let partition = Arc::new(Partition::new(name, index, self.broker_id, around));
         partitions.insert(index, Hosted::Online(partition.clone()));
         Ok(partition)
     }

@@ -4,6 +4,7 @@
 pub mod cluster_view;
 pub mod coordinator_log;
 pub mod hosting;
+pub mod isr_changes;
 pub mod manager;
 pub mod partition;
 pub mod topic_configs;

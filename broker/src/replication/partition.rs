@@ -16,8 +16,10 @@ use storage::{AppendError, AppendInfo, AppendOrigin, Log};
 use crate::delayed::fetch::{FetchWaiters, Isolation, Moved, UNKNOWN_BYTES};
 use crate::delayed::offset::{Countdown, OffsetWaiters};
 use crate::replication::cluster_view::ClusterView;
+use crate::replication::isr_changes::IsrChanges;
 use crate::replication::topic_metrics::TopicMetrics;
 
+mod in_sync;
 mod offsets;
 mod read;
 mod transition;
@@ -62,8 +64,15 @@ pub struct Partition {
     acks: OffsetWaiters<AckOutcome>,
     /// For the low watermark; `None` if leadership went.
     deletions: OffsetWaiters<Option<Offset>>,
-    metrics: Arc<TopicMetrics>,
-    cluster: Arc<dyn ClusterView>,
+    around: Surroundings,
+}
+
+/// What a partition needs of the broker around it.
+#[derive(Clone)]
+pub struct Surroundings {
+    pub metrics: Arc<TopicMetrics>,
+    pub cluster: Arc<dyn ClusterView>,
+    pub isr_changes: Arc<IsrChanges>,
 }
 
 impl std::fmt::Debug for Partition {
@@ -78,8 +87,7 @@ impl Partition {
         topic: Arc<str>,
         index: i32,
         local: BrokerId,
-        metrics: Arc<TopicMetrics>,
-        cluster: Arc<dyn ClusterView>,
+        around: Surroundings,
     ) -> Partition {
         Partition {
             topic,
@@ -89,8 +97,7 @@ impl Partition {
             fetches: FetchWaiters::default(),
             acks: OffsetWaiters::default(),
             deletions: OffsetWaiters::default(),
-            metrics,
-            cluster,
+            around,
         }
     }
 
@@ -107,7 +114,7 @@ impl Partition {
     }
 
     pub fn metrics(&self) -> &TopicMetrics {
-        &self.metrics
+        &self.around.metrics
     }
 
     pub fn log(&self) -> Option<Arc<Log>> {
@@ -175,8 +182,8 @@ impl Partition {
     ) -> Result<AppendInfo, ProduceError> {
         let result = self.append_now(records, origin, acks_all, leader_epoch, now_ms);
         match &result {
-            Ok(info) => self.metrics.appended(info.bytes, info.record_count.max(0) as u64),
-            Err(_) => self.metrics.append_failed(),
+            Ok(info) => self.around.metrics.appended(info.bytes, info.record_count.max(0) as u64),
+            Err(_) => self.around.metrics.append_failed(),
         }
         result
     }
@@ -227,9 +234,9 @@ impl Partition {
         let next = inner.state.next_high_watermark(
             &self.offsets(log),
             min_isr(log),
-            self.cluster.max_lag_ms(),
+            self.around.cluster.max_lag_ms(),
             now_ms,
-            &|broker| self.cluster.is_alive(broker),
+            &|broker| self.around.cluster.is_alive(broker),
         );
         let Some(next) = next else { return false };
         if self.high_watermark.fetch_max(next, Ordering::AcqRel) >= next {

@@ -113,13 +113,13 @@ fn alone_the_watermark_is_the_log_end() {
 fn the_watermark_waits_for_the_isr_and_for_whoever_has_caught_up() {
     let mut state = leader_of(&[1, 2, 3], 10);
     assert_eq!(watermark_of(&state, &log(10, 0), 1000), None, "followers are unknown yet");
-    state.follower_fetched(2, &fetch(10, 10), 1000);
-    state.follower_fetched(3, &fetch(6, 10), 1000);
+    state.follower_fetched(2, &fetch(10, 10), 1000).expect("a follower");
+    state.follower_fetched(3, &fetch(6, 10), 1000).expect("a follower");
     assert_eq!(watermark_of(&state, &log(10, 0), 1000), Some(6));
 
     // 3 lags and goes: until the controller says so, it still holds the watermark.
     let later = 1000 + LAG_MS + 1;
-    state.follower_fetched(2, &fetch(10, 10), later);
+    state.follower_fetched(2, &fetch(10, 10), later).expect("a follower");
     let shrink = state.shrink_isr(10, LAG_MS, later).expect("3 lags");
     assert_eq!(shrink.new_isr, [1, 2]);
     assert_eq!(watermark_of(&state, &log(10, 6), later), None);
@@ -130,8 +130,8 @@ fn the_watermark_waits_for_the_isr_and_for_whoever_has_caught_up() {
     assert_eq!(watermark_of(&state, &log(10, 6), later), Some(10));
 
     // It comes back: it is caught up, so it holds the watermark again before it is in the ISR.
-    state.follower_fetched(3, &fetch(12, 12), later);
-    state.follower_fetched(2, &fetch(15, 15), later);
+    state.follower_fetched(3, &fetch(12, 12), later).expect("a follower");
+    state.follower_fetched(2, &fetch(15, 15), later).expect("a follower");
     assert_eq!(watermark_of(&state, &log(15, 10), later), Some(12));
     let expand = state.expand_isr(3, &log(15, 12), &everybody).expect("it has what is committed");
     assert_eq!((expand.new_isr, expand.partition_epoch), (vec![1, 2, 3], 6));
@@ -168,18 +168,50 @@ fn a_replica_joins_only_alive_and_past_the_epochs_start() {
     alone.isr = vec![1];
     state.make_leader(&alone, 20, 1000);
     let log = log(25, 10);
-    state.follower_fetched(2, &fetch(15, 25), 1000);
+    state.follower_fetched(2, &fetch(15, 25), 1000).expect("a follower");
     assert_eq!(state.expand_isr(2, &log, &everybody), None, "the epoch starts at 20");
-    state.follower_fetched(2, &fetch(20, 25), 1000);
+    state.follower_fetched(2, &fetch(20, 25), 1000).expect("a follower");
     assert_eq!(state.expand_isr(2, &log, &|_| false), None, "it is not alive");
     assert!(state.expand_isr(2, &log, &everybody).is_some());
     assert_eq!(state.expand_isr(2, &log, &everybody), None, "one change at a time");
 }
 
 #[test]
+fn a_fetch_of_a_former_life_counts_for_nothing() {
+    let mut state = leader_of(&[1, 2], 0);
+    let at = |broker_epoch, offset| FollowerFetch { broker_epoch, ..fetch(offset, 20) };
+    let log_end = |state: &PartitionState| state.follower(2).expect("a follower").log_end;
+    // (broker epoch, offset, whether it counts, what the leader believes then)
+    let table = [(9, 5, true, 5), (12, 3, true, 3), (9, 20, false, 3), (-1, 7, true, 7)];
+    for (epoch, offset, counts, believed) in table {
+        let noted = state.follower_fetched(2, &at(epoch, offset), 1000);
+        assert_eq!(noted.is_ok(), counts, "{epoch}");
+        assert_eq!(log_end(&state), believed, "{epoch}");
+    }
+    assert!(state.follower_fetched(7, &at(9, 0), 1000).is_err(), "7 is no replica");
+}
+
+#[test]
+fn when_an_isr_is_thin() {
+    // (replicas, ISR, min ISR, thin?)
+    let table: [(&[i32], usize, usize, bool); 6] = [
+        (&[1], 1, 1, false),
+        (&[1, 2], 1, 1, true),
+        (&[1, 2], 2, 1, false),
+        (&[1, 2, 3], 2, 2, false),
+        (&[1, 2, 3], 2, 3, true),
+        (&[1, 2], 2, 3, false),
+    ];
+    for (replicas, isr_len, min_isr, thin) in table {
+        let state = leader_of(replicas, 0);
+        assert_eq!(state.is_isr_thin(isr_len, min_isr), thin, "{replicas:?} {isr_len} {min_isr}");
+    }
+}
+
+#[test]
 fn the_low_watermark_counts_the_living() {
     let mut state = leader_of(&[1, 2, 3], 10);
-    state.follower_fetched(2, &FollowerFetch { log_start: 4, ..fetch(10, 10) }, 1000);
+    state.follower_fetched(2, &FollowerFetch { log_start: 4, ..fetch(10, 10) }, 1000).expect("a follower");
     assert_eq!(state.low_watermark(5, &|id| id != 3), 4);
     assert_eq!(state.low_watermark(5, &everybody), -1, "3 has not fetched");
 }

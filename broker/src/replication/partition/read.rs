@@ -4,10 +4,9 @@
 use protocol::ids::{BrokerId, LeaderEpoch, Offset, TimestampMs};
 use replica::fetch_session::FetchAsk;
 use replica::partition::AccessError;
-use replica::watermark::FollowerFetch;
 use storage::{Log, LogRead};
 
-use super::{Inner, Partition};
+use super::Partition;
 use crate::delayed::fetch::Isolation;
 
 /// Who reads, and how far he may see.
@@ -94,18 +93,19 @@ impl Partition {
         note_follower: bool,
         now_ms: TimestampMs,
     ) -> Result<PartitionRead, ReadError> {
-        let result = self.read_now(ask, reader, room);
-        match (&result, reader.follower) {
-            (Ok(read), Some(follower)) if note_follower && read.diverging.is_none() => {
-                self.follower_fetched(follower, ask, now_ms);
+        let mut result = self.read_now(ask, reader, room);
+        if let (Ok(read), Some(follower)) = (&result, reader.follower)
+            && note_follower
+            && read.diverging.is_none()
+            && let Err(error) = self.follower_fetched(follower, ask, read.limit, now_ms)
+        {
+            result = Err(error.into());
+        }
+        if let Err(error) = &result {
+            if let ReadError::Storage(reason) = error {
+                tracing::error!(partition = ?self, reason, "a fetch could not read the log");
             }
-            (Err(error), _) => {
-                if let ReadError::Storage(reason) = error {
-                    tracing::error!(partition = ?self, reason, "a fetch could not read the log");
-                }
-                self.metrics.fetch_failed();
-            }
-            _ => {}
+            self.around.metrics.fetch_failed();
         }
         result
     }
@@ -156,24 +156,6 @@ impl Partition {
         }
         read.records = Some(found);
         Ok(read)
-    }
-
-    fn follower_fetched(&self, follower: (BrokerId, i64), ask: &FetchAsk, now_ms: TimestampMs) {
-        let mut inner = self.inner.write();
-        let Inner { state, log: Some(log) } = &mut *inner else { return };
-        let fetch = FollowerFetch {
-            offset: ask.fetch_offset,
-            log_start: ask.log_start,
-            leader_end: log.log_end_offset(),
-            broker_epoch: follower.1,
-        };
-        let log = log.clone();
-        let moved = state.follower_fetched(follower.0, &fetch, now_ms);
-        let inner = parking_lot::RwLockWriteGuard::downgrade(inner);
-        if moved {
-            self.advance_and_wake(&inner, &log, now_ms);
-        }
-        self.settle_deletions(&inner, &log);
     }
 }
 

@@ -74,8 +74,12 @@ fn leader(replicas: &[BrokerId], config: LogConfig) -> Fixture {
     let log = Arc::new(Log::open(options, NOW_MS).expect("a new log"));
     let metrics = crate::replication::topic_metrics::TopicMetricsRegistry::default();
     let topic: Arc<str> = "t".into();
-    let metrics = metrics.of(&topic);
-    let partition = Arc::new(Partition::new(topic, 0, 1, metrics, Arc::new(Everybody)));
+    let around = Surroundings {
+        metrics: metrics.of(&topic),
+        cluster: Arc::new(Everybody),
+        isr_changes: Arc::default(),
+    };
+    let partition = Arc::new(Partition::new(topic, 0, 1, around));
     partition.attach_log(log, 0);
     let became = partition.lead(&assignment(1, 5, replicas), Uuid([7; 16]), NOW_MS);
     assert_eq!(became.expect("a leader"), Became::Leader { new_epoch: true });

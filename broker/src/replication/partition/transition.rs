@@ -61,6 +61,7 @@ impl Partition {
         if !topic_id.is_zero() {
             log.assign_topic_id(topic_id)?;
         }
+        let had_others = state.replicas().len() > 1;
         let made = state.make_leader(assignment, log.log_end_offset(), now_ms);
         let became = match made {
             MadeLeader::Outdated => return Ok(Became::Unchanged),
@@ -73,6 +74,7 @@ impl Partition {
         };
         let inner = parking_lot::RwLockWriteGuard::downgrade(inner);
         self.advance_and_wake(&inner, &log, now_ms);
+        self.sync_if_thin(&inner, &log, had_others);
         drop(inner);
         if became == (Became::Leader { new_epoch: true }) {
             // A fetch that waits with the former epoch is fenced now.

@@ -1,0 +1,208 @@
+//! The ISR on its way through this broker: who lags is looked for, logs are synced before an ISR
+//! becomes thin, and changes go to the controller until it answers. Knows no rule of who is in
+//! sync: that is `replica`'s.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use metrics::{Counter, counter};
+use parking_lot::Mutex;
+use protocol::error_code::ErrorCode;
+use protocol::ids::{TopicPartition, Uuid};
+use protocol::messages::alter_partition::AlterPartitionRequest;
+use replica::alter_partition::{AlterPartitionQueue, IsrUpdate};
+use replica::isr::{IsrChange, IsrOutcome};
+use tokio::sync::Notify;
+
+use crate::broker::Broker;
+use crate::controller_channel::RETRY;
+use crate::controller_client::AskError;
+
+/// A partition whose log is to be made durable, and what may be asked for then.
+#[derive(Debug)]
+struct ToSync {
+    partition: TopicPartition,
+    then: Option<IsrUpdate>,
+}
+
+/// What waits for a disk and what waits for the controller. Bounded by the partitions that this
+/// broker leads: each has at most one change under way, and syncs of one partition are few.
+#[derive(Debug)]
+pub struct IsrChanges {
+    queue: Mutex<AlterPartitionQueue>,
+    submitted: Notify,
+    to_sync: Mutex<Vec<ToSync>>,
+    sync_wanted: Notify,
+    counters: Counters,
+}
+
+struct Counters {
+    shrinks: Counter,
+    expands: Counter,
+    failed: Counter,
+}
+
+impl std::fmt::Debug for Counters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Counters")
+    }
+}
+
+impl Default for IsrChanges {
+    fn default() -> IsrChanges {
+        IsrChanges {
+            queue: Mutex::default(),
+            submitted: Notify::new(),
+            to_sync: Mutex::default(),
+            sync_wanted: Notify::new(),
+            counters: Counters {
+                shrinks: counter!("kafka_server_replicamanager_isrshrinks_total"),
+                expands: counter!("kafka_server_replicamanager_isrexpands_total"),
+                failed: counter!("kafka_server_replicamanager_failedisrupdates_total"),
+            },
+        }
+    }
+}
+
+impl IsrChanges {
+    /// Sends a change to the controller, again and again until it is answered.
+    pub fn submit(&self, partition: TopicPartition, topic_id: Option<Uuid>, change: IsrChange) {
+        let topic_id = topic_id.unwrap_or(Uuid::ZERO);
+        self.queue.lock().submit(partition, IsrUpdate { topic_id, change });
+        self.submitted.notify_one();
+    }
+
+    /// The same after everything in the partition's log is on disk. If it cannot be, the log
+    /// directory has failed and nothing is sent.
+    pub fn sync_and_submit(
+        &self,
+        partition: TopicPartition,
+        topic_id: Option<Uuid>,
+        change: IsrChange,
+    ) {
+        let then = Some(IsrUpdate { topic_id: topic_id.unwrap_or(Uuid::ZERO), change });
+        self.want_sync(ToSync { partition, then });
+    }
+
+    /// Has the partition's log synced at once.
+    pub fn sync(&self, partition: TopicPartition) {
+        self.want_sync(ToSync { partition, then: None });
+    }
+
+    fn want_sync(&self, order: ToSync) {
+        self.to_sync.lock().push(order);
+        self.sync_wanted.notify_one();
+    }
+
+    /// Counts what became of a change from an ISR of `before` members to one of `after`.
+    pub fn count(&self, outcome: IsrOutcome, before: usize, after: usize) {
+        match outcome {
+            IsrOutcome::Committed if after > before => self.counters.expands.increment(1),
+            IsrOutcome::Committed if after < before => self.counters.shrinks.increment(1),
+            IsrOutcome::Committed | IsrOutcome::Ignored => {}
+            _ => self.counters.failed.increment(1),
+        }
+    }
+}
+
+/// Starts the loops: looking for who lags, syncing, asking the controller.
+pub fn start(broker: &Arc<Broker>) {
+    let lag_ms = broker.replicas.cluster().max_lag_ms();
+    let pause = Duration::from_millis(u64::try_from(lag_ms / 2).unwrap_or(0).max(1));
+    let owner = broker.clone();
+    broker.tasks.spawn_until_stop(async move {
+        loop {
+            tokio::time::sleep(pause).await;
+            let now_ms = owner.clock.now_ms();
+            owner.replicas.partitions().iter().for_each(|partition| partition.shrink_isr(now_ms));
+        }
+    });
+    let owner = broker.clone();
+    broker.tasks.spawn_until_stop(async move {
+        loop {
+            owner.replicas.isr_changes().sync_wanted.notified().await;
+            let broker = owner.clone();
+            owner.tasks.blocking(move || sync_all(&broker)).await;
+        }
+    });
+    let owner = broker.clone();
+    broker.tasks.spawn_until_stop(async move {
+        loop {
+            owner.replicas.isr_changes().submitted.notified().await;
+            send_all(&owner).await;
+        }
+    });
+}
+
+/// Syncs every log that waits for it. Blocks on the disk.
+fn sync_all(broker: &Broker) {
+    let changes = broker.replicas.isr_changes();
+    let orders = std::mem::take(&mut *changes.to_sync.lock());
+    for ToSync { partition, then } in orders {
+        let Ok(found) = broker.replicas.find(&partition.topic, partition.partition) else {
+            continue;
+        };
+        let Some(log) = found.log() else { continue };
+        match log.flush(broker.clock.now_ms()) {
+            Ok(()) => {
+                if let Some(IsrUpdate { topic_id, change }) = then {
+                    changes.submit(partition, Some(topic_id), change);
+                }
+            }
+            Err(error) => broker.replicas.disk_failed(&partition, &error),
+        }
+    }
+}
+
+/// Asks the controller until nothing waits any more.
+async fn send_all(broker: &Broker) {
+    let changes = broker.replicas.isr_changes();
+    let mut failures = 0_u32;
+    while !changes.queue.lock().is_empty() {
+        match send(broker).await {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                changes.queue.lock().unanswered();
+                // A controller may be away for long: say so now and then.
+                if failures.is_multiple_of(FAILURES_PER_WARNING) {
+                    tracing::warn!(%error, "the controller was not told of ISR changes yet");
+                }
+                failures = failures.wrapping_add(1);
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// A minute's.
+const FAILURES_PER_WARNING: u32 = 1200;
+
+async fn send(broker: &Broker) -> Result<(), AskError> {
+    let changes = broker.replicas.isr_changes();
+    let controller = broker.to_controller.connect(broker).await?;
+    let version = controller.version_of::<AlterPartitionRequest>()?;
+    let broker_epoch = broker.broker_epoch.load(Ordering::Acquire);
+    let next = changes.queue.lock().next_request(broker.broker_id, broker_epoch, version);
+    let Some((request, version)) = next else { return Ok(()) };
+    let response = controller.call(broker, &request, version).await?;
+    let answered = changes.queue.lock().answered(&response);
+    let answers = answered.map_err(|code| {
+        if code == ErrorCode::NOT_CONTROLLER {
+            broker.to_controller.forget(&controller);
+        }
+        AskError::Code(code)
+    })?;
+    let now_ms = broker.clock.now_ms();
+    let mut again = false;
+    for (name, update, answer) in answers {
+        let Ok(partition) = broker.replicas.find(&name.topic, name.partition) else { continue };
+        let outcome = partition.isr_answered(&update.change, &answer, now_ms);
+        if outcome == IsrOutcome::Resend {
+            again = true;
+            changes.submit(name, Some(update.topic_id), update.change);
+        }
+    }
+    // Kafka sends these again at once, and a controller that refuses them is asked without pause.
+    if again { Err(AskError::Code(ErrorCode::UNKNOWN_SERVER_ERROR)) } else { Ok(()) }
+}

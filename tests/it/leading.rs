@@ -1,0 +1,154 @@
+//! Our broker leads, Apache's brokers follow and control: the ISR goes and comes through
+//! AlterPartition, acks=all says what Kafka's says, and both hold the same bytes at the end.
+
+use std::path::Path;
+use std::time::Duration;
+
+use client::{Connection, Options, TcpTransport, Versions};
+use protocol::error_code::ErrorCode;
+use protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use protocol::records::builder::{BatchBuilder, BatchOptions};
+use protocol::wire::{Records, Request};
+use tests::apache::ApacheBroker;
+use tests::clients::kcat;
+use tests::ottla::{self, Ottla};
+use tests::zookeeper::{self, ZooKeeperServer};
+use tests::{places, wait};
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// Apache's broker 1 controls, ours is 2, Apache's 3 follows.
+struct Scene {
+    controller: ApacheBroker,
+    ours: Ottla,
+    follower: ApacheBroker,
+    _zookeeper: ZooKeeperServer,
+}
+
+/// `lag_ms` is our `replica.lag.time.max.ms`. `None` if something is missing.
+fn scene(lag_ms: u32, extra: &str) -> Option<Scene> {
+    let needs = [
+        ("Debian's zookeeper", zookeeper::jar()),
+        ("Apache Kafka's jars", places::kafka_lib()),
+        ("the broker", places::ottla()),
+    ];
+    if !places::have(&needs) {
+        return None;
+    }
+    let zookeeper = ZooKeeperServer::start();
+    let connect = format!("{}/kafka", zookeeper.connect());
+    // The first one that comes is the controller.
+    let controller = ApacheBroker::start(&connect, "");
+    let lag = format!("broker.id=2\nreplica.lag.time.max.ms={lag_ms}\n{extra}");
+    let ours = Ottla::start(Some(&connect), &lag);
+    let follower = ApacheBroker::start(&connect, &format!("broker.id=3\n{extra}"));
+    wait::until_true("three brokers", LIMIT, || {
+        kcat(&ours.bootstrap(), &["-L"], b"").out.contains(" 3 brokers:")
+    });
+    Some(Scene { controller, ours, follower, _zookeeper: zookeeper })
+}
+
+impl Scene {
+    fn create(&self, topic: &str, assignment: &str, configs: &[&str]) {
+        let bootstrap = self.ours.bootstrap();
+        let args = ["topics", "--bootstrap-server", &bootstrap, "--create", "--topic", topic];
+        let configs = configs.iter().flat_map(|config| ["--config", config]);
+        let args: Vec<&str> =
+            args.into_iter().chain(["--replica-assignment", assignment]).chain(configs).collect();
+        ottla::tool(&args, b"").ok();
+        self.await_isr(topic, &assignment.replace(':', ","));
+    }
+
+    /// Waits until our broker says that partition 0 has this ISR.
+    fn await_isr(&self, topic: &str, isr: &str) {
+        let bootstrap = self.ours.bootstrap();
+        let end = format!("isrs: {isr}\n");
+        wait::until_true(&format!("{topic} to have ISR {isr}"), LIMIT, || {
+            let listed = kcat(&bootstrap, &["-L", "-t", topic], b"").out;
+            listed.lines().any(|l| format!("{l}\n").ends_with(&end))
+        });
+    }
+
+    fn produce(&self, topic: &str, acks: i16, timeout_ms: i32, value: &str) -> ErrorCode {
+        produce(&self.ours.bootstrap(), topic, acks, timeout_ms, value)
+    }
+}
+
+/// One request in the newest version, on a connection of its own.
+fn call<R: Request>(bootstrap: &str, request: &R) -> R::Response {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let endpoint = bootstrap.parse().expect("an endpoint");
+        let options = Options::default();
+        let opening = Connection::open(&TcpTransport, &endpoint, options, Versions::Negotiate);
+        let (connection, driver) = opening.await.expect("a connection");
+        tokio::spawn(driver);
+        connection.call(request).await.expect("an answer")
+    })
+}
+
+fn produce(bootstrap: &str, topic: &str, acks: i16, timeout_ms: i32, value: &str) -> ErrorCode {
+    let mut batch = BatchBuilder::new(BatchOptions::default());
+    batch.append(1_700_000_000_000, None, Some(value.as_bytes()), &[]).expect("a record");
+    let records = Some(Records::Bytes(batch.finish().expect("a batch").into()));
+    let data = PartitionProduceData { index: 0, records };
+    let topic = TopicProduceData { name: topic.to_owned(), partition_data: vec![data] };
+    let request = ProduceRequest {
+        acks,
+        timeout_ms,
+        topic_data: vec![topic],
+        ..ProduceRequest::default()
+    };
+    ErrorCode(call(bootstrap, &request).responses[0].partition_responses[0].error_code)
+}
+
+fn consume(bootstrap: &str, topic: &str) -> Vec<String> {
+    let read = kcat(bootstrap, &["-C", "-t", topic, "-o", "beginning", "-e", "-q"], b"").ok();
+    read.lines().map(str::to_owned).collect()
+}
+
+fn log_bytes(data_dir: &Path, topic: &str) -> Vec<u8> {
+    let file = data_dir.join(format!("{topic}-0/00000000000000000000.log"));
+    std::fs::read(file).expect("the only segment")
+}
+
+#[test]
+fn the_isr_goes_and_comes_with_apaches_follower() {
+    let Some(mut scene) = scene(5000, "") else { return };
+    scene.create("two", "2:3", &["min.insync.replicas=2"]);
+    scene.create("one", "2:3", &[]);
+    for topic in ["two", "one"] {
+        assert_eq!(scene.produce(topic, -1, 30_000, "a"), ErrorCode::NONE, "{topic}");
+    }
+
+    scene.follower.kill9();
+    assert_eq!(scene.produce("two", -1, 200, "b"), ErrorCode::REQUEST_TIMED_OUT);
+    scene.await_isr("two", "2");
+    scene.await_isr("one", "2");
+    assert_eq!(scene.produce("two", -1, 30_000, "c"), ErrorCode::NOT_ENOUGH_REPLICAS);
+    assert_eq!(scene.produce("two", 1, 30_000, "d"), ErrorCode::NONE);
+    assert_eq!(scene.produce("one", -1, 30_000, "b"), ErrorCode::NONE);
+    // Nobody may read what the ISR was too small for.
+    let bootstrap = scene.ours.bootstrap();
+    assert_eq!(consume(&bootstrap, "two"), ["a"]);
+    assert_eq!(consume(&bootstrap, "one"), ["a", "b"]);
+
+    scene.follower.restart();
+    scene.await_isr("two", "2,3");
+    scene.await_isr("one", "2,3");
+    for topic in ["two", "one"] {
+        assert_eq!(scene.produce(topic, -1, 30_000, "e"), ErrorCode::NONE, "{topic}");
+    }
+    assert_eq!(consume(&bootstrap, "two"), ["a", "b", "d", "e"]);
+    assert_eq!(consume(&bootstrap, "one"), ["a", "b", "e"]);
+
+    scene.follower.stop();
+    scene.ours.stop();
+    scene.controller.kill9();
+    for topic in ["two", "one"] {
+        let (ours, theirs) =
+            (log_bytes(&scene.ours.data_dir(), topic), log_bytes(&scene.follower.data_dir(), topic));
+        assert!(!ours.is_empty() && ours == theirs, "{topic}: {} {}", ours.len(), theirs.len());
+    }
+}
