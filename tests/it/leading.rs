@@ -52,7 +52,9 @@ impl Scene {
     fn create(&self, topic: &str, assignment: &str, configs: &[&str]) {
         let bootstrap = self.ours.bootstrap();
         let args = ["topics", "--bootstrap-server", &bootstrap, "--create", "--topic", topic];
-        let configs = configs.iter().flat_map(|config| ["--config", config]);
+        // The records' time is long ago.
+        let configs = [&["retention.ms=-1"], configs].concat();
+        let configs = configs.iter().flat_map(|config| ["--config", *config]);
         let args: Vec<&str> =
             args.into_iter().chain(["--replica-assignment", assignment]).chain(configs).collect();
         ottla::tool(&args, b"").ok();
