@@ -96,12 +96,8 @@ fn produce(bootstrap: &str, topic: &str, acks: i16, timeout_ms: i32, value: &str
     let records = Some(Records::Bytes(batch.finish().expect("a batch").into()));
     let data = PartitionProduceData { index: 0, records };
     let topic = TopicProduceData { name: topic.to_owned(), partition_data: vec![data] };
-    let request = ProduceRequest {
-        acks,
-        timeout_ms,
-        topic_data: vec![topic],
-        ..ProduceRequest::default()
-    };
+    let request =
+        ProduceRequest { acks, timeout_ms, topic_data: vec![topic], ..ProduceRequest::default() };
     ErrorCode(call(bootstrap, &request).responses[0].partition_responses[0].error_code)
 }
 
@@ -149,8 +145,10 @@ fn the_isr_goes_and_comes_with_apaches_follower() {
     scene.ours.stop();
     scene.controller.kill9();
     for topic in ["two", "one"] {
-        let (ours, theirs) =
-            (log_bytes(&scene.ours.data_dir(), topic), log_bytes(&scene.follower.data_dir(), topic));
+        let (ours, theirs) = (
+            log_bytes(&scene.ours.data_dir(), topic),
+            log_bytes(&scene.follower.data_dir(), topic),
+        );
         assert!(!ours.is_empty() && ours == theirs, "{topic}: {} {}", ours.len(), theirs.len());
     }
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coordinator::metadata::store::{ANY_VERSION, MetadataStore, Op, Reply, StoreError};
 use coordinator::metadata::{retry, zookeeper};
-use coordinator::znodes::controller;
 use coordinator::znodes::partition_state::{self, PartitionState};
 use coordinator::znodes::topic::{self, TopicAssignment};
+use coordinator::znodes::{controller, controller_epoch};
 use protocol::ids::TopicPartition;
 use tokio::runtime::Runtime;
 
@@ -49,6 +49,14 @@ impl Znodes {
         }
     }
 
+    /// The transaction that created a node: a broker's epoch.
+    pub fn created_by(&self, path: &str) -> Option<i64> {
+        match self.ask(Op::Get { path: path.to_owned(), watch: false })?.ok()? {
+            Reply::Data { stat, .. } => Some(stat.czxid),
+            _ => None,
+        }
+    }
+
     /// The names below a node; none where there is no such node.
     pub fn children(&self, path: &str) -> Vec<String> {
         match self.ask(Op::Children { path: path.to_owned(), watch: false }) {
@@ -72,6 +80,11 @@ impl Znodes {
     pub fn controller(&self) -> Option<i32> {
         let (data, _) = self.get(controller::PATH)?;
         controller::decode(Some(&data)).ok().map(|registration| registration.broker_id)
+    }
+
+    pub fn controller_epoch(&self) -> Option<i32> {
+        let (data, _) = self.get(controller_epoch::PATH)?;
+        controller_epoch::decode(Some(&data)).ok()
     }
 
     /// Registered brokers, in order.

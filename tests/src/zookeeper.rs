@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::places;
-use crate::process::Process;
+use crate::process::{self, Process};
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
@@ -89,6 +89,15 @@ impl ZooKeeperServer {
         self.process = Self::spawn(&self.dir);
         self.wait_ready();
     }
+}
+
+/// Sets what everybody may do with a node (`cdrwa`), as an operator does.
+pub fn set_acl(connect: &str, path: &str, permissions: &str) {
+    let mut java = Command::new("java");
+    java.args(["-Xmx64m", "-XX:TieredStopAtLevel=1", "-cp"]).arg(jar());
+    java.args(["org.apache.zookeeper.ZooKeeperMain", "-server", connect]);
+    java.args(["setAcl", path, &format!("world:anyone:{permissions}")]);
+    process::run(&mut java, b"", READY_LIMIT).ok();
 }
 
 /// Asks a server on loopback one of ZooKeeper's four-letter words.

@@ -6,6 +6,9 @@
 mod crashes;
 mod cuts;
 mod ensemble;
+mod forged;
+mod moves;
+mod nodes;
 
 use tests::brokers::{Brokers, Plan};
 use tests::chance::{self, Chance};
@@ -41,6 +44,14 @@ fn scene(row: u32, plan: Plan) -> Option<Scene> {
 }
 
 impl Scene {
+    /// The end of a row that wrote nonsense to znodes.
+    #[track_caller]
+    fn end_but_znodes(self) {
+        self.load.goes_on();
+        let (finished, brokers) = self.finish();
+        finished.judge_records(brokers);
+    }
+
     /// The fault is over: everything goes on, and what was promised was kept.
     #[track_caller]
     fn end(self) {

@@ -3,9 +3,12 @@
 
 pub mod member;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use client::{Connection, Options, TcpTransport, Versions};
+use protocol::wire::Request;
 use tempfile::TempDir;
 
 pub use self::member::{Kind, Member};
@@ -323,6 +326,20 @@ impl Brokers {
         let bootstrap = self.bootstrap();
         let all = [&[name, "--bootstrap-server", &bootstrap], args].concat();
         ottla::tool(&all, b"").ok();
+    }
+
+    /// One request to a broker, in the newest version and without a handshake.
+    #[track_caller]
+    pub fn call<R: Request>(&self, id: i32, request: &R) -> R::Response {
+        let to = self.member(id).address().parse().expect("host:port");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let versions = Versions::Pinned(BTreeMap::new());
+            let opening = Connection::open(&TcpTransport, &to, Options::default(), versions);
+            let (connection, driver) = opening.await.expect("a connection");
+            tokio::spawn(driver);
+            connection.call(request).await.expect("an answer")
+        })
     }
 
     /// Until every partition of the topic has a leader and all its replicas in sync.

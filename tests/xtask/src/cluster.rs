@@ -3,7 +3,7 @@
 //! What they keep is in `ottla-data`, so the next run goes on where this one stopped.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -47,13 +47,13 @@ pub fn run_cluster() -> Result<(), String> {
         running.zookeepers.push(zookeeper(&data, number)?);
     }
     for number in SERVERS {
-        running.listens("ZooKeeper", 2180 + number)?;
+        running.until("ZooKeeper", 2180 + number, in_quorum)?;
     }
     for number in SERVERS {
         running.brokers.push((number, broker(&data, number)?));
     }
     for number in SERVERS {
-        running.listens("broker", 9091 + number)?;
+        running.until("broker", 9091 + number, |port| connect(port).is_ok())?;
     }
     println!("{}", what_to_try());
     running.watch();
@@ -76,6 +76,23 @@ fn what_to_try() -> String {
     )
 }
 
+fn connect(port: u16) -> io::Result<TcpStream> {
+    TcpStream::connect(("127.0.0.1", port))
+}
+
+/// Whether this ZooKeeper serves; it listens before there is a quorum.
+fn in_quorum(port: u16) -> bool {
+    let ask = || -> io::Result<String> {
+        let mut stream = connect(port)?;
+        stream.set_read_timeout(Some(READY_LIMIT))?;
+        stream.write_all(b"srvr")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.contains("Mode:"))
+}
+
 /// What was started; stopped again when dropped, brokers first.
 struct Running {
     zookeepers: Vec<Child>,
@@ -83,9 +100,9 @@ struct Running {
 }
 
 impl Running {
-    fn listens(&mut self, what: &str, port: u16) -> Result<(), String> {
+    fn until(&mut self, what: &str, port: u16, ready: fn(u16) -> bool) -> Result<(), String> {
         let start = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while !ready(port) {
             if STOPPING.load(Ordering::Relaxed) {
                 return Err("stopped".into());
             }
