@@ -3,6 +3,8 @@
 //!
 //! Version 0. UNSUPPORTED_VERSION for every group, as 3.9.1 answers with its classic group
 //! coordinator.
+//!
+//! Differs from Apache: in nothing known.
 
 use std::sync::Arc;
 

@@ -2,6 +2,8 @@
 //! ZooKeeper speaks.
 //!
 //! Version 0. Always UNSUPPORTED_VERSION, as 3.9.1 answers with its classic group coordinator.
+//!
+//! Differs from Apache: in nothing known.
 
 use std::sync::Arc;
 

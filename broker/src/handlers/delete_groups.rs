@@ -4,6 +4,9 @@
 //!
 //! Errors, per group: GROUP_AUTHORIZATION_FAILED, COORDINATOR_NOT_AVAILABLE,
 //! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP.
+//!
+//! Differs from Apache: results come in the order of the request; there in no order, refused groups
+//! last.
 
 use std::collections::HashSet;
 use std::sync::Arc;

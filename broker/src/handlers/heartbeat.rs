@@ -4,7 +4,9 @@
 //!
 //! Errors: GROUP_AUTHORIZATION_FAILED, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE,
 //! NOT_COORDINATOR, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, ILLEGAL_GENERATION,
-//! REBALANCE_IN_PROGRESS.
+//! REBALANCE_IN_PROGRESS. While the group is being loaded there is none, and nobody expires.
+//!
+//! Differs from Apache: in nothing known.
 
 use std::sync::Arc;
 

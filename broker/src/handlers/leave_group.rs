@@ -6,6 +6,8 @@
 //! Errors: GROUP_AUTHORIZATION_FAILED, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE,
 //! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR; per member UNKNOWN_MEMBER_ID,
 //! FENCED_INSTANCE_ID.
+//!
+//! Differs from Apache: in nothing known.
 
 use std::sync::Arc;
 

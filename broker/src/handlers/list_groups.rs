@@ -5,6 +5,8 @@
 //!
 //! Errors: COORDINATOR_NOT_AVAILABLE; COORDINATOR_LOAD_IN_PROGRESS beside the groups known so
 //! far.
+//!
+//! Differs from Apache: in nothing known.
 
 use std::sync::Arc;
 

@@ -10,6 +10,9 @@
 //! ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, OFFSET_METADATA_TOO_LARGE,
 //! INVALID_COMMIT_OFFSET_SIZE, REQUEST_TIMED_OUT; in version 0 UNKNOWN_SERVER_ERROR when the
 //! store fails.
+//!
+//! Differs from Apache: topics and partitions come in the order of the request; there those that
+//! cannot be committed come first.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -5,6 +5,9 @@
 //! Errors: GROUP_AUTHORIZATION_FAILED, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE,
 //! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP; per
 //! partition TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION, GROUP_SUBSCRIBED_TO_TOPIC.
+//!
+//! Differs from Apache: topics and partitions come in the order of the request; there those that
+//! are not known or not to be read come first.
 
 use std::collections::HashMap;
 use std::sync::Arc;
