@@ -65,6 +65,8 @@ pub struct TopicMetadata {
 pub struct Snapshot {
     /// `None` until the first update.
     pub controller_id: Option<BrokerId>,
+    /// Of the controller that the last update came from; 0 until then.
+    pub controller_epoch: i32,
     pub brokers: BTreeMap<BrokerId, LiveBroker>,
     topics: HashMap<Arc<str>, Arc<TopicMetadata>>,
     ids: HashMap<Uuid, Arc<str>>,
@@ -109,8 +111,9 @@ impl Snapshot {
         let name = update.topic_name.as_str();
         let known = self.topics.get(name).cloned();
         let mut topic = match known {
+            // A controller that knows no ids takes the topic's away.
             Some(known) if update.topic_id.is_zero() || known.id == update.topic_id => {
-                (*known).clone()
+                TopicMetadata { id: update.topic_id, ..(*known).clone() }
             }
             // Unknown, or deleted and made again: nothing of the former one holds.
             _ => TopicMetadata {
@@ -174,6 +177,7 @@ impl MetadataCache {
         let _one = self.updating.lock();
         let mut next = (*self.current.load_full()).clone();
         next.controller_id = (update.controller_id >= 0).then_some(update.controller_id);
+        next.controller_epoch = update.controller_epoch;
         next.brokers = update
             .live_brokers
             .iter()
@@ -276,6 +280,20 @@ mod tests {
         apply(&cache, vec![topic("a", 9, &[(0, 3)])]);
         assert_eq!(leaders(&cache, "a"), [(0, 3)]);
         assert!(cache.snapshot().topic_by_id(Uuid([1; 16])).is_none());
+    }
+
+    #[test]
+    fn an_update_without_an_id_takes_it_away_and_nothing_else() {
+        let cache = MetadataCache::default();
+        apply(&cache, vec![topic("a", 1, &[(0, 1), (1, 1)])]);
+        apply(&cache, vec![topic("a", 0, &[(0, 2)])]);
+        let snapshot = cache.snapshot();
+        assert!(snapshot.topic_by_id(Uuid([1; 16])).is_none());
+        assert!(snapshot.topic_by_id(Uuid::ZERO).is_none());
+        assert!(snapshot.topic("a").expect("it is still there").id.is_zero());
+        assert_eq!(leaders(&cache, "a"), [(0, 2), (1, 1)]);
+        apply(&cache, vec![topic("a", 1, &[(0, 2)])]);
+        assert_eq!(cache.snapshot().topic_by_id(Uuid([1; 16])).map(|t| t.id.0[0]), Some(1));
     }
 
     #[tokio::test]

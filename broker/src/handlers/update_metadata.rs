@@ -9,16 +9,18 @@
 
 use std::sync::Arc;
 
+use coordinator::znodes::broker::SecurityProtocol;
 use protocol::error_code::ErrorCode;
-use protocol::ids::TopicPartition;
+use protocol::ids::{TopicPartition, Uuid};
 use protocol::messages::update_metadata::{
-    UpdateMetadataRequest, UpdateMetadataResponse, UpdateMetadataTopicState,
+    UpdateMetadataEndpoint, UpdateMetadataRequest, UpdateMetadataResponse, UpdateMetadataTopicState,
 };
 
 use super::leader_and_isr::is_stale;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
 use crate::groups;
+use crate::metadata_cache::Snapshot;
 use crate::replication::topic_configs::Overrides;
 
 /// The leader of a partition that is being deleted.
@@ -45,7 +47,8 @@ pub fn obey(broker: &Broker, mut request: UpdateMetadataRequest) -> UpdateMetada
         tracing::warn!(%stale, "UpdateMetadata of a former controller");
         return UpdateMetadataResponse { error_code: ErrorCode::STALE_CONTROLLER_EPOCH.0 };
     }
-    group(&mut request);
+    group(&mut request, &broker.metadata.load());
+    name_listeners(&mut request);
     broker.metadata.apply(&request);
     let deleted = deleted_in(&request);
     let cluster = broker.metadata.load();
@@ -68,18 +71,95 @@ fn deleted_in(request: &UpdateMetadataRequest) -> Vec<TopicPartition> {
         .collect()
 }
 
-/// Brings versions 0 to 4 into the shape of the later ones.
-fn group(request: &mut UpdateMetadataRequest) {
+/// Brings the partitions of versions 0 to 4 into the shape of the later ones. They say nothing of
+/// topics' ids, so what is known stays.
+fn group(request: &mut UpdateMetadataRequest, known: &Snapshot) {
     for state in std::mem::take(&mut request.ungrouped_partition_states) {
         match request.topic_states.last_mut() {
             Some(topic) if topic.topic_name == state.topic_name => {
                 topic.partition_states.push(state);
             }
             _ => request.topic_states.push(UpdateMetadataTopicState {
+                topic_id: known.topic(&state.topic_name).map_or(Uuid::ZERO, |topic| topic.id),
                 topic_name: state.topic_name.clone(),
                 partition_states: vec![state],
-                ..Default::default()
             }),
         }
+    }
+}
+
+/// Version 0 has one address per broker and versions 1 and 2 have no listener names: both are those
+/// of the security protocol.
+fn name_listeners(request: &mut UpdateMetadataRequest) {
+    for broker in &mut request.live_brokers {
+        if broker.endpoints.is_empty() && !broker.v0_host.is_empty() {
+            broker.endpoints.push(UpdateMetadataEndpoint {
+                host: std::mem::take(&mut broker.v0_host),
+                port: broker.v0_port,
+                listener: String::new(),
+                security_protocol: SecurityProtocol::Plaintext.id(),
+            });
+        }
+        for endpoint in broker.endpoints.iter_mut().filter(|e| e.listener.is_empty()) {
+            let protocol = SecurityProtocol::from_id(endpoint.security_protocol);
+            endpoint.listener = protocol.map_or("", SecurityProtocol::name).to_owned();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::messages::update_metadata::UpdateMetadataBroker;
+    use protocol::messages::update_metadata::UpdateMetadataPartitionState as State;
+
+    use super::*;
+    use crate::metadata_cache::MetadataCache;
+
+    #[test]
+    fn old_versions_name_listeners_by_their_protocol() {
+        let endpoint = |listener: &str, security_protocol| UpdateMetadataEndpoint {
+            port: 9093,
+            host: "b".into(),
+            listener: listener.into(),
+            security_protocol,
+        };
+        let v0 =
+            UpdateMetadataBroker { id: 1, v0_host: "a".into(), v0_port: 9, ..Default::default() };
+        let v1 = UpdateMetadataBroker {
+            id: 2,
+            endpoints: vec![endpoint("", 0), endpoint("", 3), endpoint("INSIDE", 0)],
+            ..Default::default()
+        };
+        let mut request =
+            UpdateMetadataRequest { live_brokers: vec![v0, v1], ..Default::default() };
+        name_listeners(&mut request);
+        let named = |index: usize| -> Vec<(&str, i32, &str)> {
+            let endpoints = request.live_brokers[index].endpoints.iter();
+            endpoints.map(|e| (&*e.host, e.port, &*e.listener)).collect()
+        };
+        assert_eq!(named(0), [("a", 9, "PLAINTEXT")]);
+        let all = [("b", 9093, "PLAINTEXT"), ("b", 9093, "SASL_SSL"), ("b", 9093, "INSIDE")];
+        assert_eq!(named(1), all);
+    }
+
+    #[test]
+    fn old_versions_leave_topic_ids_alone() {
+        let cache = MetadataCache::default();
+        let id = Uuid([7; 16]);
+        let state = |leader| State { topic_name: "t".into(), leader, ..Default::default() };
+        let grouped = UpdateMetadataTopicState {
+            topic_name: "t".into(),
+            topic_id: id,
+            partition_states: vec![state(1)],
+        };
+        cache.apply(&UpdateMetadataRequest { topic_states: vec![grouped], ..Default::default() });
+        let mut old = UpdateMetadataRequest {
+            ungrouped_partition_states: vec![state(2)],
+            ..Default::default()
+        };
+        group(&mut old, &cache.load());
+        cache.apply(&old);
+        let topic = cache.snapshot().topic_by_id(id).cloned().expect("it kept its id");
+        assert_eq!(topic.partitions[&0].leader, 2);
     }
 }
