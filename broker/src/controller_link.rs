@@ -86,6 +86,7 @@ pub fn prepare(
         settings: settings(config, broker_id),
         seed: random::seed(),
         clock: Box::new(move || clock.now_ms()),
+        boot_clock: Arc::new(move || clock.boot_ms()),
         links,
     });
     let parts = Mutex::new(Some(Parts { run: Box::pin(run), effects }));
@@ -225,6 +226,11 @@ impl ChannelTask {
             let broker_epoch = request.broker_epoch;
             let message = ControlMessage::new(request);
             let response = loop {
+                if !self.handle.may_command() {
+                    // The controller is about to see it, and then closes this channel.
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
                 match self.exchange(&mut connection, &message).await {
                     Ok(response) => break response,
                     Err(reason) => {

@@ -3,6 +3,7 @@
 
 mod data_dirs;
 mod features;
+mod history;
 mod membership;
 mod metadata;
 mod network;
@@ -27,7 +28,7 @@ use crate::guard::{Guard, GuardProcess};
 use crate::metrics;
 use crate::network::listener::BindError;
 use crate::notify::notify;
-use crate::replication::{Hosting, isr_changes, upkeep};
+use crate::replication::{Hosting, dir_failures, isr_changes, upkeep};
 use crate::tasks::Tasks;
 use crate::{controller_client, controller_link};
 
@@ -128,6 +129,13 @@ fn stop_at_once() -> ! {
     std::process::exit(0);
 }
 
+/// As Kafka's broker does when its last log directory has failed: nothing is left to serve or to
+/// close well.
+fn end_without_directories() {
+    tracing::error!("every log directory has failed: the broker ends at once");
+    std::process::exit(i32::from(EXIT_DATA_DIR));
+}
+
 /// A started broker.
 pub struct Running {
     pub broker: Arc<Broker>,
@@ -168,12 +176,16 @@ pub async fn start(
     let disabled = config.list("ottla.io.disable").to_vec();
     let map = !disabled.iter().any(|item| item == "populate_write");
     let disk: Arc<dyn Disk> = Arc::new(OsDisk::new(OsDiskOptions { map }));
-    let data_dirs = DataDirs::open(&disk, &config.log_dirs())?;
+    let data_dirs = DataDirs::open(&disk, &config.log_dirs(), config.zookeeper().is_none())?;
     let known = data_dirs.known.clone();
 
     let store_tasks = Tasks::new();
     let (store, guard) =
         metadata::open(&config, &data_dirs.paths[0], clock, &store_tasks, guard).await?;
+    let beside_zookeeper = config.zookeeper().is_some();
+    if beside_zookeeper {
+        history::check(&*store, data_dirs.mark).await?;
+    }
     registration::create_containers(&*store).await?;
     let known_cluster = known.as_ref().and_then(|meta| meta.cluster_id.as_deref());
     let cluster_id = metadata::cluster_id(&*store, known_cluster).await?;
@@ -182,7 +194,10 @@ pub async fn start(
     let config = metadata::with_dynamic(&*store, config, broker_id).await?;
     let topics = Arc::new(metadata::topic_configs(&*store, &config).await?);
     let identity = (broker_id, cluster_id.as_str());
-    let logs = data_dirs.load(disk, &config, identity, topics.clone(), clock, &store_tasks).await?;
+    let (dirs, mark) = (data_dirs.paths.clone(), data_dirs.mark);
+    let logs = data_dirs
+        .load(disk.clone(), &config, identity, topics.clone(), clock, &store_tasks)
+        .await?;
     let hosting = Hosting::new(broker_id, &config, topics, logs);
 
     let metadata_shown = match config.zookeeper() {
@@ -197,7 +212,11 @@ pub async fn start(
         Arc::new(Broker::new(config, clock, store.clone(), broker_id, cluster_id, hosting));
     groups::learn_partition_count(&broker.groups, &*store).await?;
     upkeep::start(&broker);
+    dir_failures::report(&broker, end_without_directories);
     features::watch(&broker).await?;
+    if beside_zookeeper {
+        history::keep(&broker, disk, dirs, mark);
+    }
 
     membership::join(&broker, &listeners).await?;
     controller_link::start(&broker);

@@ -129,6 +129,21 @@ impl LogDir {
         })
     }
 
+    /// A directory that cannot be used, for as long as the process runs: offline from the start,
+    /// known so that nobody looks elsewhere for what may be in it.
+    pub fn unusable(disk: Arc<dyn Disk>, path: &Path) -> LogDir {
+        LogDir {
+            disk,
+            path: path.to_owned(),
+            _lock: Box::new(()),
+            meta: Mutex::new(None),
+            clean: false,
+            found: Mutex::default(),
+            offline: AtomicBool::new(true),
+            writing: Mutex::new(()),
+        }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -69,8 +69,17 @@ impl LogManager {
         let mut jobs: VecDeque<LoadJob> = VecDeque::new();
         let mut seen: HashMap<TopicPartition, PathBuf> = HashMap::new();
         let mut doomed = Vec::new();
-        for (i, dir) in dirs.iter().enumerate() {
-            for (path, kind) in dir.partitions()? {
+        for (i, dir) in dirs.iter().enumerate().filter(|(_, dir)| !dir.is_offline()) {
+            let partitions = match dir.partitions() {
+                Ok(partitions) => partitions,
+                Err(StorageError::Disk(error)) => {
+                    tracing::error!(dir = %dir.path().display(), %error, "it cannot be listed");
+                    dir.set_offline();
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for (path, kind) in partitions {
                 match kind {
                     DirKind::Partition(partition) => {
                         if let Some(other) = seen.insert(partition.clone(), path.clone()) {

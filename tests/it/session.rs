@@ -28,7 +28,7 @@ pub fn registered_by(port: u16) -> Option<String> {
     None
 }
 
-fn newest(load: &Process, what: &str) -> i64 {
+pub fn newest(load: &Process, what: &str) -> i64 {
     let out = load.stdout();
     assert!(!out.contains("failed"), "{}", load.tail());
     let last = out.lines().rev().find_map(|l| l.strip_prefix(what)?.trim().parse().ok());
@@ -36,7 +36,7 @@ fn newest(load: &Process, what: &str) -> i64 {
 }
 
 /// Waits until both sides of the load are 20 records further.
-fn goes_on(load: &Process) {
+pub fn goes_on(load: &Process) {
     for what in ["sent", "read"] {
         let before = newest(load, what);
         wait::until_true(&format!("more {what}"), Duration::from_secs(10), || {

@@ -1,7 +1,7 @@
 //! Our own broker, as users start it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -21,6 +21,19 @@ impl Ottla {
     /// Starts broker 1: beside `zookeeper` if there is one, else embedded. `extra` are further
     /// lines of its `server.properties`.
     pub fn start(zookeeper: Option<&str>, extra: &str) -> Ottla {
+        let mut broker = Self::begin(zookeeper, extra);
+        broker.wait_ready();
+        broker
+    }
+
+    /// As `start`, where it must fail: the exit code and what it printed.
+    pub fn start_in_vain(zookeeper: Option<&str>, extra: &str) -> (Option<i32>, String) {
+        let mut broker = Self::begin(zookeeper, extra);
+        let status = broker.process.wait(READY_LIMIT);
+        (status.code(), broker.process.stderr())
+    }
+
+    fn begin(zookeeper: Option<&str>, extra: &str) -> Ottla {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let port = places::free_port();
         let zookeeper = zookeeper.map(|z| format!("zookeeper.connect={z}\n")).unwrap_or_default();
@@ -32,9 +45,7 @@ impl Ottla {
         );
         std::fs::write(dir.path().join("server.properties"), config).expect("server.properties");
         let process = Self::spawn(&dir);
-        let mut broker = Ottla { dir, port, process };
-        broker.wait_ready();
-        broker
+        Ottla { dir, port, process }
     }
 
     fn spawn(dir: &TempDir) -> Process {
@@ -65,6 +76,11 @@ impl Ottla {
         &self.process
     }
 
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
+    }
+
     pub fn kill9(&mut self) {
         self.process.kill9();
     }
@@ -73,6 +89,14 @@ impl Ottla {
     pub fn stop(&mut self) {
         let status = self.process.stop(Duration::from_secs(30));
         assert_eq!(status.code(), Some(0), "a clean stop\n{}", self.process.tail());
+    }
+
+    /// Starts again, which must fail: the exit code and what it printed.
+    pub fn restart_in_vain(&mut self) -> (Option<i32>, String) {
+        let _ = std::fs::remove_file(self.dir.path().join("ottla.err"));
+        self.process = Self::spawn(&self.dir);
+        let status = self.process.wait(READY_LIMIT);
+        (status.code(), self.process.stderr())
     }
 
     /// Starts again on the same data and port, after `kill9` or `stop`.

@@ -2,8 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// What a ZooKeeper server gave a client: enough to speak as that client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,7 @@ pub struct Session {
 pub struct ZooKeeperProxy {
     port: u16,
     session: Arc<Mutex<Option<Session>>>,
+    cut: Arc<AtomicBool>,
 }
 
 impl ZooKeeperProxy {
@@ -25,13 +28,26 @@ impl ZooKeeperProxy {
         let port = listener.local_addr().expect("a bound socket has an address").port();
         let session = Arc::new(Mutex::new(None));
         let learned = session.clone();
+        let cut = Arc::new(AtomicBool::new(false));
+        let is_cut = cut.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)) else { continue };
-                pass(client, server, learned.clone());
+                pass(client, server, learned.clone(), &is_cut);
             }
         });
-        ZooKeeperProxy { port, session }
+        ZooKeeperProxy { port, session, cut }
+    }
+
+    /// From now on no byte passes and no connection ends, as when a cable is pulled: connections
+    /// are accepted and stay silent.
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+    }
+
+    /// Bytes pass again, those held back first.
+    pub fn heal(&self) {
+        self.cut.store(false, Ordering::SeqCst);
     }
 
     pub fn connect(&self) -> String {
@@ -44,10 +60,16 @@ impl ZooKeeperProxy {
     }
 }
 
-fn pass(client: TcpStream, server: TcpStream, learned: Arc<Mutex<Option<Session>>>) {
+fn pass(
+    client: TcpStream,
+    server: TcpStream,
+    learned: Arc<Mutex<Option<Session>>>,
+    cut: &Arc<AtomicBool>,
+) {
     let pair = |a: &TcpStream, b: &TcpStream| Some((a.try_clone().ok()?, b.try_clone().ok()?));
     let (Some(up), Some(down)) = (pair(&client, &server), pair(&server, &client)) else { return };
-    thread::spawn(move || copy(up.0, up.1));
+    let (cut_up, cut_down) = (cut.clone(), cut.clone());
+    thread::spawn(move || copy(up.0, up.1, &cut_up));
     thread::spawn(move || {
         let (mut from, mut to) = down;
         if let Some(answer) = connect_answer(&mut from) {
@@ -55,15 +77,23 @@ fn pass(client: TcpStream, server: TcpStream, learned: Arc<Mutex<Option<Session>
                 *learned.lock().expect("no holder panics") = Some(session);
             }
             if to.write_all(&answer).is_ok() {
-                return copy(from, to);
+                return copy(from, to, &cut_down);
             }
         }
         let _ = to.shutdown(Shutdown::Both);
     });
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream) {
-    let _ = std::io::copy(&mut from, &mut to);
+fn copy(mut from: TcpStream, mut to: TcpStream, cut: &AtomicBool) {
+    let mut bytes = [0; 16 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        while cut.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        if to.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
     let _ = from.shutdown(Shutdown::Both);
     let _ = to.shutdown(Shutdown::Both);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use coordinator::metadata::retry;
 use coordinator::metadata::store::{MetadataStore, Op, Reply, StoreError, StoreEvent};
 use coordinator::znodes::config::ConfigEntity;
-use coordinator::znodes::{config_change, sequence_number};
+use coordinator::znodes::{self, config_change, sequence_number};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
@@ -73,9 +73,11 @@ impl Worker {
                     Ok(StoreEvent::Changed { path, .. }) if path == config_change::CHANGES_PATH => {
                         self.scan().await;
                     }
-                    // Watches of an earlier session are gone, and what was missed is not known.
+                    // Watches of an earlier session are gone, and of what was missed even the
+                    // notification may have been removed.
                     Ok(StoreEvent::SessionStarted { .. }) | Err(RecvError::Lagged(_)) => {
                         self.scan().await;
+                        self.take_over_all().await;
                     }
                     Ok(_) => {}
                     Err(RecvError::Closed) => return,
@@ -136,6 +138,20 @@ impl Worker {
             store.submit(expired).await;
         }
         Ok(())
+    }
+
+    /// Takes over every topic's values and the brokers', notified of or not.
+    async fn take_over_all(&self) {
+        let topics = retry::children(&*self.broker.store, znodes::config::TOPICS_PATH, false).await;
+        let topics = match topics {
+            Ok(topics) => topics.unwrap_or_default(),
+            // The next session starts with it again.
+            Err(error) => return tracing::warn!(%error, "topics' settings could not be read"),
+        };
+        self.take_over(&ConfigEntity::BrokerDefault).await;
+        for topic in topics {
+            self.take_over(&ConfigEntity::topic(topic)).await;
+        }
     }
 
     async fn take_over(&self, entity: &ConfigEntity) {

@@ -84,7 +84,7 @@ fn topics(broker: &Broker, logs: &[Arc<Log>]) -> Vec<DescribeLogDirsTopic> {
     let mut topics: Vec<DescribeLogDirsTopic> = Vec::new();
     for log in logs {
         let name = log.partition();
-        let lag = match broker.replicas.find(&name.topic, name.partition) {
+        let lag = match broker.replicas.hosted(&name.topic, name.partition) {
             Ok(partition) => (partition.high_watermark() - log.log_end_offset()).max(0),
             Err(_) => -1,
         };

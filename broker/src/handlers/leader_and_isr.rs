@@ -60,7 +60,7 @@ pub fn handle(
 async fn learn_configs(broker: &Broker, request: &LeaderAndIsrRequest) {
     let mut here = request.topic_states.iter().map(|topic| {
         let hosted = |state: &LeaderAndIsrPartitionState| {
-            broker.replicas.find(&topic.topic_name, state.partition_index).is_ok()
+            broker.replicas.hosted(&topic.topic_name, state.partition_index).is_ok()
         };
         (&topic.topic_name, topic.partition_states.iter().any(hosted))
     });

@@ -140,7 +140,7 @@ fn sync_all(broker: &Broker) {
     let changes = broker.replicas.isr_changes();
     let orders = std::mem::take(&mut *changes.to_sync.lock());
     for ToSync { partition, then } in orders {
-        let Ok(found) = broker.replicas.find(&partition.topic, partition.partition) else {
+        let Ok(found) = broker.replicas.hosted(&partition.topic, partition.partition) else {
             continue;
         };
         let Some(log) = found.log() else { continue };
@@ -196,7 +196,7 @@ async fn send(broker: &Broker) -> Result<(), AskError> {
     let now_ms = broker.clock.now_ms();
     let mut again = false;
     for (name, update, answer) in answers {
-        let Ok(partition) = broker.replicas.find(&name.topic, name.partition) else { continue };
+        let Ok(partition) = broker.replicas.hosted(&name.topic, name.partition) else { continue };
         let outcome = partition.isr_answered(&update.change, &answer, now_ms);
         if outcome == IsrOutcome::Resend {
             again = true;

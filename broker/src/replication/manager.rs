@@ -2,8 +2,7 @@
 //! delete. Knows nothing of the orders' messages nor of who elected the controller.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use protocol::error_code::ErrorCode;
@@ -18,6 +17,7 @@ use tokio::sync::Notify;
 use super::cluster_view::ClusterView;
 use super::isr_changes::IsrChanges;
 use super::partition::{Became, Partition, Surroundings};
+use super::session_fence::SessionFence;
 use super::topic_metrics::TopicMetricsRegistry;
 use crate::random;
 
@@ -130,6 +130,10 @@ pub struct ReplicaManager {
     work: Notify,
     /// Appends that `flush.messages` or `flush.ms` want on disk before anybody sees them.
     unseen: Mutex<Vec<Unseen>>,
+    /// Only with `ottla.fence.on.session.loss`.
+    fence: OnceLock<SessionFence>,
+    /// A log directory failed.
+    pub(super) dir_failures: Notify,
 }
 
 impl ReplicaManager {
@@ -148,7 +152,18 @@ impl ReplicaManager {
             isr_changes: Arc::default(),
             work: Notify::new(),
             unseen: Mutex::default(),
+            fence: OnceLock::new(),
+            dir_failures: Notify::new(),
         }
+    }
+
+    /// From now on requests find partitions only while this fence is open.
+    pub fn stand_behind(&self, fence: SessionFence) {
+        assert!(self.fence.set(fence).is_ok(), "there is one session and one fence");
+    }
+
+    pub fn fence(&self) -> Option<&SessionFence> {
+        self.fence.get()
     }
 
     pub fn logs(&self) -> &Arc<LogManager> {
@@ -163,9 +178,19 @@ impl ReplicaManager {
         &self.isr_changes
     }
 
-    /// The partition, or the code that a request for it gets: NOT_LEADER_OR_FOLLOWER when it lives
-    /// elsewhere, so that the client looks for it anew.
+    /// The partition for those who read it or append to it, or the code that they get:
+    /// NOT_LEADER_OR_FOLLOWER when it lives elsewhere or the fence is closed, so that the client
+    /// looks for it anew.
     pub fn find(&self, topic: &str, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+        let partition = self.hosted(topic, index)?;
+        match &self.fence.get() {
+            Some(fence) if fence.is_closed() => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+            _ => Ok(partition),
+        }
+    }
+
+    /// The same for orders and upkeep, which do not ask for the session.
+    pub fn hosted(&self, topic: &str, index: i32) -> Result<Arc<Partition>, ErrorCode> {
         let hosted = self.hosted.read();
         match hosted.get(topic).and_then(|partitions| partitions.get(&index)) {
             Some(Hosted::Online(partition)) => Ok(partition.clone()),
@@ -361,7 +386,7 @@ impl ReplicaManager {
         Ok(())
     }
 
-    fn set_offline(&self, topic: &str, index: i32) {
+    pub(super) fn set_offline(&self, topic: &str, index: i32) {
         let mut hosted = self.hosted.write();
         if let Some(slot) = hosted.get_mut(topic).and_then(|partitions| partitions.get_mut(&index))
         {
@@ -384,7 +409,7 @@ impl ReplicaManager {
     }
 
     fn stop_one(&self, order: &StopOrder, now_ms: TimestampMs) -> Result<(), OrderError> {
-        match self.find(&order.topic, order.index) {
+        match self.hosted(&order.topic, order.index) {
             Err(ErrorCode::KAFKA_STORAGE_ERROR) => return Err(OrderError::Offline),
             Err(_) => {}
             Ok(partition) => {
@@ -439,15 +464,6 @@ impl ReplicaManager {
         }
     }
 
-    /// A file of this partition failed: nothing in its directory can be trusted any more.
-    pub fn disk_failed(&self, partition: &TopicPartition, error: &dyn std::error::Error) {
-        let Some(dir) = self.logs.dir_of(partition).map(Path::to_owned) else { return };
-        tracing::error!(%partition, dir = %dir.display(), %error, "a log directory failed");
-        for gone in self.logs.take_offline(&dir) {
-            self.set_offline(&gone.topic, gone.partition);
-        }
-    }
-
     /// Notes every partition's high watermark in its directory's checkpoint. Blocks on the disk.
     pub fn checkpoint_high_watermarks(&self) {
         let watermarks: Offsets = self
@@ -457,7 +473,7 @@ impl ReplicaManager {
             .map(|partition| (partition.name(), partition.high_watermark()))
             .collect();
         for (dir, error) in self.logs.checkpoint_high_watermarks(&watermarks) {
-            tracing::error!(dir = %dir.display(), %error, "high watermarks could not be written");
+            self.dir_failed(&dir, &error);
         }
     }
 }

@@ -3,10 +3,12 @@
 
 pub mod cluster_view;
 pub mod coordinator_log;
+pub mod dir_failures;
 pub mod hosting;
 pub mod isr_changes;
 pub mod manager;
 pub mod partition;
+pub mod session_fence;
 pub mod topic_configs;
 pub mod topic_metrics;
 pub mod upkeep;

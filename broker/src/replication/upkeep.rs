@@ -103,7 +103,7 @@ fn repeat(broker: &Arc<Broker>, every: Every, step: fn(&Broker)) {
 
 fn retain(broker: &Broker) {
     let watermark_of = |name: &TopicPartition| -> Option<Offset> {
-        let partition = broker.replicas.find(&name.topic, name.partition).ok()?;
+        let partition = broker.replicas.hosted(&name.topic, name.partition).ok()?;
         Some(partition.high_watermark())
     };
     let logs = broker.replicas.logs();
@@ -116,7 +116,7 @@ fn flush(broker: &Broker) {
 
 fn checkpoint(broker: &Broker) {
     for (dir, error) in broker.replicas.logs().checkpoint() {
-        tracing::error!(dir = %dir.display(), %error, "recovery points could not be written");
+        broker.replicas.dir_failed(&dir, &error);
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use coordinator::metadata::deadline::Deadline;
 use coordinator::metadata::registration::{self, RegistrationError};
 use coordinator::metadata::store::StoreEvent;
 use coordinator::znodes::broker::{BrokerRegistration, Endpoint, SecurityProtocol};
@@ -14,6 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::StartError;
 use crate::broker::Broker;
 use crate::config::BrokerConfig;
+use crate::replication::session_fence::SessionFence;
 
 /// Pause before another try, while the ensemble refuses.
 const RETRY: Duration = Duration::from_millis(500);
@@ -26,41 +28,67 @@ pub async fn join(
     let mine = advertised(&broker.config.load(), listeners, broker.clock.now_ms());
     let store = &*broker.store;
     registration::check_endpoints(store, broker.broker_id, &mine).await?;
+    if broker.config.load().bool("ottla.fence.on.session.loss") {
+        let clock = broker.clock;
+        let deadline = Deadline::new(broker.store.clone(), Arc::new(move || clock.boot_ms()));
+        broker.replicas.stand_behind(SessionFence::new(deadline));
+    }
     let mut events = store.subscribe();
     let mut session = store.session_id();
     let wait = store.lease().map_or(Duration::ZERO, |l| registration::other_session_wait(&l));
     let epoch = registration::register(store, broker.broker_id, &mine, None, wait).await?;
-    broker.broker_epoch.store(epoch, Ordering::Release);
+    registered(broker, session, epoch);
     let broker = broker.clone();
     let tasks = broker.clone();
     tasks.tasks.spawn_until_stop(async move {
         loop {
-            match events.recv().await {
-                Ok(StoreEvent::SessionStarted { session_id }) if session_id != session => {
-                    register_again(&broker, &mine, session, wait).await;
-                    session = broker.store.session_id();
-                }
-                // Missed events may have held a new session.
-                Err(RecvError::Lagged(_)) if broker.store.session_id() != session => {
-                    register_again(&broker, &mine, session, wait).await;
-                    session = broker.store.session_id();
-                }
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return,
+            let fence = broker.replicas.fence();
+            tokio::select! {
+                event = events.recv() => match event {
+                    Err(RecvError::Closed) => return,
+                    // Missed events may have held a new session.
+                    Ok(StoreEvent::SessionStarted { .. }) | Err(RecvError::Lagged(_)) => {}
+                    Ok(_) => continue,
+                },
+                // A session that is heard again past its deadline need not begin with an event.
+                () = tokio::time::sleep(RETRY), if fence.is_some() => {}
+            }
+            let fenced = fence.is_some_and(SessionFence::is_closed);
+            if broker.store.session_id() != session || fenced {
+                session = register_again(&broker, &mine, session, wait).await;
             }
         }
     });
     Ok(())
 }
 
-async fn register_again(broker: &Broker, mine: &BrokerRegistration, previous: i64, wait: Duration) {
+/// `session` is at most older than the registration's: the event of a newer one is still to come.
+fn registered(broker: &Broker, session: i64, epoch: i64) {
+    broker.broker_epoch.store(epoch, Ordering::Release);
+    if let Some(fence) = broker.replicas.fence() {
+        fence.open(session);
+    }
+}
+
+/// Gives the session that this broker is registered in from now on.
+async fn register_again(
+    broker: &Broker,
+    mine: &BrokerRegistration,
+    previous: i64,
+    wait: Duration,
+) -> i64 {
     let id = broker.broker_id;
     loop {
+        let session = broker.store.session_id();
+        if session == 0 {
+            tokio::time::sleep(RETRY).await;
+            continue;
+        }
         match registration::register(&*broker.store, id, mine, Some(previous), wait).await {
             Ok(epoch) => {
-                broker.broker_epoch.store(epoch, Ordering::Release);
-                tracing::info!(id, epoch, "registered again in a new session");
-                return;
+                registered(broker, session, epoch);
+                tracing::info!(id, epoch, "registered again");
+                return session;
             }
             Err(error @ RegistrationError::IdTaken { .. }) => {
                 tracing::error!(%error, "this broker is not registered any more");

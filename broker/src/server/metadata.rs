@@ -134,9 +134,7 @@ pub async fn topic_configs(
     config: &BrokerConfig,
 ) -> Result<TopicConfigs, StartError> {
     let configs = TopicConfigs::new(config);
-    let parent = ConfigEntity::topic("t").path();
-    let parent = parent.rsplit_once('/').expect("a path has a parent").0;
-    let Some(names) = retry::children(store, parent, false).await? else {
+    let Some(names) = retry::children(store, znodes::config::TOPICS_PATH, false).await? else {
         return Ok(configs);
     };
     for name in names {

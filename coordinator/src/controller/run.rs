@@ -16,7 +16,8 @@ use super::event::{Answer, ControlResponse, Event, RequestError, Ticket};
 use super::isr::{AlterPartition, IsrAnswers};
 use super::reassignment::{ReassignAnswers, Target};
 use super::step::{Controller, Input, Settings};
-use crate::metadata::store::{MetadataStore, StoreEvent};
+use crate::metadata::deadline::Deadline;
+use crate::metadata::store::{ClockMs, MetadataStore, StoreEvent};
 use crate::znodes::producer_ids::ProducerIdBlock;
 use crate::znodes::topic::ReplicaAssignment;
 
@@ -32,6 +33,7 @@ pub struct ControllerHandle {
     inbox: mpsc::Sender<Message>,
     role: watch::Receiver<Role>,
     tickets: Arc<AtomicU64>,
+    deadline: Deadline,
 }
 
 struct Message {
@@ -46,9 +48,15 @@ impl ControllerHandle {
         self.role.clone()
     }
 
-    /// Whether this broker is the controller.
+    /// Whether this broker is the controller, and its session may still be counted on.
     pub fn is_controller(&self) -> bool {
-        matches!(*self.role.borrow(), Role::Controller { .. })
+        matches!(*self.role.borrow(), Role::Controller { .. }) && self.may_command()
+    }
+
+    /// Whether what the controller has decided may still be sent: not past the deadline of the
+    /// session that its office hangs on, be the loop so far or not.
+    pub fn may_command(&self) -> bool {
+        self.deadline.session_in_force().is_some()
     }
 
     /// A broker answered a [`super::ControlRequest`].
@@ -164,6 +172,8 @@ pub struct Shell {
     pub seed: u64,
     /// Wall clock, milliseconds since the Unix epoch.
     pub clock: Box<dyn Fn() -> TimestampMs + Send>,
+    /// The store's own clock, which its session's deadline is judged by.
+    pub boot_clock: ClockMs,
     /// Receives [`Effect::Connect`], [`Effect::Disconnect`] and [`Effect::Send`], in order.
     pub links: mpsc::Sender<Effect>,
 }
@@ -172,12 +182,15 @@ pub struct Shell {
 pub fn controller(shell: Shell) -> (ControllerHandle, impl Future<Output = ()> + Send) {
     let (inbox, receiver) = mpsc::channel(INBOX_MAX);
     let (role_sender, role) = watch::channel(Role::Follower { controller: None });
-    let handle = ControllerHandle { inbox, role, tickets: Arc::default() };
-    let Shell { store, settings, seed, clock, links } = shell;
+    let Shell { store, settings, seed, clock, boot_clock, links } = shell;
+    let deadline = Deadline::new(store.clone(), boot_clock);
+    let handle =
+        ControllerHandle { inbox, role, tickets: Arc::default(), deadline: deadline.clone() };
     let running = Running {
         core: Controller::new(settings, seed),
         session_id: 0,
         store,
+        deadline,
         clock,
         links,
         role: role_sender,
@@ -188,9 +201,10 @@ pub fn controller(shell: Shell) -> (ControllerHandle, impl Future<Output = ()> +
 
 struct Running {
     core: Controller,
-    /// The session that the core works in; 0 while there is none.
+    /// The session that the core works in; 0 while there is none that may be counted on.
     session_id: i64,
     store: Arc<dyn MetadataStore>,
+    deadline: Deadline,
     clock: Box<dyn Fn() -> TimestampMs + Send>,
     links: mpsc::Sender<Effect>,
     role: watch::Sender<Role>,
@@ -215,10 +229,13 @@ impl Running {
                         self.session_started(session_id).await;
                     }
                     Ok(StoreEvent::SessionExpired) => self.session_expired().await,
-                    Ok(StoreEvent::Disconnected | StoreEvent::Reconnected) => {}
+                    Ok(StoreEvent::Disconnected | StoreEvent::Reconnected) => self.resume().await,
                     Err(RecvError::Lagged(_)) => self.events_lost().await,
                     Err(RecvError::Closed) => break,
                 },
+                () = self.deadline.passed(self.session_id), if self.session_id != 0 => {
+                    self.deadline_passed().await;
+                }
                 message = inbox.recv() => match message {
                     Some(Message { event, answer }) => {
                         self.waiting.extend(answer);
@@ -226,7 +243,10 @@ impl Running {
                     }
                     None => break,
                 },
-                _ = tick.tick() => self.feed(Event::Tick).await,
+                _ = tick.tick() => {
+                    self.resume().await;
+                    self.feed(Event::Tick).await;
+                }
             }
         }
         self.session_expired().await;
@@ -251,6 +271,22 @@ impl Running {
         self.waiting.clear();
     }
 
+    /// The server may be about to end the session, and somebody else to be elected: whatever was
+    /// decided in it is void.
+    async fn deadline_passed(&mut self) {
+        tracing::warn!("ZooKeeper was not heard for too long: this broker controls nothing");
+        self.session_expired().await;
+    }
+
+    /// A session that outlived its deadline is begun anew, as if it were another.
+    async fn resume(&mut self) {
+        if self.session_id == 0
+            && let Some(session_id) = self.deadline.session_in_force()
+        {
+            self.session_started(session_id).await;
+        }
+    }
+
     /// Among the lost events may be the end of a session.
     async fn events_lost(&mut self) {
         let now = self.store.session_id();
@@ -263,13 +299,30 @@ impl Running {
     }
 
     async fn feed(&mut self, event: Event) {
+        if self.is_overdue() {
+            self.deadline_passed().await;
+        }
         let mut output = self.core.step(Input::Event(event), (self.clock)());
         loop {
             self.perform(output.effects).await;
             let Some(ops) = output.ops else { return };
-            let results = self.store.submit_in(self.session_id, ops).await;
+            let results = tokio::select! {
+                biased;
+                results = self.store.submit_in(self.session_id, ops) => results,
+                () = self.deadline.passed(self.session_id), if self.session_id != 0 => {
+                    return self.deadline_passed().await;
+                }
+            };
+            // What comes too late is not acted on: the next session reads it.
+            if self.is_overdue() {
+                return self.deadline_passed().await;
+            }
             output = self.core.step(Input::Results(results), (self.clock)());
         }
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.session_id != 0 && !self.deadline.is_in_force(self.session_id)
     }
 
     async fn perform(&mut self, effects: Vec<Effect>) {
@@ -331,6 +384,7 @@ mod tests {
             settings: Settings::new(1, "PLAINTEXT"),
             seed: 7,
             clock: Box::new(|| 1000),
+            boot_clock: Arc::new(|| 1000),
             links,
         });
         let run = tokio::spawn(run);

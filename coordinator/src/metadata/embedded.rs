@@ -38,7 +38,7 @@ pub fn open(
     let session_id = last_zxid + 1;
     tree.open_session(session_id);
     let inbox = Inbox::new();
-    let lease = Lease { session_id, timeout_ms: 0, last_heard_ms: u64::MAX };
+    let lease = Lease { session_id, timeout_ms: 0, last_heard_ms: u64::MAX, last_zxid };
     inbox.set_session(Some(lease), None);
     let journal = Some(journal);
     let driver = Driver { inbox: Arc::clone(&inbox), tree, session_id, journal, wall_clock };

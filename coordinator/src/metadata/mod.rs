@@ -1,6 +1,7 @@
 //! Where the cluster's metadata lives: the seam, its stores, and what a broker does first with
 //! them.
 
+pub mod deadline;
 pub mod embedded;
 mod inbox;
 pub mod path;

@@ -250,6 +250,9 @@ pub struct Lease {
     /// When the newest answered request or ping was sent, on the clock given to the store
     /// (CLOCK_BOOTTIME in a broker). `u64::MAX`: silence cannot end this session.
     pub last_heard_ms: u64,
+    /// The newest transaction that the store has shown this holder: after a `Sync`, nothing that
+    /// was committed before is newer.
+    pub last_zxid: i64,
 }
 
 impl Lease {
@@ -257,6 +260,11 @@ impl Lease {
     /// after `last_heard_ms`. The server cannot have ended it earlier for silence.
     pub fn deadline_ms(&self) -> u64 {
         self.last_heard_ms.saturating_add(self.timeout_ms / 10 * 9)
+    }
+
+    /// Whether the session may still be counted on.
+    pub fn is_in_force(&self, now_ms: u64) -> bool {
+        now_ms < self.deadline_ms()
     }
 }
 

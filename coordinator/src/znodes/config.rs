@@ -13,6 +13,9 @@ use super::{ZnodeError, decode_json, encode_json};
 
 pub const ROOT_PATH: &str = "/config";
 
+/// Parent of every topic's configuration.
+pub const TOPICS_PATH: &str = "/config/topics";
+
 /// What stands in a path for "all that have none of their own".
 pub const DEFAULT_NAME: &str = "<default>";
 

@@ -18,7 +18,8 @@ pub fn decode(data: Option<&[u8]>) -> Result<i32, ZnodeError> {
     let text = std::str::from_utf8(data.unwrap_or_default());
     text.ok()
         .and_then(|text| text.parse().ok())
-        .ok_or_else(|| ZnodeError::malformed(PATH, "not a number"))
+        .filter(|epoch| *epoch >= 0)
+        .ok_or_else(|| ZnodeError::malformed(PATH, "not an epoch"))
 }
 
 #[cfg(test)]
@@ -29,7 +30,7 @@ mod tests {
     fn decimal_text() {
         assert_eq!(encode(4), &b"4"[..]);
         assert_eq!(decode(Some(b"4")), Ok(4));
-        for bytes in [None, Some(&b""[..]), Some(b"four"), Some(b"99999999999"), Some(b"\xff")] {
+        for bytes in [None, Some(&b""[..]), Some(b"four"), Some(b"99999999999"), Some(b"-1")] {
             assert!(decode(bytes).is_err(), "{bytes:?}");
         }
     }

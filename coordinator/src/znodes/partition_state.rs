@@ -74,7 +74,9 @@ impl PartitionState {
                 return Err(ZnodeError::malformed(&path, format!("recovery state {other}")));
             }
         };
-        if json.leader < NO_LEADER || json.leader_epoch < 0 || json.isr.iter().any(|id| *id < 0) {
+        let epochs = [json.leader_epoch, json.controller_epoch];
+        let below = json.leader < NO_LEADER || epochs.iter().chain(&json.isr).any(|n| *n < 0);
+        if below {
             return Err(ZnodeError::malformed(&path, "a leader, epoch or ISR below its range"));
         }
         Ok(Self {

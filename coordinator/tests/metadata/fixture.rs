@@ -177,7 +177,7 @@ impl MetadataStore for TreeStore {
 
     fn lease(&self) -> Option<Lease> {
         let session_id = self.session_id;
-        let lease = Lease { session_id, timeout_ms: 0, last_heard_ms: u64::MAX };
+        let lease = Lease { session_id, timeout_ms: 0, last_heard_ms: u64::MAX, last_zxid: 0 };
         self.tree.lock().has_session(session_id).then_some(lease)
     }
 

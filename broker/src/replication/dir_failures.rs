@@ -1,0 +1,67 @@
+//! What becomes of a log directory that fails while the broker runs: its partitions go offline, the
+//! controller is told, and with the last directory the broker ends (Kafka's `LogDirFailureHandler`).
+//! Knows nothing of what failed in it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator::metadata::retry;
+use coordinator::metadata::store::{CreateMode, Op, StoreError};
+use coordinator::znodes::log_dir_event;
+use protocol::ids::TopicPartition;
+use storage::log_dir::LogDir;
+
+use super::manager::ReplicaManager;
+use crate::broker::Broker;
+
+/// Pause before the controller is told again, while the store does not take it.
+const RETRY: Duration = Duration::from_millis(500);
+
+impl ReplicaManager {
+    /// A file of this partition failed: nothing in its directory can be trusted any more.
+    pub fn disk_failed(&self, partition: &TopicPartition, error: &dyn std::error::Error) {
+        let Some(dir) = self.logs().dir_of(partition).map(Path::to_owned) else { return };
+        tracing::error!(%partition, "a file of this partition failed");
+        self.dir_failed(&dir, error);
+    }
+
+    /// A file at the root of this directory failed, or one in it.
+    pub fn dir_failed(&self, dir: &Path, error: &dyn std::error::Error) {
+        let gone = self.logs().take_offline(dir);
+        let partitions = gone.len();
+        tracing::error!(dir = %dir.display(), %error, partitions, "a log directory failed");
+        for gone in gone {
+            self.set_offline(&gone.topic, gone.partition);
+        }
+        self.dir_failures.notify_one();
+    }
+}
+
+/// Tells the controller of every failure, until the broker stops. `ended` is called when no
+/// directory is left.
+pub fn report(broker: &Arc<Broker>, ended: impl Fn() + Send + 'static) {
+    let owner = broker.clone();
+    broker.tasks.spawn_until_stop(async move {
+        loop {
+            owner.replicas.dir_failures.notified().await;
+            if owner.replicas.logs().dirs().iter().all(LogDir::is_offline) {
+                return ended();
+            }
+            while let Err(error) = tell(&owner).await {
+                tracing::warn!(%error, "the controller could not be told of a failed directory");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    });
+}
+
+/// A notice that is there twice does no harm.
+async fn tell(broker: &Broker) -> Result<(), StoreError> {
+    let notice = Op::Create {
+        path: log_dir_event::path_to_create(),
+        data: Some(log_dir_event::encode(broker.broker_id)),
+        mode: CreateMode::PersistentSequential,
+    };
+    retry::one(&*broker.store, notice).await.map(drop)
+}

@@ -1,0 +1,54 @@
+//! How a broker beside ZooKeeper ends, or does not begin: told twice to stop, and with an id that
+//! another broker has.
+
+use std::time::{Duration, Instant};
+
+use tests::ottla::Ottla;
+use tests::wait;
+use tests::zookeeper::ZooKeeperServer;
+
+use crate::zookeeper_faults::{chroot, created, ready};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The controller does not answer, so an ordered stop takes its time.
+#[test]
+fn a_second_signal_stops_at_once() {
+    if !ready() {
+        return;
+    }
+    let zookeeper = ZooKeeperServer::start();
+    let controller = Ottla::start(Some(&chroot(&zookeeper)), "broker.id=2");
+    let mut broker = Ottla::start(Some(&chroot(&zookeeper)), "");
+    controller.process().signal(libc::SIGSTOP);
+    broker.process().signal(libc::SIGTERM);
+    wait::until_true("the stop to begin", LIMIT, || broker.process().stderr().contains("stopping"));
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(broker.ended().is_none(), "one signal is not enough");
+    broker.process().signal(libc::SIGTERM);
+    let told = Instant::now();
+    let status = wait::until("its end", LIMIT, || broker.ended());
+    assert_eq!(status.code(), Some(0));
+    assert!(told.elapsed() < Duration::from_secs(3), "{:?}", told.elapsed());
+    assert!(
+        !broker.data_dir().join(".kafka_cleanshutdown").exists(),
+        "nobody vouches for the logs"
+    );
+    controller.process().signal(libc::SIGCONT);
+    broker.restart();
+}
+
+#[test]
+fn an_id_that_is_taken_is_exit_code_5() {
+    if !ready() {
+        return;
+    }
+    let zookeeper = ZooKeeperServer::start();
+    let session = "zookeeper.session.timeout.ms=2000";
+    let first = Ottla::start(Some(&chroot(&zookeeper)), session);
+    created(&first.bootstrap(), "t", &[1]);
+    let (code, said) = Ottla::start_in_vain(Some(&chroot(&zookeeper)), session);
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("broker id 1 is taken"), "{said}");
+    created(&first.bootstrap(), "u", &[1]);
+}
