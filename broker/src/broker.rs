@@ -21,6 +21,7 @@ use crate::groups;
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::RequestMetrics;
 use crate::producer_ids::ProducerIds;
+use crate::quota::Quotas;
 use crate::replication::Hosting;
 use crate::replication::coordinator_log::CoordinatorLog;
 use crate::replication::manager::ReplicaManager;
@@ -49,6 +50,8 @@ pub struct Broker {
     /// The partitions that this broker hosts.
     pub replicas: Arc<ReplicaManager>,
     pub fetch_sessions: Arc<FetchSessions>,
+    /// How fast listed replicas may be copied.
+    pub quotas: Quotas,
     pub topics_in_the_making: TopicsInTheMaking,
     /// Puts changed configurations in force.
     pub config_changes: ConfigChanges,
@@ -72,6 +75,7 @@ impl Broker {
         cluster_id: String,
         hosting: Hosting,
     ) -> Broker {
+        let quotas = Quotas::new(&config);
         let controller = controller_link::prepare(&config, clock, store.clone(), broker_id);
         let slots = config.long("max.incremental.fetch.session.cache.slots");
         let tasks = Arc::new(Tasks::new());
@@ -91,6 +95,7 @@ impl Broker {
             topic_configs: hosting.topic_configs,
             replicas: hosting.replicas,
             fetch_sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
+            quotas,
             controller,
             to_controller: ControllerChannel::default(),
             producer_ids: ProducerIds::default(),

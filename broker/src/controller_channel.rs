@@ -48,7 +48,10 @@ impl ControllerChannel {
             ..Options::default()
         };
         let opening = Connection::open(&TcpTransport, &endpoint, options, Versions::Negotiate);
-        let (connection, driver) = opening.await?;
+        let (connection, driver) = tokio::select! {
+            opened = opening => opened?,
+            () = deposed(broker, id) => return Err(AskError::NoController),
+        };
         broker.tasks.spawn_until_stop(driver);
         tracing::info!(controller = id, %endpoint, "connected to the controller");
         let open = ToController { id, connection };
@@ -80,18 +83,23 @@ impl ToController {
         request: &R,
         version: i16,
     ) -> Result<R::Response, AskError> {
-        let mut role = broker.controller.handle.role();
-        let deposed = role
-            .wait_for(|role| known_controller(role, broker).is_some_and(|other| other != self.id));
         let response = tokio::select! {
             response = self.connection.call_in(request, version) => response.map_err(AskError::from),
-            _ = deposed => Err(AskError::NoController),
+            () = deposed(broker, self.id) => Err(AskError::NoController),
         };
         if response.is_err() {
             broker.to_controller.forget(self);
         }
         response
     }
+}
+
+/// Returns when ZooKeeper has another controller than this.
+async fn deposed(broker: &Broker, id: BrokerId) {
+    let mut role = broker.controller.handle.role();
+    let other = |role: &Role| known_controller(role, broker).is_some_and(|known| known != id);
+    // Fails only if the sender is gone: then nobody controls any more.
+    let _ = role.wait_for(other).await;
 }
 
 /// As ZooKeeper has it, which is ahead of what the controller says; else as the cache has it.

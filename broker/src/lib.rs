@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod network;
 pub mod notify;
 pub mod producer_ids;
+pub mod quota;
 pub mod random;
 pub mod replication;
 pub mod server;

@@ -6,6 +6,16 @@ use std::time::Duration;
 
 use client::{Connection, Options, TcpTransport, Versions};
 use protocol::error_code::ErrorCode;
+use protocol::messages::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
+};
+use protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use protocol::messages::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use protocol::messages::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics,
+};
 use protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use protocol::records::builder::{BatchBuilder, BatchOptions};
 use protocol::wire::{Records, Request};
@@ -15,7 +25,7 @@ use tests::ottla::{self, Ottla};
 use tests::zookeeper::{self, ZooKeeperServer};
 use tests::{places, wait};
 
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Apache's broker 1 controls, ours is 2, Apache's 3 follows.
 struct Scene {
@@ -38,10 +48,11 @@ fn scene(lag_ms: u32, extra: &str) -> Option<Scene> {
     let zookeeper = ZooKeeperServer::start();
     let connect = format!("{}/kafka", zookeeper.connect());
     // The first one that comes is the controller.
-    let controller = ApacheBroker::start(&connect, "");
-    let lag = format!("broker.id=2\nreplica.lag.time.max.ms={lag_ms}\n{extra}");
+    let controller = ApacheBroker::start(&connect, &format!("broker.rack=rack-1\n{extra}"));
+    let lag = format!("broker.id=2\nbroker.rack=rack-2\nreplica.lag.time.max.ms={lag_ms}\n{extra}");
     let ours = Ottla::start(Some(&connect), &lag);
-    let follower = ApacheBroker::start(&connect, &format!("broker.id=3\n{extra}"));
+    let follower =
+        ApacheBroker::start(&connect, &format!("broker.id=3\nbroker.rack=rack-3\n{extra}"));
     wait::until_true("three brokers", LIMIT, || {
         kcat(&ours.bootstrap(), &["-L"], b"").out.contains(" 3 brokers:")
     });
@@ -78,6 +89,10 @@ impl Scene {
 
 /// One request in the newest version, on a connection of its own.
 fn call<R: Request>(bootstrap: &str, request: &R) -> R::Response {
+    call_in(bootstrap, request, R::MAX_VERSION)
+}
+
+fn call_in<R: Request>(bootstrap: &str, request: &R, version: i16) -> R::Response {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -86,7 +101,7 @@ fn call<R: Request>(bootstrap: &str, request: &R) -> R::Response {
         let opening = Connection::open(&TcpTransport, &endpoint, options, Versions::Negotiate);
         let (connection, driver) = opening.await.expect("a connection");
         tokio::spawn(driver);
-        connection.call(request).await.expect("an answer")
+        connection.call_in(request, version).await.expect("an answer")
     })
 }
 
@@ -151,4 +166,91 @@ fn the_isr_goes_and_comes_with_apaches_follower() {
         );
         assert!(!ours.is_empty() && ours == theirs, "{topic}: {} {}", ours.len(), theirs.len());
     }
+}
+
+/// Commits for a group without members.
+fn commit(bootstrap: &str, offset: i64) -> ErrorCode {
+    let partition = OffsetCommitRequestPartition {
+        committed_offset: offset,
+        ..OffsetCommitRequestPartition::default()
+    };
+    let topic = OffsetCommitRequestTopic { name: "t".to_owned(), partitions: vec![partition] };
+    let request = OffsetCommitRequest {
+        group_id: "g".to_owned(),
+        topics: vec![topic],
+        ..OffsetCommitRequest::default()
+    };
+    ErrorCode(call_in(bootstrap, &request, 8).topics[0].partitions[0].error_code)
+}
+
+/// What the group has committed, once this broker coordinates it.
+fn committed(bootstrap: &str) -> Option<i64> {
+    let topic = OffsetFetchRequestTopics { name: "t".to_owned(), partition_indexes: vec![0] };
+    let group = OffsetFetchRequestGroup {
+        group_id: "g".to_owned(),
+        topics: Some(vec![topic]),
+        ..OffsetFetchRequestGroup::default()
+    };
+    let request = OffsetFetchRequest { groups: vec![group], ..OffsetFetchRequest::default() };
+    let response = call_in(bootstrap, &request, 8);
+    let group = &response.groups[0];
+    (group.error_code == 0).then(|| group.topics[0].partitions[0].committed_offset)
+}
+
+/// Where a consumer in `rack` is sent; −1: nowhere else.
+fn preferred(bootstrap: &str, rack: &str) -> i32 {
+    let partition = FetchPartition { partition_max_bytes: 1 << 20, ..FetchPartition::default() };
+    let topic =
+        FetchTopic { topic: "t".to_owned(), partitions: vec![partition], ..FetchTopic::default() };
+    let request = FetchRequest {
+        max_bytes: 1 << 20,
+        rack_id: rack.to_owned(),
+        topics: vec![topic],
+        ..FetchRequest::default()
+    };
+    let partition = &call_in(bootstrap, &request, 11).responses[0].partitions[0];
+    assert_eq!(partition.error_code, 0);
+    let is_empty = partition.records.as_ref().is_none_or(|records| records.is_empty());
+    assert_eq!(is_empty, partition.preferred_read_replica >= 0, "records or another broker");
+    partition.preferred_read_replica
+}
+
+#[test]
+fn what_replicas_share_besides_records() {
+    let extra = "offsets.topic.num.partitions=1\nreplica.selector.class=\
+                 org.apache.kafka.common.replica.RackAwareReplicaSelector";
+    let Some(mut scene) = scene(5000, extra) else { return };
+    let ours = scene.ours.bootstrap();
+    scene.create("t", "2:3", &[]);
+    for value in ["a", "b", "c"] {
+        assert_eq!(scene.produce("t", -1, 30_000, value), ErrorCode::NONE);
+    }
+
+    // A consumer is sent to its rack, and finds everything there.
+    wait::until_true("the follower to be in the ISR with all records", LIMIT, || {
+        preferred(&ours, "rack-3") == 3
+    });
+    for (rack, expected) in [("rack-2", -1), ("rack-9", -1), ("", -1)] {
+        assert_eq!(preferred(&ours, rack), expected, "{rack:?}");
+    }
+    let near = ["-C", "-t", "t", "-o", "beginning", "-c", "3", "-q", "-X", "client.rack=rack-3"];
+    assert_eq!(kcat(&ours, &near, b"").ok(), "a\nb\nc\n");
+
+    // Records are deleted when the follower has deleted them too.
+    let partition = DeleteRecordsPartition { partition_index: 0, offset: 2 };
+    let topic = DeleteRecordsTopic { name: "t".to_owned(), partitions: vec![partition] };
+    let request = DeleteRecordsRequest { topics: vec![topic], timeout_ms: 60_000 };
+    let deleted = call(&ours, &request).topics[0].partitions[0].clone();
+    assert_eq!((deleted.error_code, deleted.low_watermark), (0, 2));
+    assert_eq!(consume(&ours, "t"), ["c"]);
+
+    // Apache's broker takes the groups over with their offsets.
+    scene.create("__consumer_offsets", "2:3", &["cleanup.policy=compact"]);
+    wait::until_true("the first commit", LIMIT, || commit(&ours, 2) == ErrorCode::NONE);
+    assert_eq!(commit(&ours, 3), ErrorCode::NONE);
+    assert_eq!(committed(&ours), Some(3));
+    scene.ours.kill9();
+    let theirs = scene.follower.bootstrap();
+    wait::until_true("the groups at broker 3", LIMIT, || committed(&theirs) == Some(3));
+    assert_eq!(commit(&theirs, 4), ErrorCode::NONE);
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::process::Process;
 use crate::{clients, java, places};
 
-const READY_LIMIT: Duration = Duration::from_secs(90);
+const READY_LIMIT: Duration = Duration::from_secs(240);
 
 pub struct ApacheBroker {
     dir: TempDir,

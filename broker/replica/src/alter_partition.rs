@@ -48,6 +48,12 @@ impl AlterPartitionQueue {
         self.waiting.is_empty() && self.sent.is_empty()
     }
 
+    /// Partitions with a change that waits or is out.
+    pub fn len(&self) -> usize {
+        let newer = self.waiting.keys().filter(|partition| self.sent.contains_key(partition));
+        self.waiting.len() + self.sent.len() - newer.count()
+    }
+
     /// Everything that waits as one request, and the version to send it in: at most `version_max`.
     /// `None` if nothing waits or a request is out.
     pub fn next_request(
@@ -235,8 +241,7 @@ mod tests {
 
     #[test]
     fn what_each_code_means() {
-        let committed =
-            IsrAnswer::Committed { leader_epoch: 7, partition_epoch: 5, isr: vec![1] };
+        let committed = IsrAnswer::Committed { leader_epoch: 7, partition_epoch: 5, isr: vec![1] };
         let table = [
             (ErrorCode::NONE, committed),
             (ErrorCode::INELIGIBLE_REPLICA, IsrAnswer::Rejected),

@@ -162,6 +162,11 @@ impl PartitionState {
         self.is_leader() && self.isr.members().len() < settled
     }
 
+    /// Replicas come or go, or both, and this broker leads meanwhile.
+    pub fn is_reassigning(&self) -> bool {
+        self.is_leader() && !(self.adding.is_empty() && self.removing.is_empty())
+    }
+
     pub fn is_under_min_isr(&self, min_isr: usize) -> bool {
         self.is_leader() && self.check_min_isr(min_isr).is_err()
     }

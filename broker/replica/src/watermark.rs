@@ -88,6 +88,11 @@ impl FollowerProgress {
         self.broker_epoch = fetch.broker_epoch;
     }
 
+    /// 0 if it never had all.
+    pub fn last_caught_up_ms(&self) -> TimestampMs {
+        self.last_caught_up_ms
+    }
+
     /// `max_lag_ms` is `replica.lag.time.max.ms`.
     pub fn is_caught_up(&self, leader_end: Offset, now_ms: TimestampMs, max_lag_ms: i64) -> bool {
         self.log_end == leader_end || now_ms.saturating_sub(self.last_caught_up_ms) <= max_lag_ms

@@ -60,7 +60,7 @@ macro_rules! keys {
 pub const KEYS: &[KeyDef] = keys! {
     Text "advertised.listeners" = None, Any, PerBroker, Honoured;
     Class "alter.config.policy.class.name" = None, Any, ReadOnly, POLICY;
-    Int "alter.log.dirs.replication.quota.window.num" = Some("11"), AtLeast(1), ReadOnly, QUOTA;
+    Int "alter.log.dirs.replication.quota.window.num" = Some("11"), AtLeast(1), ReadOnly, Honoured;
     Int "alter.log.dirs.replication.quota.window.size.seconds" = Some("1"),
         AtLeast(1), ReadOnly, QUOTA;
     Text "authorizer.class.name" = Some(""), Any, ReadOnly, SECURITY;
@@ -319,11 +319,11 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "replica.fetch.wait.max.ms" = Some("500"), Any, ReadOnly, FOLLOWER;
     Long "replica.high.watermark.checkpoint.interval.ms" = Some("5000"), Any, ReadOnly, Honoured;
     Long "replica.lag.time.max.ms" = Some("30000"), Any, ReadOnly, Honoured;
-    Text "replica.selector.class" = None, Any, ReadOnly, FOLLOWER;
+    Text "replica.selector.class" = None, Any, ReadOnly, Honoured;
     Int "replica.socket.receive.buffer.bytes" = Some("65536"), Any, ReadOnly, FOLLOWER;
     Int "replica.socket.timeout.ms" = Some("30000"), Any, ReadOnly, FOLLOWER;
-    Int "replication.quota.window.num" = Some("11"), AtLeast(1), ReadOnly, QUOTA;
-    Int "replication.quota.window.size.seconds" = Some("1"), AtLeast(1), ReadOnly, QUOTA;
+    Int "replication.quota.window.num" = Some("11"), AtLeast(1), ReadOnly, Honoured;
+    Int "replication.quota.window.size.seconds" = Some("1"), AtLeast(1), ReadOnly, Honoured;
     Int "request.timeout.ms" = Some("30000"), Any, ReadOnly, Honoured;
     Int "reserved.broker.max.id" = Some("1000"), AtLeast(0), ReadOnly, Honoured;
     Class "sasl.client.callback.handler.class" = None, Any, ReadOnly, SECURITY;

@@ -66,6 +66,9 @@ impl Worker {
         mut requests: mpsc::Receiver<Request>,
         mut events: tokio::sync::broadcast::Receiver<StoreEvent>,
     ) {
+        if let Err(error) = self.throttles().await {
+            tracing::error!(%error, "replication throttles are not known");
+        }
         self.scan().await;
         loop {
             tokio::select! {
@@ -187,6 +190,7 @@ impl Worker {
         let store: &dyn MetadataStore = &*broker.store;
         let cluster = entity::read(store, &ConfigEntity::BrokerDefault).await?;
         let own = entity::read(store, &ConfigEntity::Broker(broker.broker_id)).await?;
+        broker.quotas.configure(&cluster, &own);
         let (config, refused) = broker.config.load().with_dynamic(&cluster, &own);
         for error in refused {
             tracing::error!(%error, "a dynamic setting of the broker is not in force");
@@ -202,6 +206,15 @@ impl Worker {
         if config.bool("unclean.leader.election.enable") && !was_unclean {
             controller.unclean_election_enabled(None).await;
         }
+        Ok(())
+    }
+
+    /// Throttles' rates are in no file, so a start looks for them here.
+    async fn throttles(&self) -> Result<(), EntityConfigError> {
+        let store: &dyn MetadataStore = &*self.broker.store;
+        let cluster = entity::read(store, &ConfigEntity::BrokerDefault).await?;
+        let own = entity::read(store, &ConfigEntity::Broker(self.broker.broker_id)).await?;
+        self.broker.quotas.configure(&cluster, &own);
         Ok(())
     }
 

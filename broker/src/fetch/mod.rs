@@ -2,4 +2,5 @@
 //! nothing of sockets or error texts.
 
 pub mod plan;
+pub mod preferred;
 pub mod session;

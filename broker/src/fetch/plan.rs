@@ -9,12 +9,15 @@ use replica::fetch_session::FetchAsk;
 
 use crate::clock::Clock;
 use crate::delayed::fetch::{FetchWait, Seat};
+use crate::fetch::preferred::Nearby;
 use crate::replication::partition::{Partition, PartitionRead, ReadError, Reader, Room};
 
 /// How one Fetch reads.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct FetchParams {
     pub reader: Reader,
+    /// A consumer that may be sent to a replica near it.
+    pub nearby: Option<Nearby>,
     /// 0 to 2³¹ − 1.
     pub min_bytes: u64,
     /// For all partitions together.
@@ -44,7 +47,7 @@ impl Source {
 pub struct Plan {
     pub reads: Vec<Result<PartitionRead, ReadError>>,
     bytes: u64,
-    /// An error or a diverging log is told without waiting.
+    /// An error, a diverging log or a better place is told without waiting.
     urgent: bool,
 }
 
@@ -73,12 +76,16 @@ pub fn look(sources: &[Source], params: &FetchParams, first: bool, now_ms: Times
             at_least_one,
             may_cut: params.hard_limit,
         };
-        let read = partition.read(ask, &params.reader, &room, first, now_ms);
+        let nearby = params.nearby.as_ref();
+        let redirected = nearby
+            .and_then(|nearby| partition.redirect(ask, params.reader.isolation, nearby, now_ms));
+        let read =
+            redirected.unwrap_or_else(|| partition.read(ask, &params.reader, &room, first, now_ms));
         match &read {
             Ok(read) => {
                 plan.bytes += read.len();
                 at_least_one &= read.is_empty();
-                plan.urgent |= read.diverging.is_some();
+                plan.urgent |= read.diverging.is_some() || read.preferred.is_some();
             }
             Err(_) => plan.urgent = true,
         }

@@ -6,7 +6,9 @@
 //! tag · v16 the leader to go to instead (KIP-951).
 //!
 //! Answers at once when `min_bytes` are there, on any error and on a diverging epoch; else waits at
-//! most `max_wait_ms`. Records go out as ranges of the segment files. Versions 0 to 3 get them
+//! most `max_wait_ms`. With Kafka's rack-aware `replica.selector.class` a consumer with a rack is
+//! sent to an in-sync replica there (KIP-392). Listed followers outside the ISR get no records while
+//! `leader.replication.throttled.rate` is exceeded (KIP-73). Records go out as ranges of the segment files. Versions 0 to 3 get them
 //! rewritten in the format that they know.
 //!
 //! Errors: of the request FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH,
@@ -18,34 +20,38 @@
 //! Differs from Apache: a session that another request is using counts as being at another epoch.
 //! A zstd batch read before v10 is refused by what the topic's `compression.type` says, as there.
 
+mod old_format;
+
 use std::sync::Arc;
 
-use bytes::Bytes;
 use protocol::error_code::ErrorCode;
 use protocol::ids::Uuid;
 use protocol::messages::fetch::{
     AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse,
     LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
-use protocol::records::codec::Limits;
-use protocol::records::convert::{ConvertError, down_convert};
 use protocol::wire::Records;
 use replica::fetch_session::{FetchAnswer, FetchAsk, FetchTarget};
 use replica::partition::AccessError;
 use replica::session_cache::SessionError;
-use storage::LogSlice;
 use storage::config::TopicCompression;
 
+use super::current_leader;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
 use crate::delayed::fetch::Isolation;
 use crate::fetch::plan::{self, FetchParams, Plan, Source};
+use crate::fetch::preferred::{self, Nearby};
 use crate::fetch::session::{FetchContext, SessionRequest, Wanted};
 use crate::network::payload::FilePayload;
+use crate::quota::LEADER_REPLICAS;
+use crate::replication::cluster_view::BrokerEndpoint;
 use crate::replication::partition::{PartitionRead, ReadError, Reader};
 
 const CONSUMER: i32 = -1;
 const READ_COMMITTED: i8 = 1;
+/// No preferred read replica: fetch here.
+const NO_REPLICA: i32 = -1;
 
 /// What becomes of one wanted partition.
 enum Standing {
@@ -72,7 +78,7 @@ pub fn handle(
     context: &RequestContext,
     request: FetchRequest,
 ) -> Reply<FetchResponse> {
-    let params = params_of(broker, context.api_version, &request);
+    let params = params_of(broker, context, &request);
     let (session, wanted) = match open_session(broker, context.api_version, &params, &request) {
         Ok(opened) => opened,
         Err(error) => {
@@ -108,7 +114,8 @@ pub fn handle(
     Reply::later(fetch.complete(plan))
 }
 
-fn params_of(broker: &Broker, version: i16, request: &FetchRequest) -> FetchParams {
+fn params_of(broker: &Broker, context: &RequestContext, request: &FetchRequest) -> FetchParams {
+    let version = context.api_version;
     let (replica, epoch) = match version {
         15.. => (request.replica_state.replica_id, request.replica_state.replica_epoch),
         _ => (request.replica_id, -1),
@@ -119,7 +126,14 @@ fn params_of(broker: &Broker, version: i16, request: &FetchRequest) -> FetchPara
         (CONSUMER, _) => Isolation::HighWatermark,
         _ => Isolation::LogEnd,
     };
-    let ours = broker.config.load().int("fetch.max.bytes");
+    let config = broker.config.load();
+    let ours = config.int("fetch.max.bytes");
+    let by_rack = config.text("replica.selector.class") == Some(preferred::RACK_AWARE);
+    let nearby =
+        (by_rack && !is_follower && version >= 11 && !request.rack_id.is_empty()).then(|| Nearby {
+            rack: request.rack_id.clone(),
+            listener: context.connection.listener.clone(),
+        });
     let max_bytes = u64::try_from(request.max_bytes.min(ours)).unwrap_or(0);
     FetchParams {
         reader: Reader {
@@ -127,7 +141,9 @@ fn params_of(broker: &Broker, version: i16, request: &FetchRequest) -> FetchPara
             isolation,
             // From version 11 on consumers may read from a follower (KIP-392).
             leader_only: is_follower || (replica == CONSUMER && version < 11),
+            throttled: is_follower && broker.quotas.leader.is_exceeded(broker.clock.now_ms()),
         },
+        nearby,
         min_bytes: u64::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
         max_bytes,
         hard_limit: version <= 2,
@@ -323,7 +339,12 @@ impl Fetch {
             Ok(records) => records,
             Err(code) => return refused(index, code),
         };
-        source.partition.metrics().fetched(bytes, self.params.reader.follower.is_some());
+        let is_follower = self.params.reader.follower.is_some();
+        source.partition.metrics().fetched(bytes, is_follower);
+        let quota = &self.broker.quotas.leader;
+        if is_follower && quota.is_limited() && source.partition.is_throttled(LEADER_REPLICAS) {
+            quota.record(bytes, self.broker.clock.now_ms());
+        }
         let (epoch, end_offset) = read.diverging.unwrap_or((-1, -1));
         PartitionData {
             partition_index: index,
@@ -339,6 +360,7 @@ impl Fetch {
                     })
                     .collect()
             }),
+            preferred_read_replica: read.preferred.unwrap_or(NO_REPLICA),
             records: Some(records),
             ..Default::default()
         }
@@ -365,7 +387,7 @@ impl Fetch {
         let slices = read.records.as_ref().map_or(&[][..], |records| &records.slices);
         match magic {
             _ if slices.is_empty() => Ok(Records::default()),
-            Some(magic) => converted(slices, magic, source),
+            Some(magic) => old_format::converted(slices, magic, source),
             None => Ok(Records::Payload(Arc::new(FilePayload::new(slices.to_vec())))),
         }
     }
@@ -434,32 +456,6 @@ fn refused(partition_index: i32, code: ErrorCode) -> PartitionData {
     }
 }
 
-/// Rewrites records in format 0 or 1. If not even one whole batch is there, the client gets the
-/// beginning of a message that is too large for its buffer, which it enlarges then.
-fn converted(slices: &[LogSlice], magic: i8, source: &Source) -> Result<Records, ErrorCode> {
-    let offset = source.ask.fetch_offset;
-    let mut bytes = Vec::new();
-    for slice in slices {
-        bytes.append(&mut slice.read().map_err(|error| {
-            tracing::error!(partition = ?source.partition, %error, "the log could not be read");
-            ErrorCode::KAFKA_STORAGE_ERROR
-        })?);
-    }
-    match down_convert(&bytes, magic, offset, &Limits::default()) {
-        Ok(set) if set.is_empty() => {
-            let mut overflow = offset.to_be_bytes().to_vec();
-            overflow.extend_from_slice(&i32::MAX.to_be_bytes());
-            Ok(Records::Bytes(Bytes::from(overflow)))
-        }
-        Ok(set) => Ok(Records::Bytes(Bytes::from(set))),
-        Err(ConvertError::Zstd) => Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE),
-        Err(ConvertError::Records(error)) => {
-            tracing::error!(partition = ?source.partition, %error, "records cannot be rewritten");
-            Err(ErrorCode::CORRUPT_MESSAGE)
-        }
-    }
-}
-
 /// Says where the leader is to those who came to the wrong broker.
 fn name_leader(
     broker: &Broker,
@@ -472,16 +468,16 @@ fn name_leader(
     if code != ErrorCode::NOT_LEADER_OR_FOLLOWER && code != ErrorCode::FENCED_LEADER_EPOCH {
         return;
     }
-    let Some(leader) = broker.replicas.cluster().leader(&target.topic, target.partition) else {
+    let Some((leader, node)) =
+        current_leader::find(broker, context, &target.topic, target.partition)
+    else {
         return;
     };
     data.current_leader = LeaderIdAndEpoch { leader_id: leader.id, leader_epoch: leader.epoch };
-    if response.node_endpoints.iter().any(|known| known.node_id == leader.id) {
-        return;
-    }
-    if let Some(node) = broker.replicas.cluster().endpoint(leader.id, &context.connection.listener)
+    let endpoints = &mut response.node_endpoints;
+    if let Some(BrokerEndpoint { host, port, rack }) = node
+        && !endpoints.iter().any(|known| known.node_id == leader.id)
     {
-        let (host, port, rack) = (node.host, node.port, node.rack);
-        response.node_endpoints.push(NodeEndpoint { node_id: leader.id, host, port, rack });
+        endpoints.push(NodeEndpoint { node_id: leader.id, host, port, rack });
     }
 }

@@ -10,6 +10,7 @@ pub mod consumer_group_heartbeat;
 pub mod controlled_shutdown;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod current_leader;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;

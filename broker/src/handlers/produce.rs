@@ -33,9 +33,11 @@ use protocol::records::validate::Refusal;
 use protocol::wire::Records;
 use storage::{AppendError, AppendInfo, AppendOrigin};
 
+use super::current_leader;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
 use crate::delayed::offset::Countdown;
+use crate::replication::cluster_view::BrokerEndpoint;
 use crate::replication::partition::{AckOutcome, Partition, ProduceError};
 
 /// The client id of Kafka's own admin client, which alone may write to internal topics.
@@ -390,28 +392,19 @@ fn respond(broker: &Broker, context: &RequestContext, answers: Answers) -> Produ
         let topic = &mut response.responses[part.topic];
         if context.api_version >= 10
             && part.response.error_code == ErrorCode::NOT_LEADER_OR_FOLLOWER.0
-            && let Some(leader) = broker.replicas.cluster().leader(&topic.name, part.response.index)
+            && let Some((leader, node)) =
+                current_leader::find(broker, context, &topic.name, part.response.index)
         {
             part.response.current_leader =
                 LeaderIdAndEpoch { leader_id: leader.id, leader_epoch: leader.epoch };
-            add_endpoint(broker, context, leader.id, &mut response.node_endpoints);
+            let endpoints = &mut response.node_endpoints;
+            if let Some(BrokerEndpoint { host, port, rack }) = node
+                && !endpoints.iter().any(|known| known.node_id == leader.id)
+            {
+                endpoints.push(NodeEndpoint { node_id: leader.id, host, port, rack });
+            }
         }
         topic.partition_responses.push(part.response);
     }
     response
-}
-
-fn add_endpoint(
-    broker: &Broker,
-    context: &RequestContext,
-    leader: i32,
-    endpoints: &mut Vec<NodeEndpoint>,
-) {
-    if endpoints.iter().any(|known| known.node_id == leader) {
-        return;
-    }
-    if let Some(node) = broker.replicas.cluster().endpoint(leader, &context.connection.listener) {
-        let (host, port, rack) = (node.host, node.port, node.rack);
-        endpoints.push(NodeEndpoint { node_id: leader, host, port, rack });
-    }
 }

@@ -33,6 +33,8 @@ pub trait ClusterView: Send + Sync + 'static {
     fn endpoint(&self, broker: BrokerId, listener: &str) -> Option<BrokerEndpoint>;
     /// The topic's effective configuration.
     fn log_config(&self, topic: &str) -> Arc<LogConfig>;
+    /// The topic's own list of throttled replicas, of that key; `None` if it has none.
+    fn throttled_replicas(&self, topic: &str, key: &str) -> Option<String>;
     /// `replica.lag.time.max.ms`.
     fn max_lag_ms(&self) -> i64;
 }

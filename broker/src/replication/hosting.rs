@@ -76,6 +76,10 @@ impl ClusterView for Cluster {
         self.topic_configs.of(topic)
     }
 
+    fn throttled_replicas(&self, topic: &str, key: &str) -> Option<String> {
+        self.topic_configs.own(topic, key)
+    }
+
     fn max_lag_ms(&self) -> i64 {
         self.max_lag_ms
     }

@@ -9,15 +9,17 @@ use std::time::Duration;
 use metrics::{Counter, counter};
 use parking_lot::Mutex;
 use protocol::error_code::ErrorCode;
-use protocol::ids::{TopicPartition, Uuid};
+use protocol::ids::{TimestampMs, TopicPartition, Uuid};
 use protocol::messages::alter_partition::AlterPartitionRequest;
 use replica::alter_partition::{AlterPartitionQueue, IsrUpdate};
 use replica::isr::{IsrChange, IsrOutcome};
+use storage::StorageError;
 use tokio::sync::Notify;
 
 use crate::broker::Broker;
 use crate::controller_channel::RETRY;
 use crate::controller_client::AskError;
+use crate::replication::partition::Partition;
 
 /// A partition whose log is to be made durable, and what may be asked for then.
 #[derive(Debug)]
@@ -95,6 +97,34 @@ impl IsrChanges {
         self.sync_wanted.notify_one();
     }
 
+    /// Syncs every log that waits for it, and submits what waited for the sync. Gives the failures:
+    /// nothing is submitted for those. Blocks on the disk.
+    pub fn sync_waiting(
+        &self,
+        find: impl Fn(&TopicPartition) -> Option<Arc<Partition>>,
+        now_ms: TimestampMs,
+    ) -> Vec<(TopicPartition, StorageError)> {
+        let orders = std::mem::take(&mut *self.to_sync.lock());
+        let mut failed = Vec::new();
+        for ToSync { partition, then } in orders {
+            let Some(log) = find(&partition).and_then(|found| found.log()) else { continue };
+            match (log.flush(now_ms), then) {
+                (Ok(()), Some(update)) => {
+                    self.queue.lock().submit(partition, update);
+                    self.submitted.notify_one();
+                }
+                (Ok(()), None) => {}
+                (Err(error), _) => failed.push((partition, error)),
+            }
+        }
+        failed
+    }
+
+    /// Partitions whose change waits for the controller or is with it.
+    pub fn with_controller(&self) -> usize {
+        self.queue.lock().len()
+    }
+
     /// Counts what became of a change from an ISR of `before` members to one of `after`.
     pub fn count(&self, outcome: IsrOutcome, before: usize, after: usize) {
         match outcome {
@@ -135,23 +165,11 @@ pub fn start(broker: &Arc<Broker>) {
     });
 }
 
-/// Syncs every log that waits for it. Blocks on the disk.
 fn sync_all(broker: &Broker) {
-    let changes = broker.replicas.isr_changes();
-    let orders = std::mem::take(&mut *changes.to_sync.lock());
-    for ToSync { partition, then } in orders {
-        let Ok(found) = broker.replicas.hosted(&partition.topic, partition.partition) else {
-            continue;
-        };
-        let Some(log) = found.log() else { continue };
-        match log.flush(broker.clock.now_ms()) {
-            Ok(()) => {
-                if let Some(IsrUpdate { topic_id, change }) = then {
-                    changes.submit(partition, Some(topic_id), change);
-                }
-            }
-            Err(error) => broker.replicas.disk_failed(&partition, &error),
-        }
+    let replicas = &broker.replicas;
+    let find = |name: &TopicPartition| replicas.hosted(&name.topic, name.partition).ok();
+    for (name, error) in replicas.isr_changes().sync_waiting(find, broker.clock.now_ms()) {
+        replicas.disk_failed(&name, &error);
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod cluster_view;
 pub mod coordinator_log;
 pub mod dir_failures;
+pub mod gauges;
 pub mod hosting;
 pub mod isr_changes;
 pub mod manager;

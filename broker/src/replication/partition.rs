@@ -22,6 +22,7 @@ use crate::replication::topic_metrics::TopicMetrics;
 mod in_sync;
 mod offsets;
 mod read;
+mod redirect;
 mod transition;
 
 pub use offsets::{DeleteError, Deleted, FoundOffset, Wanted};
@@ -57,6 +58,7 @@ struct Inner {
 pub struct Partition {
     topic: Arc<str>,
     index: i32,
+    local: BrokerId,
     inner: RwLock<Inner>,
     high_watermark: AtomicI64,
     fetches: FetchWaiters,
@@ -83,15 +85,11 @@ impl std::fmt::Debug for Partition {
 
 impl Partition {
     /// Without a log and unknown to the controller.
-    pub fn new(
-        topic: Arc<str>,
-        index: i32,
-        local: BrokerId,
-        around: Surroundings,
-    ) -> Partition {
+    pub fn new(topic: Arc<str>, index: i32, local: BrokerId, around: Surroundings) -> Partition {
         Partition {
             topic,
             index,
+            local,
             inner: RwLock::new(Inner { state: PartitionState::new(local), log: None }),
             high_watermark: AtomicI64::new(0),
             fetches: FetchWaiters::default(),
@@ -142,6 +140,11 @@ impl Partition {
     /// −1 without a log.
     pub fn log_start(&self) -> Offset {
         self.inner.read().log.as_ref().map_or(-1, |log| log.log_start_offset())
+    }
+
+    /// `min.insync.replicas`; 1 without a log.
+    pub fn min_isr(&self) -> usize {
+        self.inner.read().log.as_ref().map_or(1, |log| min_isr(log))
     }
 
     pub fn fetch_waiters(&self) -> &FetchWaiters {

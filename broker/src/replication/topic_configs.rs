@@ -38,6 +38,11 @@ impl TopicConfigs {
         }
     }
 
+    /// One of the topic's own values.
+    pub fn own(&self, topic: &str, key: &str) -> Option<String> {
+        self.own.read().get(topic).and_then(|(overrides, _)| overrides.get(key)).cloned()
+    }
+
     /// Takes a topic's own values over, all of them; none takes the topic out. Values that cannot
     /// be are left out and given back: they were checked before they were stored.
     pub fn set(&self, topic: &str, overrides: Overrides) -> Vec<ConfigError> {

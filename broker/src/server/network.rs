@@ -17,6 +17,7 @@ use crate::network::listener::{BindError, Listener, SocketOptions};
 use crate::network::memory::MemoryPool;
 use crate::network::residency::Residency;
 use crate::network::throttle::{Limits, Throttle};
+use crate::replication::gauges;
 use crate::{http, metrics};
 
 /// Cold file ranges that are read at a time.
@@ -145,7 +146,11 @@ pub async fn serve_http(
     };
     let local = listener.local_addr().ok();
     let memory = network.shared.memory.clone();
-    let sample = Arc::new(move || metrics::sample_memory(memory.used(), memory.capacity()));
+    let replicas = broker.replicas.clone();
+    let sample = Arc::new(move || {
+        metrics::sample_memory(memory.used(), memory.capacity());
+        gauges::show(gauges::count(&replicas));
+    });
     let pages = http::Pages { metrics: page, ready, sample };
     broker.tasks.spawn(http::serve(listener, pages, broker.tasks.stopping()));
     local

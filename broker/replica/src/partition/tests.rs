@@ -211,7 +211,9 @@ fn when_an_isr_is_thin() {
 #[test]
 fn the_low_watermark_counts_the_living() {
     let mut state = leader_of(&[1, 2, 3], 10);
-    state.follower_fetched(2, &FollowerFetch { log_start: 4, ..fetch(10, 10) }, 1000).expect("a follower");
+    state
+        .follower_fetched(2, &FollowerFetch { log_start: 4, ..fetch(10, 10) }, 1000)
+        .expect("a follower");
     assert_eq!(state.low_watermark(5, &|id| id != 3), 4);
     assert_eq!(state.low_watermark(5, &everybody), -1, "3 has not fetched");
 }

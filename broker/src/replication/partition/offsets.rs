@@ -173,7 +173,9 @@ impl Partition {
     }
 
     fn low_watermark(&self, inner: &Inner, log: &Log) -> Offset {
-        inner.state.low_watermark(log.log_start_offset(), &|broker| self.around.cluster.is_alive(broker))
+        inner
+            .state
+            .low_watermark(log.log_start_offset(), &|broker| self.around.cluster.is_alive(broker))
     }
 
     /// Enters part `part` of a request that waits until `offset` is deleted everywhere.

@@ -8,6 +8,7 @@ use storage::{Log, LogRead};
 
 use super::Partition;
 use crate::delayed::fetch::Isolation;
+use crate::quota;
 
 /// Who reads, and how far he may see.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +18,8 @@ pub struct Reader {
     pub isolation: Isolation,
     /// Only the leader may answer.
     pub leader_only: bool,
+    /// The leaders' throttle is over its limit: listed replicas outside the ISR get no records.
+    pub throttled: bool,
 }
 
 /// How much one read may give.
@@ -43,6 +46,8 @@ pub struct PartitionRead {
     pub aborted: Option<Vec<(i64, Offset)>>,
     /// The reader's log took another course: it ends like ours only up to this epoch and offset.
     pub diverging: Option<(LeaderEpoch, Offset)>,
+    /// The reader had better ask this broker.
+    pub preferred: Option<BrokerId>,
 }
 
 impl PartitionRead {
@@ -110,6 +115,18 @@ impl Partition {
         result
     }
 
+    /// Whether a throttle may hold back this follower's copy.
+    fn may_wait(&self, follower: BrokerId) -> bool {
+        let in_sync = self.with_state(|state| state.isr().contains(follower));
+        !in_sync && self.is_throttled(quota::LEADER_REPLICAS)
+    }
+
+    /// Whether the topic's list of that name has this partition as it is at this broker.
+    pub fn is_throttled(&self, list: &str) -> bool {
+        let list = self.around.cluster.throttled_replicas(&self.topic, list);
+        list.is_some_and(|list| quota::is_listed(&list, self.index, self.local))
+    }
+
     fn read_now(
         &self,
         ask: &FetchAsk,
@@ -124,30 +141,18 @@ impl Partition {
             }
             inner.log.clone().ok_or(AccessError::NotLeader)?
         };
-        let high_watermark = self.high_watermark();
-        let last_stable = log.last_stable_offset(high_watermark);
-        let limit = match reader.isolation {
-            Isolation::LogEnd => log.log_end_offset(),
-            Isolation::HighWatermark => high_watermark,
-            Isolation::LastStable => last_stable,
-        };
-        let mut read = PartitionRead {
-            high_watermark,
-            last_stable,
-            log_start: log.log_start_offset(),
-            limit,
-            records: None,
-            aborted: (reader.isolation == Isolation::LastStable).then(Vec::new),
-            diverging: None,
-        };
+        let mut read = limits(&log, self.high_watermark(), reader.isolation);
         if ask.last_fetched_epoch >= 0 {
             read.diverging = diverging(&log, ask, read.log_start)?;
             if read.diverging.is_some() {
                 return Ok(read);
             }
         }
-        let found = log.read(ask.fetch_offset, room.bytes, limit, room.at_least_one)?;
+        let found = log.read(ask.fetch_offset, room.bytes, read.limit, room.at_least_one)?;
         if found.len == 0 || (found.first_incomplete && !room.may_cut) {
+            return Ok(read);
+        }
+        if reader.throttled && reader.follower.is_some_and(|(id, _)| self.may_wait(id)) {
             return Ok(read);
         }
         if let Some(aborted) = &mut read.aborted {
@@ -156,6 +161,25 @@ impl Partition {
         }
         read.records = Some(found);
         Ok(read)
+    }
+}
+
+/// A read without records: only where the log stands.
+pub(super) fn limits(log: &Log, high_watermark: Offset, isolation: Isolation) -> PartitionRead {
+    let last_stable = log.last_stable_offset(high_watermark);
+    PartitionRead {
+        high_watermark,
+        last_stable,
+        log_start: log.log_start_offset(),
+        limit: match isolation {
+            Isolation::LogEnd => log.log_end_offset(),
+            Isolation::HighWatermark => high_watermark,
+            Isolation::LastStable => last_stable,
+        },
+        records: None,
+        aborted: (isolation == Isolation::LastStable).then(Vec::new),
+        diverging: None,
+        preferred: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A partition on a real log in a temporary directory: appends, watermarks, reads and those who
 //! wait.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use protocol::ids::{BrokerId, Offset, TopicPartition, Uuid};
 use protocol::records::builder::{BatchBuilder, BatchOptions};
 use replica::fetch_session::FetchAsk;
 use replica::partition::{AccessError, PartitionAssignment};
-use storage::disk::{OsDisk, OsDiskOptions};
+use storage::disk::{Crash, Disk, Fault, MemoryDisk, OsDisk, OsDiskOptions};
 use storage::partition_dir::FileCache;
 use storage::{AppendOrigin, Log, LogConfig, LogOptions};
 
@@ -16,6 +17,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::delayed::fetch::Isolation;
 use crate::fetch::plan::{FetchParams, Source, look, wait};
+use crate::fetch::preferred::Nearby;
 use crate::replication::cluster_view::{BrokerEndpoint, ClusterView, Leader};
 
 struct Everybody;
@@ -37,12 +39,17 @@ impl ClusterView for Everybody {
         None
     }
 
-    fn endpoint(&self, _: BrokerId, _: &str) -> Option<BrokerEndpoint> {
-        None
+    fn endpoint(&self, broker: BrokerId, _: &str) -> Option<BrokerEndpoint> {
+        let rack = Some(format!("rack-{broker}"));
+        Some(BrokerEndpoint { host: "localhost".to_owned(), port: 9092, rack })
     }
 
     fn log_config(&self, _: &str) -> Arc<LogConfig> {
         Arc::new(LogConfig::default())
+    }
+
+    fn throttled_replicas(&self, _: &str, _: &str) -> Option<String> {
+        Some("0:1,1:2".to_owned())
     }
 
     fn max_lag_ms(&self) -> i64 {
@@ -52,18 +59,17 @@ impl ClusterView for Everybody {
 
 struct Fixture {
     partition: Arc<Partition>,
-    _dir: tempfile::TempDir,
+    changes: Arc<IsrChanges>,
+    dir: tempfile::TempDir,
 }
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
-/// Broker 1 leads with the other `replicas` in the ISR.
-fn leader(replicas: &[BrokerId], config: LogConfig) -> Fixture {
-    let dir = tempfile::tempdir().expect("a temporary directory");
+fn log_on(disk: Arc<dyn Disk>, dir: &Path, config: LogConfig) -> Arc<Log> {
     let options = LogOptions {
-        disk: Arc::new(OsDisk::new(OsDiskOptions::default())),
+        disk,
         files: FileCache::new(16),
-        path: dir.path().join("t-0"),
+        path: dir.join("t-0"),
         partition: TopicPartition::new("t", 0),
         config: Arc::new(config),
         clean: false,
@@ -71,19 +77,32 @@ fn leader(replicas: &[BrokerId], config: LogConfig) -> Fixture {
         log_start: 0,
         accept_loss: false,
     };
-    let log = Arc::new(Log::open(options, NOW_MS).expect("a new log"));
+    Arc::new(Log::open(options, NOW_MS).expect("a log"))
+}
+
+/// Broker 1 leads with the other `replicas` in the ISR.
+fn leader(replicas: &[BrokerId], config: LogConfig) -> Fixture {
+    leader_on(Arc::new(OsDisk::new(OsDiskOptions::default())), replicas, config)
+}
+
+fn leader_on(disk: Arc<dyn Disk>, replicas: &[BrokerId], config: LogConfig) -> Fixture {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let log = log_on(disk.clone(), dir.path(), config);
+    // As its log directory would have done.
+    dir.path().ancestors().for_each(|dir| disk.sync_dir(dir).expect("synced"));
     let metrics = crate::replication::topic_metrics::TopicMetricsRegistry::default();
     let topic: Arc<str> = "t".into();
+    let changes: Arc<IsrChanges> = Arc::default();
     let around = Surroundings {
         metrics: metrics.of(&topic),
         cluster: Arc::new(Everybody),
-        isr_changes: Arc::default(),
+        isr_changes: changes.clone(),
     };
     let partition = Arc::new(Partition::new(topic, 0, 1, around));
     partition.attach_log(log, 0);
     let became = partition.lead(&assignment(1, 5, replicas), Uuid([7; 16]), NOW_MS);
     assert_eq!(became.expect("a leader"), Became::Leader { new_epoch: true });
-    Fixture { partition, _dir: dir }
+    Fixture { partition, changes, dir }
 }
 
 fn assignment(leader: BrokerId, epoch: i32, replicas: &[BrokerId]) -> PartitionAssignment {
@@ -119,7 +138,13 @@ fn ask(fetch_offset: Offset) -> FetchAsk {
 
 fn params(isolation: Isolation, follower: Option<BrokerId>, min_bytes: u64) -> FetchParams {
     FetchParams {
-        reader: Reader { follower: follower.map(|id| (id, -1)), isolation, leader_only: true },
+        reader: Reader {
+            follower: follower.map(|id| (id, -1)),
+            isolation,
+            leader_only: true,
+            throttled: false,
+        },
+        nearby: None,
         min_bytes,
         max_bytes: 50 << 20,
         hard_limit: false,
@@ -210,6 +235,72 @@ fn consumers_see_what_every_in_sync_replica_has() {
     assert!(matches!(error, ReadError::Access(AccessError::NotLeader)));
 }
 
+/// Sooner or later all followers lag; what was appended is `value`.
+fn lagging(fixture: &Fixture, value: &str) -> i64 {
+    fixture.append(&[value], false).expect("appended");
+    NOW_MS + fixture.partition.around.cluster.max_lag_ms() + 1
+}
+
+/// Has what waits for the disk synced; how many could not be.
+fn sync(fixture: &Fixture) -> usize {
+    fixture.changes.sync_waiting(|_| Some(fixture.partition.clone()), NOW_MS).len()
+}
+
+#[test]
+fn a_log_is_on_disk_before_its_isr_becomes_thin() {
+    // (replicas, min ISR, must it be synced before the leader is alone?)
+    let table: [(&[BrokerId], i32, bool); 3] =
+        [(&[1, 2], 1, true), (&[1, 2, 3], 2, true), (&[1], 1, false)];
+    for (replicas, min_insync_replicas, synced) in table {
+        let disk = Arc::new(MemoryDisk::new(false));
+        let config = LogConfig { min_insync_replicas, ..LogConfig::default() };
+        let fixture = leader_on(disk.clone(), replicas, config.clone());
+        let late_ms = lagging(&fixture, "a");
+        fixture.partition.shrink_isr(late_ms);
+        assert_eq!(fixture.changes.with_controller(), 0, "{replicas:?}: not before the sync");
+        assert_eq!(sync(&fixture), 0);
+        assert_eq!(fixture.changes.with_controller(), usize::from(synced), "{replicas:?}");
+        for seed in 0..16 {
+            let after = Arc::new(disk.after(Crash::PowerLoss { seed }));
+            let end = log_on(after, fixture.dir.path(), config.clone()).log_end_offset();
+            assert!(end == 1 || !synced, "{replicas:?}: power loss, seed {seed}: {end}");
+        }
+    }
+}
+
+#[test]
+fn an_isr_that_stays_large_enough_needs_no_sync() {
+    let fixture = leader(&[1, 2, 3], LogConfig::default());
+    let late_ms = lagging(&fixture, "a");
+    fixture.fetch(1, &params(Isolation::LogEnd, Some(2), 0));
+    fixture.partition.shrink_isr(late_ms);
+    assert_eq!(fixture.changes.with_controller(), 1, "1 and 2 stay");
+}
+
+#[test]
+fn no_shrink_is_asked_for_after_a_failed_sync() {
+    let disk = Arc::new(MemoryDisk::new(false));
+    let fixture = leader_on(disk.clone(), &[1, 2], LogConfig::default());
+    let late_ms = lagging(&fixture, "a");
+    fixture.partition.shrink_isr(late_ms);
+    disk.set_fault(Some(Fault::ErrorAt { change: disk.changes() + 1, errno: 5 }));
+    assert_eq!((sync(&fixture), fixture.changes.with_controller()), (1, 0));
+}
+
+#[test]
+fn a_thin_isr_made_by_the_controller_is_synced_at_once() {
+    let disk = Arc::new(MemoryDisk::new(false));
+    let fixture = leader_on(disk.clone(), &[1, 2], LogConfig::default());
+    fixture.append(&["a"], false).expect("appended");
+    let log = fixture.partition.log().expect("a log");
+    let mut alone = assignment(1, 6, &[1, 2]);
+    alone.isr = vec![1];
+    fixture.partition.lead(&alone, Uuid::ZERO, NOW_MS).expect("a leader");
+    assert!(log.is_dirty());
+    assert_eq!(sync(&fixture), 0);
+    assert!(!log.is_dirty());
+}
+
 #[test]
 fn acks_all_needs_enough_in_sync_replicas() {
     let config = LogConfig { min_insync_replicas: 2, ..LogConfig::default() };
@@ -274,6 +365,60 @@ async fn a_wait_ends_with_its_time_or_with_leadership() {
     let error = plan.reads[0].as_ref().expect_err("it leads no more");
     assert!(matches!(error, ReadError::Access(AccessError::NotLeader)));
     assert!(matches!(fixture.append(&["a"], false), Err(ProduceError::NotLeader)));
+}
+
+#[test]
+fn a_consumer_is_sent_to_an_in_sync_replica_in_its_rack() {
+    let fixture = leader(&[1, 2, 3], LogConfig::default());
+    fixture.append(&["a"], false).expect("appended");
+    fixture.append(&["b"], false).expect("appended");
+    fixture.fetch(2, &params(Isolation::LogEnd, Some(2), 0));
+    fixture.fetch(1, &params(Isolation::LogEnd, Some(3), 0));
+    let near = |rack: &str| FetchParams {
+        nearby: Some(Nearby { rack: rack.to_owned(), listener: "PLAINTEXT".into() }),
+        ..params(Isolation::HighWatermark, None, 1)
+    };
+    // (rack, offset, sent to): 3 does not have offset 2.
+    let table = [
+        ("rack-2", 0, Some(2)),
+        ("rack-2", 2, Some(2)),
+        ("rack-3", 1, Some(3)),
+        ("rack-3", 2, None),
+        ("rack-1", 0, None),
+        ("rack-9", 0, None),
+    ];
+    for (rack, offset, expected) in table {
+        let plan = look(&fixture.source(offset), &near(rack), true, NOW_MS);
+        let read = plan.reads[0].as_ref().expect("a read");
+        assert_eq!(read.preferred, expected, "{rack} at {offset}");
+        assert!(read.preferred.is_none() || (read.is_empty() && plan.is_enough(&near(rack))));
+    }
+    let mut fenced = fixture.source(0);
+    fenced[0].ask.current_leader_epoch = 4;
+    let plan = look(&fenced, &near("rack-2"), true, NOW_MS);
+    let error = plan.reads[0].as_ref().expect_err("an older epoch");
+    assert!(matches!(error, ReadError::Access(AccessError::FencedLeaderEpoch)));
+
+    let mut alone = assignment(1, 6, &[1, 2, 3]);
+    alone.isr = vec![1];
+    fixture.partition.lead(&alone, Uuid::ZERO, NOW_MS).expect("a leader");
+    let plan = look(&fixture.source(0), &near("rack-2"), true, NOW_MS);
+    assert_eq!(plan.reads[0].as_ref().expect("a read").preferred, None, "2 is not in sync");
+}
+
+#[test]
+fn a_throttle_holds_back_listed_replicas_outside_the_isr() {
+    let fixture = leader(&[1, 2], LogConfig::default());
+    fixture.append(&["a"], false).expect("appended");
+    let mut throttled = params(Isolation::LogEnd, Some(2), 0);
+    let free = throttled.clone();
+    throttled.reader.throttled = true;
+    assert!(fixture.fetch(0, &throttled).0 > 0, "it is in sync");
+    let mut alone = assignment(1, 6, &[1, 2]);
+    alone.isr = vec![1];
+    fixture.partition.lead(&alone, Uuid::ZERO, NOW_MS).expect("a leader");
+    assert_eq!(fixture.fetch(0, &throttled).0, 0);
+    assert!(fixture.fetch(0, &free).0 > 0);
 }
 
 #[test]

@@ -1,0 +1,36 @@
+//! Records for versions that know only message formats 0 and 1. Knows nothing of how they were found.
+
+use bytes::Bytes;
+use protocol::error_code::ErrorCode;
+use protocol::records::codec::Limits;
+use protocol::records::convert::{ConvertError, down_convert};
+use protocol::wire::Records;
+use storage::LogSlice;
+
+use crate::fetch::plan::Source;
+
+/// Rewrites records in format 0 or 1. If not even one whole batch is there, the client gets the
+/// beginning of a message that is too large for its buffer, which it enlarges then.
+pub fn converted(slices: &[LogSlice], magic: i8, source: &Source) -> Result<Records, ErrorCode> {
+    let offset = source.ask.fetch_offset;
+    let mut bytes = Vec::new();
+    for slice in slices {
+        bytes.append(&mut slice.read().map_err(|error| {
+            tracing::error!(partition = ?source.partition, %error, "the log could not be read");
+            ErrorCode::KAFKA_STORAGE_ERROR
+        })?);
+    }
+    match down_convert(&bytes, magic, offset, &Limits::default()) {
+        Ok(set) if set.is_empty() => {
+            let mut overflow = offset.to_be_bytes().to_vec();
+            overflow.extend_from_slice(&i32::MAX.to_be_bytes());
+            Ok(Records::Bytes(Bytes::from(overflow)))
+        }
+        Ok(set) => Ok(Records::Bytes(Bytes::from(set))),
+        Err(ConvertError::Zstd) => Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE),
+        Err(ConvertError::Records(error)) => {
+            tracing::error!(partition = ?source.partition, %error, "records cannot be rewritten");
+            Err(ErrorCode::CORRUPT_MESSAGE)
+        }
+    }
+}
