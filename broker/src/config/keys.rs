@@ -43,6 +43,12 @@ const REMOTE_METADATA: &str = concat!(
     "TopicBasedRemoteLogMetadataManager"
 );
 
+/// Those that Kafka brings along; others cannot be loaded.
+const SELECTORS: &[&str] = &[
+    "org.apache.kafka.common.replica.LeaderSelector",
+    "org.apache.kafka.common.replica.RackAwareReplicaSelector",
+];
+
 /// Newer system calls that `ottla.io.disable` can turn off.
 const PROBES: &[&str] =
     &["pidfd", "populate_write", "cachestat", "mount_id", "nowait", "dontcache"];
@@ -62,7 +68,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Class "alter.config.policy.class.name" = None, Any, ReadOnly, POLICY;
     Int "alter.log.dirs.replication.quota.window.num" = Some("11"), AtLeast(1), ReadOnly, Honoured;
     Int "alter.log.dirs.replication.quota.window.size.seconds" = Some("1"),
-        AtLeast(1), ReadOnly, QUOTA;
+        AtLeast(1), ReadOnly, Honoured;
     Text "authorizer.class.name" = Some(""), Any, ReadOnly, SECURITY;
     Bool "auto.create.topics.enable" = Some("true"), Any, ReadOnly, Honoured;
     Bool "auto.include.jmx.reporter" = Some("true"), Any, ReadOnly, METRICS;
@@ -319,7 +325,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "replica.fetch.wait.max.ms" = Some("500"), Any, ReadOnly, FOLLOWER;
     Long "replica.high.watermark.checkpoint.interval.ms" = Some("5000"), Any, ReadOnly, Honoured;
     Long "replica.lag.time.max.ms" = Some("30000"), Any, ReadOnly, Honoured;
-    Text "replica.selector.class" = None, Any, ReadOnly, Honoured;
+    Text "replica.selector.class" = None, OneOf(SELECTORS), ReadOnly, Honoured;
     Int "replica.socket.receive.buffer.bytes" = Some("65536"), Any, ReadOnly, FOLLOWER;
     Int "replica.socket.timeout.ms" = Some("30000"), Any, ReadOnly, FOLLOWER;
     Int "replication.quota.window.num" = Some("11"), AtLeast(1), ReadOnly, Honoured;

@@ -128,12 +128,12 @@ fn params_of(broker: &Broker, context: &RequestContext, request: &FetchRequest) 
     };
     let config = broker.config.load();
     let ours = config.int("fetch.max.bytes");
-    let by_rack = config.text("replica.selector.class") == Some(preferred::RACK_AWARE);
-    let nearby =
-        (by_rack && !is_follower && version >= 11 && !request.rack_id.is_empty()).then(|| Nearby {
-            rack: request.rack_id.clone(),
-            listener: context.connection.listener.clone(),
-        });
+    let has_rack = !is_follower && version >= 11 && !request.rack_id.is_empty();
+    let by_rack = has_rack && config.text("replica.selector.class") == Some(preferred::RACK_AWARE);
+    let nearby = by_rack.then(|| Nearby {
+        rack: request.rack_id.clone(),
+        listener: context.connection.listener.clone(),
+    });
     let max_bytes = u64::try_from(request.max_bytes.min(ours)).unwrap_or(0);
     FetchParams {
         reader: Reader {
