@@ -76,6 +76,8 @@ const CONNECTIONS: &str = "kafka_server_socket_server_metrics_connection_count";
 const ACCEPTED: &str = "ottla_network_connections_accepted_total";
 const REFUSED: &str = "ottla_network_connections_refused_total";
 const CLOSED_FOR_CAUSE: &str = "ottla_network_connections_closed_for_cause_total";
+const MAX_LAG: &str = "kafka_server_replicafetchermanager_maxlag";
+const FAILED_PARTITIONS: &str = "kafka_server_replicafetchermanager_failedpartitionscount";
 const MEMORY_USED: &str = "ottla_network_request_memory_bytes";
 const MEMORY_LIMIT: &str = "ottla_network_request_memory_limit_bytes";
 
@@ -130,4 +132,11 @@ impl ApiMetrics {
 pub fn sample_memory(used_bytes: usize, limit_bytes: usize) {
     metrics::gauge!(MEMORY_USED).set(used_bytes as f64);
     metrics::gauge!(MEMORY_LIMIT).set(limit_bytes as f64);
+}
+
+/// The same for what this broker follows: how far the partition that is furthest behind is behind,
+/// and how many are not followed although the controller said so.
+pub fn sample_following(lag_max: i64, failed: usize) {
+    metrics::gauge!(MAX_LAG, "clientId" => "Replica").set(lag_max as f64);
+    metrics::gauge!(FAILED_PARTITIONS, "clientId" => "Replica").set(failed as f64);
 }

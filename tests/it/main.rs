@@ -14,6 +14,7 @@ mod kcat;
 mod leading;
 mod log_dirs;
 mod mixed;
+mod replication;
 mod session;
 mod stops;
 mod tools;

@@ -5,8 +5,8 @@
 //! Whoever drives it loops: `step` says what to do next; a `Fetch` is sent and its answer given to
 //! `on_response` (or `on_network_error`), which returns orders. Each order is carried out on the
 //! partition's log under the leader epoch it names, and its outcome reported with `appended`,
-//! `truncated`, `restarted`, `refused`, `delay` or `fail`. Reports about a state that is gone, since
-//! the partition was stopped or got another leader epoch meanwhile, change nothing.
+//! `truncated`, `restarted`, `refused`, `delay` or `fail`. Reports about a state that is gone, as
+//! when the partition was stopped or got another leader epoch meanwhile, change nothing.
 //!
 //! Source: `AbstractFetcherThread`, `RemoteLeaderEndPoint` and `FetchSessionHandler` of 3.9.1.
 

@@ -1,5 +1,6 @@
 //! What one partition's replica decides: who leads, who is in sync, how far the high watermark may
-//! go, what a follower fetches and cuts, and what a fetch session remembers. No files, no clock, no task; see each module.
+//! go, what a follower fetches and cuts, and what a fetch session remembers. No files, no clock, no
+//! task; see each module.
 
 pub mod alter_partition;
 pub mod fetch_session;

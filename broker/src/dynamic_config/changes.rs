@@ -199,6 +199,7 @@ impl Worker {
         let was_unclean = broker.config.load().bool("unclean.leader.election.enable");
         broker.config.store(config.clone());
         broker.topic_configs.set_broker(&config);
+        broker.replicas.fetchers().resize(config.int("num.replica.fetchers"));
         let topics = broker.metadata.snapshot().topics().map(|t| t.name.to_string()).collect();
         self.reconfigure(topics).await;
         let controller = &broker.controller.handle;

@@ -31,6 +31,8 @@ pub trait ClusterView: Send + Sync + 'static {
     fn leader(&self, topic: &str, index: i32) -> Option<Leader>;
     /// `None` if the broker is not alive or has no such listener.
     fn endpoint(&self, broker: BrokerId, listener: &str) -> Option<BrokerEndpoint>;
+    /// Where that broker serves other brokers; `None` if it is not alive or has no such listener.
+    fn replication_endpoint(&self, broker: BrokerId) -> Option<client::Endpoint>;
     /// The topic's effective configuration.
     fn log_config(&self, topic: &str) -> Arc<LogConfig>;
     /// The topic's own list of throttled replicas, of that key; `None` if it has none.

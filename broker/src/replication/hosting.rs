@@ -32,6 +32,7 @@ impl Hosting {
             metadata: metadata.clone(),
             topic_configs: topic_configs.clone(),
             max_lag_ms: config.long("replica.lag.time.max.ms"),
+            inter_broker_listener: config.inter_broker_listener(),
         });
         let replicas = Arc::new(ReplicaManager::new(broker_id, Arc::new(logs), cluster));
         Hosting { metadata, topic_configs, replicas }
@@ -43,6 +44,7 @@ struct Cluster {
     metadata: Arc<MetadataCache>,
     topic_configs: Arc<TopicConfigs>,
     max_lag_ms: i64,
+    inter_broker_listener: String,
 }
 
 impl ClusterView for Cluster {
@@ -70,6 +72,11 @@ impl ClusterView for Cluster {
         let listener = broker.listener(listener)?;
         let (host, port, rack) = (listener.host.clone(), listener.port, broker.rack.clone());
         Some(BrokerEndpoint { host, port, rack })
+    }
+
+    fn replication_endpoint(&self, broker: BrokerId) -> Option<client::Endpoint> {
+        let found = self.endpoint(broker, &self.inter_broker_listener)?;
+        Some(client::Endpoint::new(found.host, u16::try_from(found.port).ok()?))
     }
 
     fn log_config(&self, topic: &str) -> Arc<LogConfig> {

@@ -15,11 +15,14 @@ use storage::{AppendInfo, AppendOrigin, StorageError};
 use tokio::sync::Notify;
 
 use super::cluster_view::ClusterView;
+use super::fetchers::Fetchers;
 use super::isr_changes::IsrChanges;
 use super::partition::{Became, Partition, Surroundings};
 use super::session_fence::SessionFence;
 use super::topic_metrics::TopicMetricsRegistry;
 use crate::random;
+
+mod following;
 
 /// "Any leader epoch": a StopReplica of a version that names none.
 const NO_EPOCH: LeaderEpoch = -1;
@@ -126,6 +129,8 @@ pub struct ReplicaManager {
     metrics: TopicMetricsRegistry,
     cluster: Arc<dyn ClusterView>,
     isr_changes: Arc<IsrChanges>,
+    /// Who fetches what this broker follows.
+    fetchers: Fetchers,
     /// A segment was closed or a log was made: something waits for a sync.
     work: Notify,
     /// Appends that `flush.messages` or `flush.ms` want on disk before anybody sees them.
@@ -150,6 +155,7 @@ impl ReplicaManager {
             metrics: TopicMetricsRegistry::default(),
             cluster,
             isr_changes: Arc::default(),
+            fetchers: Fetchers::default(),
             work: Notify::new(),
             unseen: Mutex::default(),
             fence: OnceLock::new(),
@@ -275,6 +281,7 @@ impl ReplicaManager {
     ) -> Result<Obeyed, StaleController> {
         let _one = self.controller(controller_epoch)?;
         let mut obeyed = Obeyed::default();
+        let mut to_follow = Vec::new();
         for order in orders {
             let result = self.take_role(order, now_ms);
             let result = result.map(|became| {
@@ -282,7 +289,11 @@ impl ReplicaManager {
                 let term = (partition, order.assignment.leader_epoch);
                 match became {
                     Became::Leader { new_epoch: true } => obeyed.leaders.push(term),
-                    Became::Follower { new_epoch: true } => obeyed.followers.push(term),
+                    Became::Follower { new_epoch: true } => {
+                        self.fetchers.stop(&term.0);
+                        to_follow.extend(self.follow_order(order, &term.0));
+                        obeyed.followers.push(term);
+                    }
                     _ => {}
                 }
             });
@@ -292,6 +303,8 @@ impl ReplicaManager {
             }
             obeyed.results.push(result);
         }
+        self.fetchers.follow(to_follow);
+        self.fetchers.end_idle();
         self.note_work();
         Ok(obeyed)
     }
@@ -309,6 +322,7 @@ impl ReplicaManager {
                     order.assignment.leader_epoch == partition.with_state(|s| s.leader_epoch());
                 if same && !order.topic_id.is_zero() && partition.topic_id().is_none() {
                     partition.adopt_topic_id(order.topic_id)?;
+                    self.fetchers.set_topic_id(&partition.name(), order.topic_id);
                     return Ok(Became::Unchanged);
                 }
                 return Err(OrderError::StaleEpoch);
@@ -325,6 +339,7 @@ impl ReplicaManager {
             }
         }
         if verdict == Verdict::Lead {
+            self.fetchers.stop(&partition.name());
             return Ok(partition.lead(&order.assignment, order.topic_id, now_ms)?);
         }
         if !self.cluster.is_alive(order.assignment.leader) {
@@ -387,6 +402,7 @@ impl ReplicaManager {
     }
 
     pub(super) fn set_offline(&self, topic: &str, index: i32) {
+        self.fetchers.stop(&TopicPartition::new(topic, index));
         let mut hosted = self.hosted.write();
         if let Some(slot) = hosted.get_mut(topic).and_then(|partitions| partitions.get_mut(&index))
         {
@@ -405,7 +421,9 @@ impl ReplicaManager {
         now_ms: TimestampMs,
     ) -> Result<Vec<Result<(), OrderError>>, StaleController> {
         let _one = self.controller(controller_epoch)?;
-        Ok(orders.iter().map(|order| self.stop_one(order, now_ms)).collect())
+        let results = orders.iter().map(|order| self.stop_one(order, now_ms)).collect();
+        self.fetchers.end_idle();
+        Ok(results)
     }
 
     fn stop_one(&self, order: &StopOrder, now_ms: TimestampMs) -> Result<(), OrderError> {
@@ -418,6 +436,7 @@ impl ReplicaManager {
                 if !any && order.leader_epoch < ours {
                     return Err(OrderError::FencedLeaderEpoch);
                 }
+                self.fetchers.stop(&partition.name());
                 partition.release_waiters();
             }
         }

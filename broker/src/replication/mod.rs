@@ -4,6 +4,8 @@
 pub mod cluster_view;
 pub mod coordinator_log;
 pub mod dir_failures;
+pub mod fetcher;
+pub mod fetchers;
 pub mod gauges;
 pub mod hosting;
 pub mod isr_changes;

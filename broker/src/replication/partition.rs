@@ -19,12 +19,14 @@ use crate::replication::cluster_view::ClusterView;
 use crate::replication::isr_changes::IsrChanges;
 use crate::replication::topic_metrics::TopicMetrics;
 
+mod follow;
 mod in_sync;
 mod offsets;
 mod read;
 mod redirect;
 mod transition;
 
+pub use follow::{Cut, Fetched, FollowError, FollowerEnd};
 pub use offsets::{DeleteError, Deleted, FoundOffset, Wanted};
 pub use read::{PartitionRead, ReadError, Reader, Room};
 pub use transition::Became;

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 struct Counters {
     bytes_in: Counter,
     bytes_out: Counter,
+    replication_bytes_in: Counter,
     replication_bytes_out: Counter,
     messages_in: Counter,
     produce_requests: Counter,
@@ -26,6 +27,8 @@ macro_rules! counters {
         Counters {
             bytes_in: counter!("kafka_server_brokertopicmetrics_bytesin_total" $($label)*),
             bytes_out: counter!("kafka_server_brokertopicmetrics_bytesout_total" $($label)*),
+            replication_bytes_in:
+                counter!("kafka_server_brokertopicmetrics_replicationbytesin_total" $($label)*),
             replication_bytes_out:
                 counter!("kafka_server_brokertopicmetrics_replicationbytesout_total" $($label)*),
             messages_in: counter!("kafka_server_brokertopicmetrics_messagesin_total" $($label)*),
@@ -77,6 +80,13 @@ impl TopicMetrics {
                 true => counters.replication_bytes_out.increment(bytes),
                 false => counters.bytes_out.increment(bytes),
             }
+        }
+    }
+
+    /// Appended as a follower.
+    pub fn replicated(&self, bytes: u64) {
+        for counters in [&self.topic, &self.all] {
+            counters.replication_bytes_in.increment(bytes);
         }
     }
 

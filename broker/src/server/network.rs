@@ -150,6 +150,8 @@ pub async fn serve_http(
     let sample = Arc::new(move || {
         metrics::sample_memory(memory.used(), memory.capacity());
         gauges::show(gauges::count(&replicas));
+        let fetchers = replicas.fetchers();
+        metrics::sample_following(fetchers.max_lag(), fetchers.failed_count());
     });
     let pages = http::Pages { metrics: page, ready, sample };
     broker.tasks.spawn(http::serve(listener, pages, broker.tasks.stopping()));

@@ -52,6 +52,10 @@ impl ClusterView for Everybody {
         Some("0:1,1:2".to_owned())
     }
 
+    fn replication_endpoint(&self, _: BrokerId) -> Option<client::Endpoint> {
+        None
+    }
+
     fn max_lag_ms(&self) -> i64 {
         30_000
     }

@@ -1,0 +1,271 @@
+//! One fetcher at work: its connection to a leader, its requests one after the other, and what the
+//! answers ask of the partitions' logs. Which partitions those are, and what an answer means, is
+//! `replica::follower`'s business.
+//!
+//! Versions are pinned, as on Kafka's own channel: nothing is negotiated.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use client::{CallError, Connection, OpenError, Options, TcpTransport, Versions};
+use protocol::api::ApiKey;
+use protocol::error_code::ErrorCode;
+use protocol::ids::{Offset, TimestampMs, TopicPartition};
+use protocol::messages::fetch::{FetchRequest, FetchResponse};
+use protocol::wire::Request;
+use replica::follower::{FollowerSettings, Order, PartitionOrder, Step, Surroundings};
+
+use super::fetchers::Fetcher;
+use super::manager::ReplicaManager;
+use super::partition::{Cut, FollowError};
+use crate::broker::Broker;
+use crate::config::BrokerConfig;
+
+mod apply;
+mod out_of_range;
+
+/// Records of an answer that are appended on the spot; more are appended where blocking is fine.
+const INLINE_BYTES_MAX: usize = 128 * 1024;
+
+/// What an answer may hold beside the records that were asked for: a first batch of any size.
+const FRAME_BYTES_MIN: usize = 100 << 20;
+
+/// The version of `inter.broker.protocol.version` 3.9; that of Fetch goes with each request.
+const LIST_OFFSETS_VERSION: i16 = 9;
+
+/// Lets the broker follow others from now on.
+pub fn start(broker: &Arc<Broker>) {
+    let config = broker.config.load_full();
+    let weak = Arc::downgrade(broker);
+    let launch = Box::new(move |fetcher: Arc<Fetcher>| {
+        let Some(broker) = weak.upgrade() else { return };
+        let (tasks, ended) = (broker.tasks.clone(), fetcher.ended.clone());
+        let task = FetcherTask::new(broker, fetcher);
+        tasks.spawn_until_stop(async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = task.run() => {}
+            }
+        });
+    });
+    let count = config.int("num.replica.fetchers");
+    broker.replicas.fetchers().start(settings(&config, broker.broker_id), count, launch);
+}
+
+fn settings(config: &BrokerConfig, replica_id: i32) -> FollowerSettings {
+    FollowerSettings {
+        replica_id,
+        max_wait_ms: config.int("replica.fetch.wait.max.ms"),
+        min_bytes: config.int("replica.fetch.min.bytes"),
+        response_bytes_max: config.int("replica.fetch.response.max.bytes"),
+        partition_bytes_max: config.int("replica.fetch.max.bytes"),
+        backoff_ms: i64::from(config.int("replica.fetch.backoff.ms")),
+    }
+}
+
+/// Why a leader gave no answer.
+#[derive(Debug, thiserror::Error)]
+enum LinkError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+struct FetcherTask {
+    broker: Arc<Broker>,
+    fetcher: Arc<Fetcher>,
+    options: Options,
+}
+
+/// What the partitions are at the moment.
+struct Hosted<'a>(&'a ReplicaManager);
+
+impl Surroundings for Hosted<'_> {
+    fn log_start(&self, partition: &TopicPartition) -> Option<Offset> {
+        let partition = self.0.find(&partition.topic, partition.partition).ok()?;
+        Some(partition.log_start()).filter(|start| *start >= 0)
+    }
+
+    fn is_throttled(&self, _partition: &TopicPartition) -> bool {
+        false
+    }
+}
+
+impl FetcherTask {
+    fn new(broker: Arc<Broker>, fetcher: Arc<Fetcher>) -> FetcherTask {
+        let config = broker.config.load_full();
+        let timeout_ms = u64::try_from(config.int("replica.socket.timeout.ms")).unwrap_or(0);
+        let timeout = Duration::from_millis(timeout_ms.max(1));
+        let response = usize::try_from(config.int("replica.fetch.response.max.bytes")).unwrap_or(0);
+        let options = Options {
+            client_id: Some(format!("broker-{}-fetcher-{}", broker.broker_id, fetcher.id)),
+            connect_timeout: timeout,
+            request_timeout: timeout,
+            inflight_max: 1,
+            queue_max: 1,
+            frame_bytes_max: FRAME_BYTES_MIN.max(response.saturating_mul(2)),
+        };
+        FetcherTask { broker, fetcher, options }
+    }
+
+    /// For the pauses between tries.
+    fn now_ms(&self) -> TimestampMs {
+        self.broker.clock.monotonic_ms()
+    }
+
+    async fn run(self) {
+        let mut connection = None;
+        loop {
+            let step = {
+                let broker_epoch = self.broker.broker_epoch.load(Ordering::Acquire);
+                let hosted = Hosted(&self.broker.replicas);
+                self.fetcher.follower.lock().step(broker_epoch, &hosted, self.now_ms())
+            };
+            match step {
+                Step::Wait { until_ms } => self.wait(until_ms).await,
+                Step::Truncate { partition, leader_epoch, offset } => {
+                    self.cut(partition, leader_epoch, Cut::At(offset)).await;
+                }
+                Step::Fetch { request, version } => {
+                    self.fetch(&mut connection, *request, version).await;
+                }
+            }
+        }
+    }
+
+    async fn wait(&self, until_ms: Option<TimestampMs>) {
+        let changed = self.fetcher.changed.notified();
+        match until_ms {
+            None => changed.await,
+            Some(until_ms) => {
+                let pause_ms = u64::try_from(until_ms - self.now_ms()).unwrap_or(0);
+                tokio::select! {
+                    () = changed => {}
+                    () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
+                }
+            }
+        }
+    }
+
+    async fn fetch(
+        &self,
+        connection: &mut Option<Connection>,
+        request: FetchRequest,
+        version: i16,
+    ) {
+        let leader = self.fetcher.leader;
+        let response: FetchResponse = match self.call(connection, &request, version).await {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::warn!(leader, fetcher = self.fetcher.id, %error, "fetching");
+                *connection = None;
+                self.fetcher.follower.lock().on_network_error(self.now_ms());
+                return;
+            }
+        };
+        let orders = self.fetcher.follower.lock().on_response(response, self.now_ms());
+        match orders {
+            Ok(orders) => self.carry_out(connection, orders).await,
+            Err(fault) => {
+                tracing::info!(leader, fetcher = self.fetcher.id, %fault, "a new fetch session");
+            }
+        }
+    }
+
+    async fn carry_out(&self, connection: &mut Option<Connection>, orders: Vec<PartitionOrder>) {
+        let mut out_of_range = Vec::new();
+        let mut for_logs = Vec::new();
+        let (mut bytes, mut blocks) = (0, false);
+        for order in orders {
+            match &order.order {
+                Order::OutOfRange => {
+                    out_of_range.push(order);
+                    continue;
+                }
+                Order::Append { records, .. } => bytes += records.len(),
+                Order::Diverged { .. } => blocks = true,
+                Order::Delayed(_) | Order::Failed => {}
+            }
+            for_logs.push(order);
+        }
+        if blocks || bytes > INLINE_BYTES_MAX {
+            let (broker, fetcher) = (self.broker.clone(), self.fetcher.clone());
+            let work = move || apply::carry_out(&broker, &fetcher, for_logs);
+            self.broker.tasks.blocking(work).await;
+        } else {
+            apply::carry_out(&self.broker, &self.fetcher, for_logs);
+        }
+        for PartitionOrder { partition, leader_epoch, .. } in out_of_range {
+            self.settle(connection, partition, leader_epoch).await;
+        }
+    }
+
+    /// Cuts a log and tells the follower's state.
+    async fn cut(&self, partition: TopicPartition, leader_epoch: i32, cut: Cut) {
+        let (broker, fetcher) = (self.broker.clone(), self.fetcher.clone());
+        let work = move || apply::cut(&broker, &fetcher, &partition, leader_epoch, cut);
+        self.broker.tasks.blocking(work).await;
+    }
+
+    async fn call<R: Request>(
+        &self,
+        connection: &mut Option<Connection>,
+        request: &R,
+        version: i16,
+    ) -> Result<R::Response, LinkError> {
+        let open = match connection {
+            Some(open) if !open.is_closed() => open,
+            _ => {
+                let versions = [(ApiKey::ListOffsets, LIST_OFFSETS_VERSION)];
+                let versions = Versions::Pinned(versions.into_iter().collect());
+                let (to, options) = (&self.fetcher.endpoint, self.options.clone());
+                let opening = Connection::open(&TcpTransport, to, options, versions);
+                let (opened, driver) = opening.await?;
+                self.broker.tasks.spawn_until_stop(driver);
+                connection.insert(opened)
+            }
+        };
+        Ok(open.call_in(request, version).await?)
+    }
+}
+
+/// Tells the follower's state that a log could not be changed.
+fn failed(
+    broker: &Broker,
+    fetcher: &Fetcher,
+    partition: &TopicPartition,
+    leader_epoch: i32,
+    error: &FollowError,
+) {
+    use storage::{AppendError, StorageError};
+    let pause = |fetcher: &Fetcher| {
+        let now_ms = broker.clock.monotonic_ms();
+        fetcher.follower.lock().delay(partition, leader_epoch, now_ms);
+    };
+    match error {
+        // The state of that epoch is on its way out.
+        FollowError::Outdated => return pause(fetcher),
+        FollowError::Append(AppendError::Corrupt(_) | AppendError::Invalid(_)) => {
+            tracing::error!(%partition, %error, "the leader sent bad batches");
+            return pause(fetcher);
+        }
+        FollowError::Append(AppendError::Disk(disk)) if disk.is_full() => {
+            tracing::error!(%partition, %error, "no room for what the leader sent");
+            return pause(fetcher);
+        }
+        FollowError::Append(AppendError::Disk(error))
+        | FollowError::Storage(StorageError::Disk(error)) => {
+            broker.replicas.disk_failed(partition, error);
+        }
+        other => tracing::error!(%partition, error = %other, "cannot be followed any more"),
+    }
+    if fetcher.follower.lock().fail(partition, leader_epoch) {
+        broker.replicas.fetchers().note_failed(partition);
+    }
+}
+
+fn delayed(partition: &TopicPartition, leader: i32, code: ErrorCode) {
+    tracing::info!(%partition, leader, ?code, "not fetched for a while");
+}

@@ -1,0 +1,88 @@
+//! What an answer's orders do to the logs. Blocks on the disk when a segment is closed or a log is
+//! cut; knows nothing of connections.
+
+use protocol::ids::TopicPartition;
+use replica::follower::{Order, PartitionOrder};
+use storage::AppendOrigin;
+
+use super::super::fetchers::Fetcher;
+use super::super::partition::{Cut, Fetched};
+use super::{delayed, failed};
+use crate::broker::Broker;
+
+/// Carries out all but `OutOfRange`, and reports to the follower's state.
+pub fn carry_out(broker: &Broker, fetcher: &Fetcher, orders: Vec<PartitionOrder>) {
+    for PartitionOrder { partition, leader_epoch, order } in orders {
+        match order {
+            Order::Append { offset, records, high_watermark, log_start } => {
+                let records = records.bytes().map_or(&[][..], |bytes| bytes);
+                let fetched = Fetched { records, offset, high_watermark, log_start };
+                append(broker, fetcher, &partition, leader_epoch, &fetched);
+            }
+            Order::Diverged { leader, offset } => {
+                cut(broker, fetcher, &partition, leader_epoch, Cut::Diverged { leader, offset });
+            }
+            Order::Delayed(code) => delayed(&partition, fetcher.leader, code),
+            Order::Failed => {
+                tracing::info!(%partition, leader_epoch, "fenced until the controller speaks");
+                broker.replicas.fetchers().note_failed(&partition);
+            }
+            Order::OutOfRange => unreachable!("asks the leader first"),
+        }
+    }
+}
+
+fn append(
+    broker: &Broker,
+    fetcher: &Fetcher,
+    partition: &TopicPartition,
+    leader_epoch: i32,
+    fetched: &Fetched<'_>,
+) {
+    let replicas = &broker.replicas;
+    let Ok(hosted) = replicas.find(&partition.topic, partition.partition) else {
+        let now_ms = broker.clock.monotonic_ms();
+        return fetcher.follower.lock().delay(partition, leader_epoch, now_ms);
+    };
+    let now_ms = broker.clock.now_ms();
+    match hosted.append_fetched(leader_epoch, fetched, replicas.logs(), now_ms) {
+        Err(error) => failed(broker, fetcher, partition, leader_epoch, &error),
+        Ok((end, info)) => {
+            if let Some(info) = &info {
+                hosted.metrics().replicated(info.bytes);
+                if info.flush_due || info.rolled {
+                    replicas.flush_soon(&hosted, info, AppendOrigin::Replication);
+                }
+            }
+            fetcher.follower.lock().appended(
+                partition,
+                leader_epoch,
+                info.map(|_| end.offset),
+                end.last_epoch,
+                fetched.high_watermark,
+            );
+        }
+    }
+}
+
+/// Cuts a log and reports it.
+pub fn cut(
+    broker: &Broker,
+    fetcher: &Fetcher,
+    partition: &TopicPartition,
+    leader_epoch: i32,
+    cut: Cut,
+) {
+    let Ok(hosted) = broker.replicas.find(&partition.topic, partition.partition) else {
+        let now_ms = broker.clock.monotonic_ms();
+        return fetcher.follower.lock().delay(partition, leader_epoch, now_ms);
+    };
+    let logs = broker.replicas.logs();
+    match hosted.cut(leader_epoch, cut, logs, broker.clock.now_ms()) {
+        Err(error) => failed(broker, fetcher, partition, leader_epoch, &error),
+        Ok(end) => {
+            let mut follower = fetcher.follower.lock();
+            follower.truncated(partition, leader_epoch, end.offset, end.last_epoch);
+        }
+    }
+}

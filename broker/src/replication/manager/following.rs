@@ -1,0 +1,36 @@
+//! How the manager has its partitions fetched. Knows nothing of fetchers' work.
+
+use protocol::ids::TopicPartition;
+use replica::follower::{Start, first_offset};
+
+use super::{ReplicaManager, RoleOrder};
+use crate::replication::fetchers::{Fetchers, FollowOrder};
+
+impl ReplicaManager {
+    pub fn fetchers(&self) -> &Fetchers {
+        &self.fetchers
+    }
+
+    /// How to fetch a partition that follows now. `None`: its leader cannot be reached, or its log
+    /// is gone already.
+    pub(super) fn follow_order(
+        &self,
+        order: &RoleOrder,
+        name: &TopicPartition,
+    ) -> Option<FollowOrder> {
+        let leader = order.assignment.leader;
+        let partition = self.find(&name.topic, name.partition).ok()?;
+        let log = partition.log()?;
+        let Some(endpoint) = self.cluster.replication_endpoint(leader) else {
+            tracing::error!(partition = %name, leader, "no listener for other brokers");
+            return None;
+        };
+        let last_epoch = log.latest_epoch();
+        let high_watermark = partition.high_watermark();
+        let offset = first_offset(last_epoch, log.log_end_offset(), high_watermark);
+        let (topic_id, leader_epoch) = (order.topic_id, order.assignment.leader_epoch);
+        let start = Start { topic_id, leader_epoch, offset, last_epoch };
+        tracing::info!(partition = %name, leader, leader_epoch, offset, high_watermark, "follows");
+        Some(FollowOrder { partition: name.clone(), leader, endpoint, start })
+    }
+}
