@@ -37,7 +37,7 @@ fn ours_controls_two_apache() {
 }
 
 fn every_broker_in_turn(kinds: &[Kind], controller: Kind) {
-    let Some(mut brokers) = start(kinds) else { return };
+    let Some((mut brokers, _alone)) = start(kinds) else { return };
     brokers.make_controller(first_of(&brokers, controller));
     let load = load(&brokers);
     all_lead(&brokers);

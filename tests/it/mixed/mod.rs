@@ -10,6 +10,8 @@ use tests::brokers::{Brokers, Kind, Plan};
 use tests::chance;
 use tests::workload::Workload;
 
+use crate::cluster::Alone;
+
 const TOPIC: &str = "load";
 const PARTITIONS: u32 = 6;
 
@@ -18,8 +20,12 @@ fn due() -> bool {
     std::env::var("OTTLA_MIXED").is_ok() && Workload::can_run()
 }
 
-fn start(kinds: &[Kind]) -> Option<Brokers> {
-    if due() { Plan::of(kinds).start() } else { None }
+fn start(kinds: &[Kind]) -> Option<(Brokers, Alone)> {
+    if !due() {
+        return None;
+    }
+    let alone = Alone::wait();
+    Some((Plan::of(kinds).start()?, alone))
 }
 
 fn load(brokers: &Brokers) -> Workload {

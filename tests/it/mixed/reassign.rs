@@ -24,7 +24,9 @@ fn one_controlled_by_ours() {
 
 /// Broker 1 is Apache's, 2 is ours; 3 stays a replica throughout.
 fn there_and_back(controller: Kind) {
-    let Some(brokers) = start(&[Kind::Apache, Kind::subject(), Kind::subject()]) else { return };
+    let Some((brokers, _alone)) = start(&[Kind::Apache, Kind::subject(), Kind::subject()]) else {
+        return;
+    };
     let controller = if controller == Kind::Apache { 1 } else { 2 };
     brokers.make_controller(controller);
     brokers.create_topic_with(TOPIC, &["--replica-assignment", "1:3,3:1"]);

@@ -8,7 +8,7 @@ use super::{load, start};
 
 #[test]
 fn to_ours_and_back() {
-    let Some(mut brokers) = start(&[Kind::Apache; 3]) else { return };
+    let Some((mut brokers, _alone)) = start(&[Kind::Apache; 3]) else { return };
     let load = load(&brokers);
     replace_all(&mut brokers, &load, Kind::subject());
     replace_all(&mut brokers, &load, Kind::Apache);
