@@ -17,6 +17,8 @@ pub type Position = (i32, i64);
 pub enum Anomaly {
     /// Acknowledged, and the final read has something else there, or nothing.
     Lost { value: u64, at: Position },
+    /// Acknowledged without saying where, and the final read does not have it.
+    Gone { value: u64, partition: i32 },
     /// Somebody read it, and the final read does not have it.
     Vanished { value: u64, at: Position, reader: String },
     /// Two values were seen at one offset.
@@ -65,7 +67,7 @@ pub fn check(history: &History, final_reader: &str) -> Verdict {
     anomalies.dedup();
     Verdict {
         sent: facts.sent.len(),
-        acked: facts.acked.len(),
+        acked: facts.acked.len() + facts.acked_somewhere.len(),
         polled: facts.polls.values().map(|reader| reader.records.len()).sum(),
         anomalies,
     }
@@ -91,6 +93,8 @@ struct Reader {
 struct Facts {
     sent: BTreeMap<u64, Send>,
     acked: Vec<(Position, u64)>,
+    /// Partition and value.
+    acked_somewhere: Vec<(i32, u64)>,
     polls: BTreeMap<String, Reader>,
     /// What the final reader found.
     log: BTreeMap<Position, u64>,
@@ -113,6 +117,9 @@ impl Facts {
                 }
                 (Action::Send { value, partition, offset: Some(offset) }, _) => {
                     facts.acked.push(((*partition, *offset), *value));
+                }
+                (Action::Send { value, partition, offset: None }, Outcome::Ok) => {
+                    facts.acked_somewhere.push((*partition, *value));
                 }
                 (Action::Poll { value, partition, offset }, _) => {
                     let at = (*partition, *offset);
@@ -159,6 +166,13 @@ impl Facts {
         for (at, value) in &self.acked {
             if self.log.get(at) != Some(value) {
                 found.push(Anomaly::Lost { value: *value, at: *at });
+            }
+        }
+        let there: BTreeSet<(i32, u64)> =
+            self.log.iter().map(|((partition, _), value)| (*partition, *value)).collect();
+        for (partition, value) in &self.acked_somewhere {
+            if !there.contains(&(*partition, *value)) {
+                found.push(Anomaly::Gone { value: *value, partition: *partition });
             }
         }
         for (reader, at, value) in self.reads() {

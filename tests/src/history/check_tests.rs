@@ -70,6 +70,20 @@ fn a_lost_write_is_found() {
 }
 
 #[test]
+fn a_write_acknowledged_without_its_offset_must_be_there() {
+    let somewhere = |events: &mut Vec<Event>| {
+        events.push(sent("b", Outcome::Invoke, 77, 0));
+        events.push(sent("b", Outcome::Ok, 77, 0));
+    };
+    assert_eq!(found(somewhere), vec![Anomaly::Gone { value: 77, partition: 0 }]);
+    let there = |events: &mut Vec<Event>| {
+        somewhere(events);
+        events.push(polled("end", 77, (0, 3)));
+    };
+    assert_eq!(found(there), vec![]);
+}
+
+#[test]
 fn a_lost_end_is_found() {
     let anomalies = found(|events| {
         events.retain(|e| !is_poll_of(e, "r", 5) && !is_poll_of(e, "end", 5));

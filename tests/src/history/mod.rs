@@ -1,8 +1,9 @@
 //! What clients did and saw, as events: one JSON object a line. Knows nothing of who wrote them.
 //!
 //! `{"process": "a", "f": "send", "type": "invoke|ok|fail|info", "time": ns, "partition": 0,
-//! "offset": 17, "value": 5}`: every value is sent once in the whole run. `ok` is acknowledged,
-//! `fail` certainly not written, `info` unknown (a timeout). `poll` events are always `ok`;
+//! "offset": 17, "value": 5}`: every value is sent once in the whole run. `ok` is acknowledged, at a
+//! null offset if a later one's answer told it; `fail` is certainly not written, `info` unknown (a
+//! timeout). `poll` events are always `ok`;
 //! `subscribe` says that a group gives the process its partitions, `assign` that it reads from a
 //! position of its own choice from now on. `error` is what a client told its user.
 
@@ -98,8 +99,7 @@ fn event(line: &str) -> Option<Event> {
         "error" => Action::Error { text: json["text"].as_str()?.to_owned() },
         _ => return None,
     };
-    let acknowledged = matches!(outcome, Outcome::Ok);
-    if matches!(action, Action::Send { .. }) && acknowledged != offset.is_some() {
+    if matches!(action, Action::Send { .. }) && offset.is_some() && outcome != Outcome::Ok {
         return None;
     }
     let process = json["process"].as_str()?.to_owned();
@@ -130,8 +130,8 @@ mod tests {
         for line in [
             "hello\n",
             "{}\n",
-            "{\"process\":\"a\",\"f\":\"send\",\"type\":\"ok\",\"time\":1,\"partition\":0,\
-             \"value\":1}\n",
+            "{\"process\":\"a\",\"f\":\"send\",\"type\":\"info\",\"time\":1,\"partition\":0,\
+             \"offset\":1,\"value\":1}\n",
             "{\"process\":\"a\",\"f\":\"poll\",\"type\":\"ok\",\"time\":1,\"partition\":0,\
              \"value\":1}\n",
         ] {
