@@ -61,6 +61,7 @@ struct Parts {
 /// What the controller minds of a broker's configuration.
 pub fn settings(config: &BrokerConfig, broker_id: BrokerId) -> Settings {
     Settings {
+        eligible: config.bool("ottla.controller.eligible"),
         delete_topic_enable: config.bool("delete.topic.enable"),
         unclean_leader_election_enable: config.bool("unclean.leader.election.enable"),
         auto_leader_rebalance_enable: config.bool("auto.leader.rebalance.enable"),

@@ -260,6 +260,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Short "offsets.topic.replication.factor" = Some("3"), AtLeast(1), ReadOnly, Honoured;
     Int "offsets.topic.segment.bytes" = Some("104857600"), AtLeast(1), ReadOnly, Honoured;
     Int "ottla.connection.inflight.max" = Some("16"), Between(1, 1024), ReadOnly, Honoured;
+    Bool "ottla.controller.eligible" = Some("true"), Any, ReadOnly, Honoured;
     Bool "ottla.fence.on.session.loss" = Some("false"), Any, ReadOnly, Honoured;
     Int "ottla.frame.timeout.ms" = Some("30000"), AtLeast(100), ReadOnly, Honoured;
     Text "ottla.http.listener" = Some("127.0.0.1:9643"), Any, ReadOnly, Honoured;

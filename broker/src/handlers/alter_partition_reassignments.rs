@@ -8,8 +8,13 @@
 //! INVALID_REPLICA_ASSIGNMENT, NO_REASSIGNMENT_IN_PROGRESS (nothing to cancel),
 //! UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_SERVER_ERROR.
 //!
-//! Differs from Apache: a partition that nobody ever led gets a leader from among its new replicas;
-//! Apache answers UNKNOWN_SERVER_ERROR.
+//! Differs from Apache:
+//! - A partition that nobody ever led gets a leader from among its new replicas; Apache answers
+//!   UNKNOWN_SERVER_ERROR.
+//! - INVALID_REPLICA_ASSIGNMENT, as in KRaft, for what would take away every in-sync replica: a
+//!   cancellation after the former replicas have died. Apache deletes the last copy.
+//! - A topic that is marked for deletion meanwhile is deleted once its reassignments are through,
+//!   and gets leaders until then; Apache elects none, so that both may wait for ever.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -12,10 +12,11 @@
 //!
 //! Differs from Apache: at most 100,000 partitions a topic; more do not fit in its znode.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use protocol::error_code::ErrorCode;
 use protocol::messages::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest,
@@ -30,6 +31,9 @@ use crate::topics::create::{self, NewTopic, PlannedTopic};
 
 /// Where a KRaft cluster keeps its metadata.
 const CLUSTER_METADATA: &str = "__cluster_metadata";
+
+/// Topics of one request whose znodes are written at the same time.
+const MADE_AT_ONCE: usize = 50;
 
 pub fn handle(
     broker: &Arc<Broker>,
@@ -72,19 +76,21 @@ async fn make_all(
     for topic in &request.topics {
         *named.entry(topic.name.clone()).or_default() += 1;
     }
-    let mut all = Vec::new();
-    for topic in request.topics {
+    let validate_only = request.validate_only;
+    let one = async |topic: CreatableTopic| {
         let name = topic.name.clone();
         let twice = named.get(&name).is_some_and(|count| *count > 1);
         let made = match admit(broker, context, &name, twice) {
-            Ok(authorized) => make(broker, context, authorized, topic, request.validate_only).await,
+            Ok(authorized) => make(broker, context, authorized, topic, validate_only).await,
             Err(error) => Err(error),
         };
-        all.push(
-            made.unwrap_or_else(|error| Made { result: failed(name, error), partitions: None }),
-        );
-    }
-    all
+        made.unwrap_or_else(|error| Made { result: failed(name, error), partitions: None })
+    };
+    // Names that collide must see each other's znodes.
+    let unified: BTreeSet<String> =
+        request.topics.iter().map(|topic| topic.name.replace('.', "_")).collect();
+    let at_once = if unified.len() == request.topics.len() { MADE_AT_ONCE } else { 1 };
+    stream::iter(request.topics).map(one).buffered(at_once).collect().await
 }
 
 fn admit(

@@ -77,3 +77,78 @@ impl Core {
         if needed { Ok(()) } else { Err(ElectRefusal::NotNeeded) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use protocol::ids::{BrokerId, TopicPartition};
+
+    use super::super::event::Event;
+    use super::super::testbed::{CONTROLLER_SESSION, Testbed};
+    use crate::metadata::store::{ANY_VERSION, Op};
+    use crate::znodes::partition_state;
+
+    fn bed(replicas: &str) -> Testbed {
+        let mut bed = Testbed::new();
+        for id in 1..=3 {
+            bed.register(id);
+        }
+        bed.start();
+        bed.write_topic("t", replicas);
+        bed
+    }
+
+    fn elect(bed: &mut Testbed, topic: &str, unclean: bool) -> String {
+        let partitions = BTreeSet::from([TopicPartition::new(topic, 0)]);
+        bed.event(Event::ElectLeaders { ticket: 1, partitions, unclean });
+        bed.take_log().pop().expect("an answer")
+    }
+
+    /// As the leader would have it, had it asked.
+    fn set_isr(bed: &mut Testbed, isr: &[BrokerId]) {
+        let tp = TopicPartition::new("t", 0);
+        let mut state = bed.state("t", 0).expect("a state");
+        state.isr = isr.to_vec();
+        let (path, data) = (partition_state::path(&tp), Some(state.encode()));
+        bed.apply(CONTROLLER_SESSION, &Op::Set { path, data, version: ANY_VERSION }).unwrap();
+    }
+
+    #[test]
+    fn back_to_the_first_replica() {
+        let mut bed = bed("2,1");
+        assert_eq!(elect(&mut bed, "t", false), "elected: t-0 NotNeeded");
+        bed.unregister(2);
+        assert_eq!(elect(&mut bed, "t", false), "elected: t-0 PreferredNotAvailable");
+        bed.register(2);
+        assert_eq!(elect(&mut bed, "t", false), "elected: t-0 PreferredNotAvailable");
+        set_isr(&mut bed, &[1, 2]);
+        assert_eq!(elect(&mut bed, "t", false), "elected: t-0 2");
+        assert_eq!(bed.state("t", 0).unwrap().leader, 2);
+    }
+
+    #[test]
+    fn any_leader_rather_than_none() {
+        let mut bed = bed("2,3");
+        assert_eq!(elect(&mut bed, "t", true), "elected: t-0 NotNeeded");
+        bed.unregister(3);
+        bed.unregister(2);
+        assert_eq!(elect(&mut bed, "t", true), "elected: t-0 NobodyEligible");
+        bed.register(3);
+        assert_eq!(bed.state("t", 0).unwrap().leader, -1, "3 lacks what was acknowledged");
+        assert_eq!(elect(&mut bed, "t", true), "elected: t-0 3");
+        let state = bed.state("t", 0).unwrap();
+        assert_eq!((state.leader, state.isr, state.recovering), (3, vec![3], true));
+    }
+
+    #[test]
+    fn what_is_not_there_or_goes_is_left_alone() {
+        let mut bed = bed("2,3");
+        assert_eq!(elect(&mut bed, "no", false), "elected: no-0 UnknownPartition");
+        bed.unregister(3);
+        bed.mark_deleted("t");
+        assert_eq!(elect(&mut bed, "t", false), "elected: t-0 BeingDeleted");
+        bed.event(Event::SessionExpired);
+        assert_eq!(elect(&mut bed, "t", false), "elected: this broker is not the controller");
+    }
+}

@@ -125,10 +125,31 @@ impl Core {
         if found.epoch != known.epoch || same {
             return Ok(());
         }
+        let listener = &self.settings.inter_broker_listener;
+        let moved = known.registration.endpoint(listener) != found.registration.endpoint(listener);
         known.registration = found.registration;
         let all = self.all_brokers();
         self.send_metadata(&all, &[]);
-        Ok(())
+        if moved { self.on_broker_moved(id).await } else { Ok(()) }
+    }
+
+    /// Its peers reach it elsewhere now. What waits for the former address is void, so it is told
+    /// everything anew; Apache's controller would go on with the former address.
+    async fn on_broker_moved(&mut self, id: BrokerId) -> Result<(), Halt> {
+        tracing::info!(broker = id, "its listener for other brokers has changed");
+        self.io.effect(super::effect::Effect::Disconnect { broker: id });
+        if let Some(broker) = self.cluster.brokers.get(&id).cloned() {
+            self.connect(id, &broker);
+        }
+        let everything: Vec<_> = self.cluster.all_partitions().map(|(tp, _)| tp).collect();
+        self.send_metadata(&[id], &everything);
+        let replicas = self.cluster.replicas_on(&BTreeSet::from([id]));
+        self.replicas_to(&replicas, ReplicaPhase::Online).await?;
+        let started = |r: &Replica| self.cluster.replica_phase(r) == ReplicaPhase::DeletionStarted;
+        let deleting: Vec<_> = replicas.into_iter().filter(started).collect();
+        let topics = deleting.iter().map(|(tp, _)| tp.topic.clone()).collect();
+        self.fail_deletion(deleting).await?;
+        self.retry_deletions(topics).await
     }
 
     /// A broker said for each partition whether its directory works.

@@ -16,6 +16,9 @@ use crate::znodes::{
     reassignment, topic,
 };
 
+/// Pause before what failed is tried again. After a failed start of a term others stand first.
+pub(super) const REST_MS: i64 = 5_000;
+
 /// Why a handler stopped short.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Halt {
@@ -42,6 +45,8 @@ pub(super) struct Core {
     pub(super) controller: Option<BrokerId>,
     /// When leaderships are next looked over for balance; `None` while not leading.
     pub(super) next_rebalance_ms: Option<i64>,
+    /// When everything is looked at again, after an event that could not be dealt with.
+    look_again_ms: Option<i64>,
     /// Until then this broker does not stand for election: its last term failed.
     pub(super) stand_again_ms: Option<i64>,
     random: u64,
@@ -58,6 +63,7 @@ impl Core {
             leading: false,
             controller: None,
             next_rebalance_ms: None,
+            look_again_ms: None,
             stand_again_ms: None,
             random: seed,
         }
@@ -78,9 +84,28 @@ impl Core {
                         self.resign();
                     }
                 }
-                error => tracing::error!(%error, "controller event failed"),
+                error => {
+                    tracing::error!(%error, "controller event failed");
+                    self.look_again_ms = Some(self.io.now_ms() + REST_MS);
+                }
             }
         }
+    }
+
+    /// What could not be done may be possible by now; the rest of a term begins where it stopped.
+    async fn on_tick(&mut self) -> Result<(), Halt> {
+        let now_ms = self.io.now_ms();
+        if self.look_again_ms.is_some_and(|at| now_ms >= at) {
+            self.look_again_ms = None;
+            self.on_events_lost().await?;
+        }
+        if self.stand_again_ms.is_some_and(|at| now_ms >= at) {
+            self.stand_again_ms = None;
+            if !self.leading {
+                return self.look_for_controller().await;
+            }
+        }
+        if self.leading { self.rebalance_if_due().await } else { Ok(()) }
     }
 
     async fn handle(&mut self, event: Event) -> Result<(), Halt> {
@@ -96,11 +121,7 @@ impl Core {
             Event::Changed { path } if path == controller::PATH => self.look_for_controller().await,
             Event::Changed { path } if self.leading => self.on_changed(&path).await,
             Event::EventsLost => self.on_events_lost().await,
-            Event::Tick if self.leading => self.on_tick().await,
-            Event::Tick if self.stand_again_ms.is_some_and(|at| self.io.now_ms() >= at) => {
-                self.stand_again_ms = None;
-                self.look_for_controller().await
-            }
+            Event::Tick if self.session_id != 0 => self.on_tick().await,
             Event::SettingsChanged(settings) => self.on_settings_changed(settings).await,
             Event::Answered { broker, broker_epoch, response } if self.leading => {
                 self.on_answered(broker, broker_epoch, response).await

@@ -23,12 +23,28 @@ impl Core {
             return self.unmark_deletions(&known).await;
         }
         for name in known {
-            let reassigned = self.is_being_reassigned(&name);
-            let Some(topic) = self.cluster.topics.get_mut(&name) else { continue };
-            topic.queued_for_deletion = true;
-            topic.ineligible_for_deletion |= reassigned;
+            self.queue_deletion(&name);
         }
         self.resume_deletions().await
+    }
+
+    /// A marked topic is deleted, or lives on until its reassignments are through: they need
+    /// leaders, which a topic on its way out gets no more.
+    pub(super) fn queue_deletion(&mut self, name: &str) {
+        let reassigned = self.is_being_reassigned(name);
+        if let Some(topic) = self.cluster.topics.get_mut(name) {
+            topic.deletion_waits = reassigned;
+            topic.queued_for_deletion = !reassigned;
+        }
+    }
+
+    /// A reassignment is through: perhaps its topic was marked meanwhile.
+    pub(super) async fn delete_if_marked(&mut self, name: &str) -> Result<(), Halt> {
+        if self.cluster.topics.get(name).is_some_and(|topic| topic.deletion_waits) {
+            self.queue_deletion(name);
+            self.resume_deletions().await?;
+        }
+        Ok(())
     }
 
     /// A broker answered a StopReplica that deletes.
@@ -73,10 +89,8 @@ impl Core {
     pub(super) async fn retry_deletions(&mut self, topics: BTreeSet<String>) -> Result<(), Halt> {
         let mut any = false;
         for name in topics {
-            let reassigned = self.is_being_reassigned(&name);
             if let Some(topic) = self.cluster.topics.get_mut(&name)
                 && topic.queued_for_deletion
-                && !reassigned
             {
                 topic.ineligible_for_deletion = false;
                 any = true;
@@ -172,8 +186,7 @@ impl Core {
     /// Whether a new controller must leave the topic be for now.
     pub(super) fn deletion_must_wait(&self, topic: &str) -> bool {
         let replicas = self.cluster.replicas_of(&self.cluster.partitions_of(topic));
-        self.is_being_reassigned(topic)
-            || replicas.iter().any(|(tp, broker)| !self.cluster.is_online(*broker, tp))
+        replicas.iter().any(|(tp, broker)| !self.cluster.is_online(*broker, tp))
     }
 
     fn is_being_reassigned(&self, topic: &str) -> bool {

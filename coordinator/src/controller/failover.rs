@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use protocol::ids::TopicPartition;
 
-use super::core::{Core, Halt};
+use super::core::{Core, Halt, REST_MS};
 use super::effect::{Effect, Role};
 use super::election::Strategy;
 use super::state::{Broker, Partition, PartitionPhase, ReplicaPhase, Topic};
@@ -22,10 +22,6 @@ use crate::znodes::{
 
 /// How often an election is tried again when what it read changed under it.
 const ELECTION_ATTEMPTS: usize = 16;
-
-/// Pause before this broker stands again after a term that failed at its start: others go first,
-/// and what failed is not tried without end.
-const REST_MS: i64 = 5_000;
 
 /// Leaderships are first looked over this long after an election.
 const FIRST_REBALANCE_AFTER_MS: i64 = 5_000;
@@ -64,7 +60,7 @@ impl Core {
                 // Held by this session but not known here: the answer to the election was lost.
                 return self.recover_election().await;
             }
-            if self.leading {
+            if self.leading || self.controller.is_some() {
                 self.resign();
             }
             if let Some((data, _)) = migrated
@@ -290,11 +286,14 @@ impl Core {
         if !self.settings.delete_topic_enable {
             return self.unmark_deletions(names).await;
         }
+        let unknown = names.iter().filter(|name| !self.cluster.topics.contains_key(*name));
+        let unknown: Vec<String> = unknown.cloned().collect();
+        self.unmark_deletions(&unknown).await?;
         for name in names {
             let waits = self.deletion_must_wait(name);
+            self.queue_deletion(name);
             if let Some(topic) = self.cluster.topics.get_mut(name) {
-                topic.queued_for_deletion = true;
-                topic.ineligible_for_deletion = waits;
+                topic.ineligible_for_deletion = waits && topic.queued_for_deletion;
             }
         }
         Ok(())

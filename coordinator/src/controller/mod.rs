@@ -23,6 +23,8 @@ mod isr_tests;
 mod notifications;
 mod partitions;
 mod producer_ids;
+#[cfg(test)]
+mod random_tests;
 mod reassignment;
 mod reassignment_node;
 #[cfg(test)]

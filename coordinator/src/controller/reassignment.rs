@@ -94,7 +94,7 @@ impl Core {
         let now = known.unwrap_or(&unknown);
         let Some(target) = target else {
             return match now.is_being_reassigned() {
-                true => Ok(now.reassigned_to(&now.origin())),
+                true => self.keeping_data(tp, now.reassigned_to(&now.origin())),
                 false => Err(ReassignRefusal::NotInProgress),
             };
         };
@@ -122,7 +122,21 @@ impl Core {
                 planned.adding
             ));
         }
-        Ok(planned)
+        self.keeping_data(tp, planned)
+    }
+
+    /// Unless it takes away every replica that has what was acknowledged.
+    fn keeping_data(
+        &self,
+        tp: &TopicPartition,
+        planned: ReplicaAssignment,
+    ) -> Result<ReplicaAssignment, ReassignRefusal> {
+        let isr = self.cluster.leadership(tp).map(|l| &l.state.isr);
+        if isr.is_none_or(|isr| isr.iter().any(|id| planned.replicas.contains(id))) {
+            return Ok(planned);
+        }
+        let text = "Unable to revert the assignment: it would require an unclean leader election.";
+        Err(ReassignRefusal::InvalidAssignment(text.to_owned()))
     }
 
     /// One after the other; what fails is answered and stops nothing else.
@@ -132,8 +146,12 @@ impl Core {
     ) -> Result<ReassignAnswers, Halt> {
         let mut answers = ReassignAnswers::new();
         for (tp, assignment) in begun {
-            let known = self.cluster.partition(&tp).is_some();
-            let result = if !known || self.cluster.is_queued_for_deletion(&tp.topic) {
+            let going = self
+                .cluster
+                .topics
+                .get(&tp.topic)
+                .is_none_or(|topic| topic.queued_for_deletion || topic.deletion_waits);
+            let result = if going || self.cluster.partition(&tp).is_none() {
                 Err(ReassignRefusal::UnknownPartition)
             } else {
                 self.try_to_reassign(&tp, assignment).await?
@@ -165,9 +183,6 @@ impl Core {
         tp: &TopicPartition,
         assignment: ReplicaAssignment,
     ) -> Result<(), Halt> {
-        if let Some(topic) = self.cluster.topics.get_mut(&tp.topic) {
-            topic.ineligible_for_deletion |= topic.queued_for_deletion;
-        }
         let Some(partition) = self.cluster.partition(tp) else { return Ok(()) };
         let before = partition.assignment.clone();
         if before != assignment {
@@ -180,16 +195,18 @@ impl Core {
             let left = before.replicas.into_iter().filter(|id| !assignment.replicas.contains(id));
             self.stop_removed(tp, left.collect()).await?;
         }
+        let adding = assignment.adding.iter().map(|id| (tp.clone(), *id));
+        let adding: Vec<Replica> = adding.collect();
         if self.cluster.leadership(tp).is_none() {
             // Nobody ever led it: among the new replicas may be one that can.
+            self.replicas_to(&adding, ReplicaPhase::New).await?;
             self.lead_somehow(tp).await?;
         }
         if self.is_complete(tp, &assignment).await? {
             return self.complete(tp, assignment).await;
         }
         self.tell_assignment(tp, &assignment).await?;
-        let adding = assignment.adding.iter().map(|id| (tp.clone(), *id));
-        self.replicas_to(&adding.collect::<Vec<_>>(), ReplicaPhase::New).await
+        self.replicas_to(&adding, ReplicaPhase::New).await
     }
 
     /// Nothing goes on, or all that are to stay are in the ISR as it is written.
@@ -222,7 +239,7 @@ impl Core {
         tracing::info!(partition = %tp, "its reassignment is complete");
         let all = self.all_brokers();
         self.send_metadata(&all, std::slice::from_ref(tp));
-        self.retry_deletions(BTreeSet::from([tp.topic.clone()])).await
+        self.delete_if_marked(&tp.topic).await
     }
 
     /// The node is written last: until then a next controller can do all this again.

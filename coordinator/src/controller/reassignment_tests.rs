@@ -171,6 +171,21 @@ fn what_cannot_be_is_refused() {
 }
 
 #[test]
+fn the_last_copy_is_kept() {
+    let mut bed = bed(3, "1");
+    reassign(&mut bed, Some(&[2, 3]));
+    isr(&mut bed, &[1, 2]);
+    bed.unregister(1);
+    assert_eq!(state(&bed), (2, 2, vec![2]));
+    bed.take_log();
+    reassign(&mut bed, None);
+    let text = "reassigned: t-0 Unable to revert the assignment: it would require an unclean \
+                leader election.";
+    assert_eq!(bed.take_log(), [text]);
+    assert_eq!(assignment(&bed), "2,3,1 +2,3 -1");
+}
+
+#[test]
 fn a_new_controller_goes_on() {
     let mut bed = bed(2, "1");
     reassign(&mut bed, Some(&[2]));

@@ -8,7 +8,7 @@ use protocol::ids::{BrokerId, TopicPartition};
 use super::core::{Core, Halt};
 
 impl Core {
-    pub(super) async fn on_tick(&mut self) -> Result<(), Halt> {
+    pub(super) async fn rebalance_if_due(&mut self) -> Result<(), Halt> {
         let now_ms = self.io.now_ms();
         if self.next_rebalance_ms.is_none_or(|at| now_ms < at) {
             return Ok(());
@@ -42,10 +42,6 @@ impl Core {
             }
             let ready = |tp: &TopicPartition| {
                 self.cluster.is_online(broker, tp)
-                    && self
-                        .cluster
-                        .partition(tp)
-                        .is_some_and(|p| !p.assignment.is_being_reassigned())
                     && self.cluster.leadership(tp).is_some_and(|l| l.state.isr.contains(&broker))
             };
             let partitions = partitions.into_iter().filter(|(_, elsewhere)| *elsewhere);

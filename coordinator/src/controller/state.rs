@@ -84,9 +84,11 @@ pub(super) struct Topic {
     pub partitions: BTreeMap<i32, Partition>,
     /// Marked in `/admin/delete_topics`.
     pub queued_for_deletion: bool,
+    /// Marked too, but a reassignment goes on: until it is through the topic lives as others do.
+    pub deletion_waits: bool,
     /// Its partitions were taken out of service once.
     pub deletion_started: bool,
-    /// Deletion waits: a replica is offline, or a reassignment goes on.
+    /// Deletion cannot go on: a replica is offline.
     pub ineligible_for_deletion: bool,
 }
 

@@ -30,6 +30,15 @@ pub(super) fn registration(port: i32) -> BrokerRegistration {
     }
 }
 
+/// A partition state as the controller wrote it.
+#[derive(Debug)]
+pub(super) struct WrittenState {
+    pub tp: TopicPartition,
+    pub state: PartitionState,
+    /// Behind a check that it still is the controller.
+    pub fenced: bool,
+}
+
 pub(super) struct Testbed {
     pub tree: Tree,
     pub core: Controller,
@@ -41,6 +50,8 @@ pub(super) struct Testbed {
     pub requests: VecDeque<ControlRequest>,
     /// Whether brokers answer by themselves.
     pub brokers_answer: bool,
+    /// Partition states that the controller wrote since the last `take_states`.
+    states: Vec<WrittenState>,
     /// Fails this many of the next writes as if the connection were lost after they were done.
     pub lose_answers: usize,
 }
@@ -58,6 +69,7 @@ impl Testbed {
             log: Vec::new(),
             requests: VecDeque::new(),
             brokers_answer: true,
+            states: Vec::new(),
             lose_answers: 0,
         };
         for path in CONTAINERS.iter().flat_map(|path| with_parents(path)) {
@@ -168,6 +180,11 @@ impl Testbed {
         }
     }
 
+    /// What the watches told is never heard of.
+    pub(super) fn forget_events(&mut self) {
+        self.pending.clear();
+    }
+
     /// What is to be fed is lost, as for a subscriber that lags.
     pub(super) fn lose_events(&mut self) {
         self.pending.clear();
@@ -199,6 +216,9 @@ impl Testbed {
             let mut results = Vec::new();
             for op in ops {
                 let result = self.apply(CONTROLLER_SESSION, &op);
+                if result.is_ok() {
+                    self.note_states(&op);
+                }
                 let is_write = matches!(op, Op::Multi(_) | Op::Set { .. } | Op::Create { .. });
                 if is_write && self.lose_answers > 0 {
                     self.lose_answers -= 1;
@@ -209,6 +229,27 @@ impl Testbed {
             }
             output = self.core.step(Input::Results(results), self.now_ms);
         }
+    }
+
+    fn note_states(&mut self, op: &Op) {
+        let alone = std::slice::from_ref(op);
+        let ops = if let Op::Multi(ops) = op { ops } else { alone };
+        let fenced = matches!(&ops[0], Op::Check { path, .. } if path == controller_epoch::PATH);
+        for op in ops {
+            let (Op::Set { path, data, .. } | Op::Create { path, data, .. }) = op else { continue };
+            let below =
+                path.strip_prefix(topic::TOPICS_PATH).and_then(|p| p.strip_suffix("/state"));
+            let Some(names) = below else { continue };
+            let mut names = names.split('/').skip(1);
+            let (name, partition) = (names.next().unwrap(), names.nth(1).unwrap());
+            let tp = TopicPartition::new(name, partition.parse().unwrap());
+            let state = PartitionState::decode(&tp, data.as_deref()).expect("a state");
+            self.states.push(WrittenState { tp, state, fenced });
+        }
+    }
+
+    pub(super) fn take_states(&mut self) -> Vec<WrittenState> {
+        std::mem::take(&mut self.states)
     }
 
     fn perform(&mut self, effect: Effect) {

@@ -30,14 +30,20 @@ impl Core {
     pub(super) async fn on_topic_modified(&mut self, name: &str) -> Result<(), Halt> {
         let node = self.read(vec![get(topic::path(name), true)]).await?.pop().flatten();
         let Some((data, _)) = node else { return Ok(()) };
-        let found = TopicAssignment::decode(name, data.as_deref())?;
+        let found = match TopicAssignment::decode(name, data.as_deref()) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, "a change of a topic is not heeded");
+                return Ok(());
+            }
+        };
         let Some(known) = self.cluster.topics.get_mut(name) else { return Ok(()) };
         let mut new = found.partitions.clone();
         new.retain(|partition, _| !known.partitions.contains_key(partition));
         if new.is_empty() {
             return Ok(());
         }
-        if known.queued_for_deletion {
+        if known.queued_for_deletion || known.deletion_waits {
             tracing::warn!(topic = name, "a topic that is being deleted cannot grow: undone");
             let kept = known.partitions.iter().map(|(p, state)| (*p, state.assignment.clone()));
             let before = TopicAssignment { topic_id: Some(known.id), partitions: kept.collect() };
