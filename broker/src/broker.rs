@@ -28,6 +28,7 @@ use crate::replication::manager::ReplicaManager;
 use crate::replication::topic_configs::TopicConfigs;
 use crate::tasks::Tasks;
 use crate::topics::auto::TopicsInTheMaking;
+use crate::transactions::Transactions;
 
 /// What every handler may reach. Made once by `server.rs`, shared by all connections.
 pub struct Broker {
@@ -62,6 +63,8 @@ pub struct Broker {
     pub producer_ids: ProducerIds,
     /// The groups whose partition of the offsets topic this broker leads.
     pub groups: GroupService,
+    /// The transactional ids whose partition of the transactions' topic this broker leads.
+    pub transactions: Transactions,
     /// Data version of the `/feature` znode; −1 until it has been read.
     pub finalized_features_epoch: AtomicI64,
 }
@@ -80,7 +83,9 @@ impl Broker {
         let slots = config.long("max.incremental.fetch.session.cache.slots");
         let tasks = Arc::new(Tasks::new());
         let log = CoordinatorLog::new(hosting.replicas.clone(), tasks.clone(), clock);
-        let groups = groups::service(&config, clock, &tasks, Arc::new(log));
+        let log = Arc::new(log);
+        let groups = groups::service(&config, clock, &tasks, log.clone());
+        let transactions = Transactions::new(&config, clock, &tasks, log);
         Broker {
             config: ArcSwap::from_pointee(config),
             clock,
@@ -100,6 +105,7 @@ impl Broker {
             to_controller: ControllerChannel::default(),
             producer_ids: ProducerIds::default(),
             groups,
+            transactions,
             topics_in_the_making: TopicsInTheMaking::default(),
             config_changes: ConfigChanges::default(),
             finalized_features_epoch: AtomicI64::new(-1),

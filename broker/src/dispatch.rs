@@ -78,6 +78,11 @@ apis! {
         DeleteRecords => handlers::delete_records::handle;
         InitProducerId => handlers::init_producer_id::handle;
         OffsetForLeaderEpoch => handlers::offset_for_leader_epoch::handle;
+        AddPartitionsToTxn => handlers::add_partitions_to_txn::handle;
+        AddOffsetsToTxn => handlers::add_offsets_to_txn::handle;
+        EndTxn => handlers::end_txn::handle;
+        WriteTxnMarkers => handlers::write_txn_markers::handle;
+        TxnOffsetCommit => handlers::txn_offset_commit::handle;
         DescribeConfigs => handlers::describe_configs::handle;
         AlterConfigs => handlers::alter_configs::handle;
         DescribeLogDirs => handlers::describe_log_dirs::handle;
@@ -88,20 +93,20 @@ apis! {
         AlterPartitionReassignments => handlers::alter_partition_reassignments::handle;
         ListPartitionReassignments => handlers::list_partition_reassignments::handle;
         OffsetDelete => handlers::offset_delete::handle;
+        AlterPartition => handlers::alter_partition::handle;
         DescribeCluster => handlers::describe_cluster::handle;
         DescribeProducers => handlers::describe_producers::handle;
-        AlterPartition => handlers::alter_partition::handle;
+        DescribeTransactions => handlers::describe_transactions::handle;
+        ListTransactions => handlers::list_transactions::handle;
         AllocateProducerIds => handlers::allocate_producer_ids::handle;
         ConsumerGroupHeartbeat => handlers::consumer_group_heartbeat::handle;
         ConsumerGroupDescribe => handlers::consumer_group_describe::handle;
     }
     not_yet {
-    SaslHandshake AddPartitionsToTxn AddOffsetsToTxn EndTxn WriteTxnMarkers TxnOffsetCommit
-    DescribeAcls CreateAcls DeleteAcls AlterReplicaLogDirs SaslAuthenticate
+    SaslHandshake DescribeAcls CreateAcls DeleteAcls AlterReplicaLogDirs SaslAuthenticate
     CreateDelegationToken RenewDelegationToken ExpireDelegationToken DescribeDelegationToken
-    DescribeClientQuotas
-    AlterClientQuotas DescribeUserScramCredentials AlterUserScramCredentials
-    UpdateFeatures Envelope DescribeTransactions ListTransactions
+    DescribeClientQuotas AlterClientQuotas DescribeUserScramCredentials
+    AlterUserScramCredentials UpdateFeatures Envelope
     }
 }
 

@@ -59,11 +59,13 @@ fn settings(config: &BrokerConfig) -> GroupConfig {
     }
 }
 
-fn int(value: i64) -> i32 {
+/// As near as an i32 comes.
+pub fn int(value: i64) -> i32 {
     i32::try_from(value).unwrap_or(if value < 0 { i32::MIN } else { i32::MAX })
 }
 
-fn clamped(value: i64) -> u32 {
+/// As near as a u32 comes.
+pub fn clamped(value: i64) -> u32 {
     u32::try_from(value).unwrap_or(if value < 0 { 0 } else { u32::MAX })
 }
 
@@ -114,7 +116,7 @@ pub fn partitions_deleted(groups: &GroupService, tasks: &Tasks, deleted: Vec<Top
 }
 
 /// The broker's clock as shards see it.
-struct BrokerClock(Clock);
+pub struct BrokerClock(pub Clock);
 
 impl ShardClock for BrokerClock {
     fn now(&self) -> Now {

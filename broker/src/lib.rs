@@ -28,3 +28,4 @@ pub mod replication;
 pub mod server;
 pub mod tasks;
 pub mod topics;
+pub mod transactions;

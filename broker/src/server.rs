@@ -30,7 +30,7 @@ use crate::network::listener::BindError;
 use crate::notify::notify;
 use crate::replication::{Hosting, dir_failures, fetcher, isr_changes, upkeep};
 use crate::tasks::Tasks;
-use crate::{controller_client, controller_link};
+use crate::{controller_client, controller_link, transactions};
 
 pub const EXIT_CONFIGURATION: u8 = 2;
 pub const EXIT_DATA_DIR: u8 = 3;
@@ -211,6 +211,8 @@ pub async fn start(
     let broker =
         Arc::new(Broker::new(config, clock, store.clone(), broker_id, cluster_id, hosting));
     groups::learn_partition_count(&broker.groups, &*store).await?;
+    transactions::learn_partition_count(&broker.transactions, &*store).await?;
+    transactions::markers::start(&broker);
     upkeep::start(&broker);
     dir_failures::report(&broker, end_without_directories);
     fetcher::start(&broker);
@@ -263,6 +265,7 @@ impl Running {
         self.ready.store(false, Ordering::Release);
         controller_client::leave(&self.broker).await;
         self.broker.groups.stop();
+        self.broker.transactions.service.stop();
         if !self.broker.tasks.stop(STOP_PATIENCE).await {
             tracing::warn!("some work did not end in time and is left behind");
         }

@@ -5,4 +5,5 @@ pub mod controller;
 pub mod group;
 pub mod metadata;
 pub mod shard;
+pub mod transaction;
 pub mod znodes;

@@ -18,5 +18,6 @@ mod replication;
 mod session;
 mod stops;
 mod tools;
+mod transactions;
 mod znodes;
 mod zookeeper_faults;

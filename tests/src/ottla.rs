@@ -40,6 +40,7 @@ impl Ottla {
         let config = format!(
             "broker.id=1\nlisteners=PLAINTEXT://127.0.0.1:{port}\n{zookeeper}log.dirs={}\n\
              offsets.topic.replication.factor=1\noffsets.topic.num.partitions=5\n\
+             transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
              group.initial.rebalance.delay.ms=0\nottla.http.listener=\n{extra}\n",
             dir.path().join("data").display()
         );

@@ -20,7 +20,8 @@ const THREADS: Role = Ignored("there is one worker per core, and bounds are in b
 const MOVES: Role = Ignored("replicas do not move between log directories yet");
 const CLEANER: Role = Ignored("compacted topics keep all their records for now");
 const PURGATORY: Role = Ignored("waits are forgotten as soon as they end");
-const TXN: Role = Ignored("transactions are not served yet");
+const TXN: Role =
+    Ignored("the transaction coordinator is not asked about records before they are appended");
 const FOLLOWER: Role = Ignored("the kernel sizes the buffers, and consumers read from leaders");
 const ZK_SOCKET: Role = Ignored("there is one kind of ZooKeeper connection");
 const CONTROL_PLANE: Role = Ignored("every listener takes the controller's requests");
@@ -403,17 +404,17 @@ pub const KEYS: &[KeyDef] = keys! {
     Text "ssl.truststore.type" = Some("JKS"), Any, PerBroker, SECURITY;
     Int "telemetry.max.bytes" = Some("1048576"), AtLeast(1), ReadOnly, KRAFT;
     Int "transaction.abort.timed.out.transaction.cleanup.interval.ms" = Some("10000"),
-        AtLeast(1), ReadOnly, TXN;
-    Int "transaction.max.timeout.ms" = Some("900000"), AtLeast(1), ReadOnly, TXN;
+        AtLeast(1), ReadOnly, Honoured;
+    Int "transaction.max.timeout.ms" = Some("900000"), AtLeast(1), ReadOnly, Honoured;
     Bool "transaction.partition.verification.enable" = Some("true"), Any, ClusterWide, TXN;
     Int "transaction.remove.expired.transaction.cleanup.interval.ms" = Some("3600000"),
-        AtLeast(1), ReadOnly, TXN;
-    Int "transaction.state.log.load.buffer.size" = Some("5242880"), AtLeast(1), ReadOnly, TXN;
-    Int "transaction.state.log.min.isr" = Some("2"), AtLeast(1), ReadOnly, TXN;
-    Int "transaction.state.log.num.partitions" = Some("50"), AtLeast(1), ReadOnly, TXN;
-    Short "transaction.state.log.replication.factor" = Some("3"), AtLeast(1), ReadOnly, TXN;
-    Int "transaction.state.log.segment.bytes" = Some("104857600"), AtLeast(1), ReadOnly, TXN;
-    Int "transactional.id.expiration.ms" = Some("604800000"), AtLeast(1), ReadOnly, TXN;
+        AtLeast(1), ReadOnly, Honoured;
+    Int "transaction.state.log.load.buffer.size" = Some("5242880"), AtLeast(1), ReadOnly, Honoured;
+    Int "transaction.state.log.min.isr" = Some("2"), AtLeast(1), ReadOnly, Honoured;
+    Int "transaction.state.log.num.partitions" = Some("50"), AtLeast(1), ReadOnly, Honoured;
+    Short "transaction.state.log.replication.factor" = Some("3"), AtLeast(1), ReadOnly, Honoured;
+    Int "transaction.state.log.segment.bytes" = Some("104857600"), AtLeast(1), ReadOnly, Honoured;
+    Int "transactional.id.expiration.ms" = Some("604800000"), AtLeast(1), ReadOnly, Honoured;
     Bool "unclean.leader.election.enable" = Some("false"), Any, ClusterWide, Honoured;
     Long "unclean.leader.election.interval.ms" = Some("300000"), AtLeast(1), ReadOnly, KRAFT;
     Bool "unstable.api.versions.enable" = Some("false"), Any, ReadOnly, KRAFT;

@@ -1,17 +1,18 @@
-//! FindCoordinator (key 10): which broker coordinates a group.
+//! FindCoordinator (key 10): which broker coordinates a group or a transactional id.
 //!
 //! Versions 0 to 6: v1 key type · v4 several keys. The coordinator is the leader of the partition
-//! of `__consumer_offsets` that the id belongs to; the topic is created when it is first asked
-//! for.
+//! of `__consumer_offsets` or `__transaction_state` that the id belongs to; the topic is created
+//! when it is first asked for.
 //!
 //! Errors: GROUP_AUTHORIZATION_FAILED, TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 //! CLUSTER_AUTHORIZATION_FAILED, INVALID_REQUEST (key type), COORDINATOR_NOT_AVAILABLE.
 //!
-//! Differs from Apache: there are no transactions yet, so a transactional id has no coordinator.
+//! Differs from Apache: in nothing known.
 
 use std::sync::Arc;
 
 use coordinator::group::service::OFFSETS_TOPIC;
+use coordinator::transaction::service::TRANSACTIONS_TOPIC;
 use protocol::error_code::ErrorCode;
 use protocol::ids::BrokerId;
 use protocol::messages::find_coordinator::{
@@ -86,13 +87,15 @@ fn find(
             authorizer
                 .authorize::<op::Describe>(context, Resource::Group(key))
                 .map_err(|_| ErrorCode::GROUP_AUTHORIZATION_FAILED)?;
-            find_group(broker, context, key)
+            let index = broker.groups.partition_for(key);
+            find_leader(broker, context, OFFSETS_TOPIC, index)
         }
         KEY_TRANSACTION => {
             authorizer
                 .authorize::<op::Describe>(context, Resource::TransactionalId(key))
                 .map_err(|_| ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)?;
-            Err(ErrorCode::COORDINATOR_NOT_AVAILABLE)
+            let index = broker.transactions.service.partition_for(key);
+            find_leader(broker, context, TRANSACTIONS_TOPIC, index)
         }
         KEY_SHARE if context.api_version >= 6 => {
             authorizer
@@ -104,29 +107,29 @@ fn find(
     }
 }
 
-fn find_group(
+fn find_leader(
     broker: &Arc<Broker>,
     context: &RequestContext,
-    group_id: &str,
+    topic: &'static str,
+    index: i32,
 ) -> Result<Node, ErrorCode> {
     let cluster = broker.replicas.cluster();
-    if !cluster.has_partition(OFFSETS_TOPIC, 0) {
+    if !cluster.has_partition(topic, 0) {
         let making = broker.clone();
         broker.tasks.spawn_until_stop(async move {
             // It logs what hinders it; the client asks again either way.
-            auto::ensure_internal_topic(&making, OFFSETS_TOPIC).await;
+            auto::ensure_internal_topic(&making, topic).await;
         });
         return Err(ErrorCode::COORDINATOR_NOT_AVAILABLE);
     }
-    let index = broker.groups.partition_for(group_id);
-    let node = cluster.leader(OFFSETS_TOPIC, index).and_then(|leader| {
+    let node = cluster.leader(topic, index).and_then(|leader| {
         let endpoint = cluster.endpoint(leader.id, &context.connection.listener)?;
         Some(Node { id: leader.id, host: endpoint.host, port: endpoint.port })
     });
-    if node.is_none() && broker.metadata.load().topic(OFFSETS_TOPIC).is_none() {
+    if node.is_none() && broker.metadata.load().topic(topic).is_none() {
         let maker = broker.clone();
         broker.tasks.spawn(async move {
-            auto::ensure_internal_topic(&maker, OFFSETS_TOPIC).await;
+            auto::ensure_internal_topic(&maker, topic).await;
         });
     }
     node.ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)

@@ -23,6 +23,8 @@ pub fn code(error: GroupError) -> ErrorCode {
         GroupError::OffsetMetadataTooLarge => ErrorCode::OFFSET_METADATA_TOO_LARGE,
         GroupError::InvalidCommitOffsetSize => ErrorCode::INVALID_COMMIT_OFFSET_SIZE,
         GroupError::UnstableOffsetCommit => ErrorCode::UNSTABLE_OFFSET_COMMIT,
+        GroupError::InvalidProducerEpoch => ErrorCode::INVALID_PRODUCER_EPOCH,
+        GroupError::InvalidTxnState => ErrorCode::INVALID_TXN_STATE,
         GroupError::RequestTimedOut => ErrorCode::REQUEST_TIMED_OUT,
         GroupError::UnknownServerError => ErrorCode::UNKNOWN_SERVER_ERROR,
     }

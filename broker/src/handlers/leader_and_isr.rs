@@ -93,6 +93,7 @@ pub fn obey(broker: &Broker, version: i16, request: LeaderAndIsrRequest) -> Lead
         }
         Ok(obeyed) => {
             groups::took_roles(&broker.groups, &obeyed);
+            broker.transactions.took_roles(&obeyed);
             let codes = obeyed.results.iter().map(|result| match result {
                 Ok(()) => ErrorCode::NONE,
                 Err(error) => error.code(),

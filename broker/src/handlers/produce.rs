@@ -15,17 +15,16 @@
 //! KAFKA_STORAGE_ERROR, TOPIC_AUTHORIZATION_FAILED, TRANSACTIONAL_ID_AUTHORIZATION_FAILED.
 //!
 //! Differs from Apache: a partition that is listed twice is appended twice and answered twice,
-//! where Kafka keeps the last entry only. Transactional batches are refused with INVALID_TXN_STATE,
-//! as Kafka does for a transaction that its coordinator does not know: there is no coordinator yet.
-//! An empty record set of v0 to v2 is INVALID_RECORD, where Kafka takes it and appends nothing.
+//! where Kafka keeps the last entry only. The transaction coordinator is not asked whether it knows
+//! of the transaction (`transaction.partition.verification.enable`). An empty record set of v0 to v2 is INVALID_RECORD, where Kafka takes it and appends nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::error_code::ErrorCode;
 use protocol::messages::produce::{
-    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
-    ProduceRequest, ProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
+    PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
 };
 use protocol::records::batch::{BatchHeader, MAGIC_AT};
 use protocol::records::codec::Codec;
@@ -137,12 +136,20 @@ fn refuse_request(
     if ![ACKS_NONE, ACKS_LEADER, ACKS_ALL].contains(&request.acks) {
         return Some(ErrorCode::INVALID_REQUIRED_ACKS);
     }
-    let id = request.transactional_id.as_deref()?;
-    broker
-        .authorizer
-        .authorize::<op::Write>(context, Resource::TransactionalId(id))
-        .err()
-        .map(|_| ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+    if !request.topic_data.iter().flat_map(|topic| &topic.partition_data).any(is_transactional) {
+        return None;
+    }
+    let may = request.transactional_id.as_deref().is_some_and(|id| {
+        let resource = Resource::TransactionalId(id);
+        broker.authorizer.authorize::<op::Write>(context, resource).is_ok()
+    });
+    (!may).then_some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+}
+
+fn is_transactional(data: &PartitionProduceData) -> bool {
+    let set = data.records.as_ref().and_then(Records::bytes).map_or(&[][..], |bytes| bytes);
+    set.get(MAGIC_AT) == Some(&2)
+        && BatchHeader::parse(set).is_ok_and(|header| header.is_transactional())
 }
 
 fn refuse_topic(broker: &Broker, context: &RequestContext, topic: &str) -> Option<ErrorCode> {
@@ -208,20 +215,11 @@ fn check_format(version: i16, set: &[u8]) -> Result<(), ErrorCode> {
     if version < 7 && header.codec() == Codec::Zstd.id() {
         return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE);
     }
-    if header.is_transactional() {
-        return Err(ErrorCode::INVALID_TXN_STATE);
-    }
     Ok(())
 }
 
 fn failure(broker: &Broker, partition: &Partition, error: ProduceError) -> Failure {
-    let code = code_of(&error);
-    tracing::debug!(?partition, %error, "records were not appended");
-    if let ProduceError::Append(AppendError::Disk(disk)) = &error
-        && !disk.is_full()
-    {
-        broker.replicas.disk_failed(&partition.name(), disk);
-    }
+    let code = refused(broker, partition, &error);
     let ProduceError::Append(AppendError::Invalid(invalid)) = &error else {
         return Failure::code(code);
     };
@@ -235,6 +233,17 @@ fn failure(broker: &Broker, partition: &Partition, error: ProduceError) -> Failu
         .collect();
     let message = (!records.is_empty()).then(|| invalid.to_string());
     Failure { code, log_start: partition.log_start(), message, records }
+}
+
+/// Notes a refused append; gives its error code.
+pub fn refused(broker: &Broker, partition: &Partition, error: &ProduceError) -> ErrorCode {
+    tracing::debug!(?partition, %error, "records were not appended");
+    if let ProduceError::Append(AppendError::Disk(disk)) = error
+        && !disk.is_full()
+    {
+        broker.replicas.disk_failed(&partition.name(), disk);
+    }
+    code_of(error)
 }
 
 /// The error code of a refused append.
@@ -352,17 +361,20 @@ fn await_replicas(answers: &Answers) -> Arc<Countdown<AckOutcome>> {
 
 fn settle(answers: &mut Answers, outcomes: Vec<Option<AckOutcome>>) {
     for (part, outcome) in answers.parts.iter_mut().zip(outcomes) {
-        let failed = match outcome {
-            Some(AckOutcome::Replicated) => None,
-            Some(AckOutcome::NotEnoughReplicas) => {
-                Some(ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND)
-            }
-            Some(AckOutcome::NotLeader) => Some(ErrorCode::NOT_LEADER_OR_FOLLOWER),
-            None => Some(ErrorCode::REQUEST_TIMED_OUT),
-        };
-        if let (Some(code), true) = (failed, part.pending.is_some()) {
+        let code = ack_code(outcome);
+        if !code.is_ok() && part.pending.is_some() {
             part.fail(code);
         }
+    }
+}
+
+/// What a wait for replicas means to whoever appended; `None`: it was not long enough.
+pub fn ack_code(outcome: Option<AckOutcome>) -> ErrorCode {
+    match outcome {
+        Some(AckOutcome::Replicated) => ErrorCode::NONE,
+        Some(AckOutcome::NotEnoughReplicas) => ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        Some(AckOutcome::NotLeader) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        None => ErrorCode::REQUEST_TIMED_OUT,
     }
 }
 

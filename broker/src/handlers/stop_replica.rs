@@ -55,7 +55,10 @@ pub fn obey(broker: &Broker, request: StopReplicaRequest) -> StopReplicaResponse
         }
         Ok(results) => {
             let stopped = orders.iter().zip(&results).filter(|(_, result)| result.is_ok());
-            stopped.for_each(|(order, _)| groups::stopped(&broker.groups, order));
+            stopped.for_each(|(order, _)| {
+                groups::stopped(&broker.groups, order);
+                broker.transactions.stopped(order);
+            });
             let codes = results.iter().map(|result| match result {
                 Ok(()) => ErrorCode::NONE,
                 Err(error) => error.code(),

@@ -75,6 +75,8 @@ impl CoordinatorLog {
                 }
                 AppendError::Storage
             }
+            ProduceError::Append(Log::InvalidProducerEpoch { .. }) => AppendError::ProducerFenced,
+            ProduceError::Append(Log::InvalidTxnState { .. }) => AppendError::NoTransaction,
             ProduceError::Append(Log::Failed(_)) => AppendError::Storage,
             ProduceError::Append(_) => AppendError::Refused,
         };

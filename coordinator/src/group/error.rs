@@ -42,6 +42,10 @@ pub enum GroupError {
     InvalidCommitOffsetSize,
     #[error("a transaction has an offset of the partition pending")]
     UnstableOffsetCommit,
+    #[error("the producer has been fenced")]
+    InvalidProducerEpoch,
+    #[error("the producer is in no transaction")]
+    InvalidTxnState,
     #[error("the records were not committed in time")]
     RequestTimedOut,
     #[error("the records could not be stored")]
@@ -69,7 +73,10 @@ impl GroupError {
             | AppendError::NotEnoughReplicasAfterAppend => GroupError::CoordinatorNotAvailable,
             AppendError::NotLeader | AppendError::Storage => GroupError::NotCoordinator,
             AppendError::TimedOut => GroupError::RebalanceInProgress,
-            AppendError::TooLarge | AppendError::Refused => GroupError::UnknownServerError,
+            AppendError::TooLarge
+            | AppendError::Refused
+            | AppendError::ProducerFenced
+            | AppendError::NoTransaction => GroupError::UnknownServerError,
         }
     }
 
@@ -82,6 +89,8 @@ impl GroupError {
             AppendError::NotLeader | AppendError::Storage => GroupError::NotCoordinator,
             AppendError::TimedOut => GroupError::RequestTimedOut,
             AppendError::TooLarge => GroupError::InvalidCommitOffsetSize,
+            AppendError::ProducerFenced => GroupError::InvalidProducerEpoch,
+            AppendError::NoTransaction => GroupError::InvalidTxnState,
             AppendError::Refused => GroupError::UnknownServerError,
         }
     }

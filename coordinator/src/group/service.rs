@@ -1,7 +1,9 @@
 //! The group coordinator of one broker: finds the shard of a group and asks it. Knows no sockets,
 //! no wire versions and no error codes.
 
+use std::convert::Infallible;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use protocol::ids::{LeaderEpoch, TopicPartition};
@@ -13,7 +15,7 @@ use super::request::{
 use super::{GroupConfig, GroupError, GroupShard};
 use crate::shard::Marker;
 use crate::shard::directory::{NotHere, ShardDirectory, Spawn};
-use crate::shard::run::Environment;
+use crate::shard::run::{Environment, Outbox};
 
 /// The topic that groups and offsets are stored in.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -48,8 +50,10 @@ impl GroupService {
         partition_count: i32,
     ) -> GroupService {
         let new_shard = move || GroupShard::new(config.clone());
+        let nothing = |_, _, never| match never {};
+        let outbox: Outbox<Infallible> = Arc::new(nothing);
         GroupService {
-            directory: ShardDirectory::new(OFFSETS_TOPIC, environment, spawn, new_shard),
+            directory: ShardDirectory::new(OFFSETS_TOPIC, environment, spawn, new_shard, outbox),
             partition_count: AtomicI32::new(partition_count),
         }
     }
@@ -157,8 +161,10 @@ impl GroupService {
     ) -> impl Future<Output = CommitAnswer> + Send + use<> {
         let partitions: Vec<TopicPartition> =
             commit.offsets.iter().map(|(partition, _)| partition.clone()).collect();
-        let answer =
-            self.ask(group_id, true, Request::Commit { group: group_id.to_owned(), commit });
+        // Only old clients of their own accord commit under an empty id.
+        let empty_id_allowed = commit.producer.is_none();
+        let request = Request::Commit { group: group_id.to_owned(), commit };
+        let answer = self.ask(group_id, empty_id_allowed, request);
         async move {
             match answer.await {
                 Ok(Answer::Commit(results)) => results,

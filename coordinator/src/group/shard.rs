@@ -175,6 +175,7 @@ impl Shard for GroupShard {
     type Answer = Answer;
     type Record = GroupRecord;
     type Pending = Pending;
+    type Outgoing = std::convert::Infallible;
 
     fn handle(&mut self, caller: Ticket, request: Request, now: Now, out: &mut Out) {
         match request {

@@ -11,7 +11,7 @@ use protocol::ids::{LeaderEpoch, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Shard;
-use super::run::{Ask, Environment, Seat, run};
+use super::run::{Ask, Environment, Outbox, Seat, run};
 
 /// Why no shard took a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +38,7 @@ pub struct ShardDirectory<S: Shard> {
     environment: Arc<Environment>,
     spawn: Spawn,
     new_shard: Box<dyn Fn() -> S + Send + Sync>,
+    outbox: Outbox<S::Outgoing>,
     state: Mutex<State<S>>,
 }
 
@@ -63,12 +64,14 @@ impl<S: Shard> ShardDirectory<S> {
         environment: Environment,
         spawn: Spawn,
         new_shard: impl Fn() -> S + Send + Sync + 'static,
+        outbox: Outbox<S::Outgoing>,
     ) -> Self {
         Self {
             topic: topic.into(),
             environment: Arc::new(environment),
             spawn,
             new_shard: Box::new(new_shard),
+            outbox,
             state: Mutex::new(State { running: true, partitions: BTreeMap::new() }),
         }
     }
@@ -97,7 +100,8 @@ impl<S: Shard> ShardDirectory<S> {
         let seat = Arc::new(Seat::new(TopicPartition::new(&*self.topic, partition), epoch));
         let (sender, inbox) = mpsc::channel(self.environment.config.queue_max.max(1));
         entry.shard = Some(Handle { seat: seat.clone(), inbox: sender });
-        let task = run((self.new_shard)(), seat, self.environment.clone(), inbox);
+        let task =
+            run((self.new_shard)(), seat, self.environment.clone(), inbox, self.outbox.clone());
         (self.spawn)(Box::pin(task));
     }
 

@@ -13,6 +13,8 @@ pub mod run;
 pub mod timers;
 pub mod writer;
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
 use protocol::ids::{Offset, ProducerEpoch, ProducerId, TimestampMs};
 
@@ -68,14 +70,16 @@ pub struct Append<R, P> {
 
 /// What one step of a shard asks for.
 #[derive(Debug)]
-pub struct Effects<R, A, P> {
+pub struct Effects<R, A, P, O = Infallible> {
     pub answers: Vec<(Ticket, A)>,
     pub appends: Vec<Append<R, P>>,
+    /// What goes to other parts of the broker.
+    pub outgoing: Vec<O>,
 }
 
-impl<R, A, P> Default for Effects<R, A, P> {
+impl<R, A, P, O> Default for Effects<R, A, P, O> {
     fn default() -> Self {
-        Self { answers: Vec::new(), appends: Vec::new() }
+        Self { answers: Vec::new(), appends: Vec::new(), outgoing: Vec::new() }
     }
 }
 
@@ -109,7 +113,12 @@ pub enum StoredBatch {
 }
 
 /// The effects of shard `S`.
-pub type EffectsOf<S> = Effects<<S as Shard>::Record, <S as Shard>::Answer, <S as Shard>::Pending>;
+pub type EffectsOf<S> = Effects<
+    <S as Shard>::Record,
+    <S as Shard>::Answer,
+    <S as Shard>::Pending,
+    <S as Shard>::Outgoing,
+>;
 
 /// The state of one partition of a coordinator's topic: pure, and owned by one task.
 pub trait Shard: Send + 'static {
@@ -118,6 +127,8 @@ pub trait Shard: Send + 'static {
     type Record: Send + 'static;
     /// What the shard must know when an append's outcome comes back.
     type Pending: Send + 'static;
+    /// What it has other parts of the broker do; `Infallible` if nothing.
+    type Outgoing: Send + 'static;
 
     /// A request. The caller is answered now, or later, exactly once, or by the shard's end.
     fn handle(

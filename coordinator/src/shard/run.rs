@@ -80,6 +80,10 @@ impl Seat {
     }
 }
 
+/// Takes what a shard has for other parts of the broker, with its partition and leader epoch.
+/// Must not block.
+pub type Outbox<O> = Arc<dyn Fn(i32, LeaderEpoch, O) + Send + Sync>;
+
 /// One request and where its answer goes.
 pub struct Ask<S: Shard> {
     pub request: S::Request,
@@ -93,6 +97,7 @@ pub async fn run<S: Shard>(
     seat: Arc<Seat>,
     environment: Arc<Environment>,
     inbox: mpsc::Receiver<Ask<S>>,
+    outbox: Outbox<S::Outgoing>,
 ) {
     let loaded = {
         let load = pin!(load(&mut shard, &seat, &environment));
@@ -102,7 +107,7 @@ pub async fn run<S: Shard>(
         }
     };
     if loaded {
-        Driver::new(shard, seat, environment).serve(inbox).await;
+        Driver::new(shard, seat, environment, outbox).serve(inbox).await;
     }
 }
 
@@ -202,10 +207,16 @@ struct Driver<S: Shard> {
     next_ticket: Ticket,
     /// One per append under way; each belongs to a waiting caller, or is a rare tombstone.
     appends: FuturesUnordered<BoxFuture<'static, Outcome<S::Pending>>>,
+    outbox: Outbox<S::Outgoing>,
 }
 
 impl<S: Shard> Driver<S> {
-    fn new(shard: S, seat: Arc<Seat>, environment: Arc<Environment>) -> Self {
+    fn new(
+        shard: S,
+        seat: Arc<Seat>,
+        environment: Arc<Environment>,
+        outbox: Outbox<S::Outgoing>,
+    ) -> Self {
         Self {
             shard,
             seat,
@@ -213,6 +224,7 @@ impl<S: Shard> Driver<S> {
             callers: BTreeMap::new(),
             next_ticket: 0,
             appends: FuturesUnordered::new(),
+            outbox,
         }
     }
 
@@ -264,6 +276,10 @@ impl<S: Shard> Driver<S> {
     fn carry_out(&mut self, out: EffectsOf<S>) {
         for append in out.appends {
             self.append(append);
+        }
+        for outgoing in out.outgoing {
+            let epoch = self.seat.leader_epoch.load(Ordering::Acquire);
+            (self.outbox)(self.seat.partition.partition, epoch, outgoing);
         }
         self.answer(out.answers);
     }

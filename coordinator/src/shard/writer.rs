@@ -34,7 +34,13 @@ pub enum AppendError {
     TooLarge,
     #[error("the log directory failed")]
     Storage,
-    /// A transactional batch whose producer is fenced or unknown, or a malformed batch.
+    /// A transactional batch of a producer whose epoch is over.
+    #[error("the producer has been fenced")]
+    ProducerFenced,
+    /// A transactional batch that belongs to no open transaction.
+    #[error("the producer is in no transaction of this partition")]
+    NoTransaction,
+    /// A malformed batch.
     #[error("the batch was refused")]
     Refused,
 }
@@ -42,7 +48,13 @@ pub enum AppendError {
 impl AppendError {
     /// Whether the same append may succeed later, here or at the next leader.
     pub fn retriable(self) -> bool {
-        !matches!(self, AppendError::TooLarge | AppendError::Refused)
+        !matches!(
+            self,
+            AppendError::ProducerFenced
+                | AppendError::NoTransaction
+                | AppendError::TooLarge
+                | AppendError::Refused
+        )
     }
 }
 

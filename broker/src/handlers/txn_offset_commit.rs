@@ -1,0 +1,147 @@
+//! TxnOffsetCommit (key 28): stores what a group has read as part of a transaction.
+//!
+//! Versions 0 to 4: v2 leader epoch · v3 flexible, group membership (KIP-447) · v4 may answer
+//! TRANSACTION_ABORTABLE. The offsets count when the transaction's commit marker is written into
+//! the group's partition of `__consumer_offsets`.
+//!
+//! Errors, all per partition: TRANSACTIONAL_ID_AUTHORIZATION_FAILED, GROUP_AUTHORIZATION_FAILED,
+//! TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION, INVALID_GROUP_ID,
+//! COORDINATOR_NOT_AVAILABLE, COORDINATOR_LOAD_IN_PROGRESS (from v2 on), NOT_COORDINATOR,
+//! UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, ILLEGAL_GENERATION, OFFSET_METADATA_TOO_LARGE,
+//! INVALID_COMMIT_OFFSET_SIZE, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, REQUEST_TIMED_OUT.
+//!
+//! Differs from Apache: does not ask the transaction coordinator whether the partition of
+//! `__consumer_offsets` is in the transaction (`transaction.partition.verification.enable`).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use coordinator::group::request::{Caller, CommitRequest, OffsetCommit};
+use coordinator::shard::Producer;
+use protocol::error_code::ErrorCode;
+use protocol::ids::{TimestampMs, TopicPartition};
+use protocol::messages::txn_offset_commit::{
+    TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitResponse,
+    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+};
+
+use super::group_error;
+use crate::authorizer::{Resource, op};
+use crate::broker::{Broker, Reply, RequestContext};
+
+/// From here on producers know what to do while the coordinator loads.
+const LOADING_FROM: i16 = 2;
+
+/// Results so far, by partition.
+type Results = HashMap<TopicPartition, ErrorCode>;
+
+/// The partitions asked for, in the order of the request.
+type Asked = Vec<(String, Vec<i32>)>;
+
+pub fn handle(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: TxnOffsetCommitRequest,
+) -> Reply<TxnOffsetCommitResponse> {
+    let asked: Asked = request
+        .topics
+        .iter()
+        .map(|topic| {
+            (topic.name.clone(), topic.partitions.iter().map(|p| p.partition_index).collect())
+        })
+        .collect();
+    let authorizer = &broker.authorizer;
+    let transaction = Resource::TransactionalId(&request.transactional_id);
+    if authorizer.authorize::<op::Write>(context, transaction).is_err() {
+        let denied = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+        return Reply::Now(respond(&asked, &Results::new(), denied));
+    }
+    let group = Resource::Group(&request.group_id);
+    if authorizer.authorize::<op::Read>(context, group).is_err() {
+        let denied = ErrorCode::GROUP_AUTHORIZATION_FAILED;
+        return Reply::Now(respond(&asked, &Results::new(), denied));
+    }
+    let mut results = Results::new();
+    let offsets = sort_out(broker, context, &request, &mut results);
+    if offsets.is_empty() {
+        return Reply::Now(respond(&asked, &results, ErrorCode::NONE));
+    }
+    let commit = CommitRequest {
+        caller: Caller {
+            member_id: request.member_id,
+            instance_id: request.group_instance_id,
+            generation: request.generation_id,
+        },
+        producer: Some(Producer { id: request.producer_id, epoch: request.producer_epoch }),
+        offsets,
+    };
+    let committing = broker.groups.commit(&request.group_id, commit);
+    let version = context.api_version;
+    Reply::later(async move {
+        for (partition, error) in committing.await {
+            let code = match error.map_or(ErrorCode::NONE, group_error::code) {
+                ErrorCode::COORDINATOR_LOAD_IN_PROGRESS if version < LOADING_FROM => {
+                    ErrorCode::COORDINATOR_NOT_AVAILABLE
+                }
+                code => code,
+            };
+            results.insert(partition, code);
+        }
+        respond(&asked, &results, ErrorCode::NONE)
+    })
+}
+
+/// The partitions that exist and that the caller may read; the others get their error.
+fn sort_out(
+    broker: &Broker,
+    context: &RequestContext,
+    request: &TxnOffsetCommitRequest,
+    results: &mut Results,
+) -> Vec<(TopicPartition, OffsetCommit)> {
+    let now_ms = broker.clock.now_ms();
+    let mut allowed = Vec::new();
+    for topic in &request.topics {
+        let resource = Resource::Topic(&topic.name);
+        let denied = broker.authorizer.authorize::<op::Read>(context, resource).is_err();
+        for partition in &topic.partitions {
+            let name = TopicPartition::new(topic.name.clone(), partition.partition_index);
+            if denied {
+                results.insert(name, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+            } else if !broker.replicas.cluster().has_partition(&topic.name, name.partition) {
+                results.insert(name, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+            } else {
+                allowed.push((name, offset_of(partition, now_ms)));
+            }
+        }
+    }
+    allowed
+}
+
+fn offset_of(partition: &TxnOffsetCommitRequestPartition, now_ms: TimestampMs) -> OffsetCommit {
+    OffsetCommit {
+        offset: partition.committed_offset,
+        leader_epoch: partition.committed_leader_epoch,
+        metadata: partition.committed_metadata.clone().unwrap_or_default(),
+        commit_ms: now_ms,
+        expire_ms: None,
+    }
+}
+
+/// Every partition with its result, or with `unanswered` if it has none.
+fn respond(asked: &Asked, results: &Results, unanswered: ErrorCode) -> TxnOffsetCommitResponse {
+    let partition = |topic: &str, index: i32| {
+        let result = results.get(&TopicPartition::new(topic, index)).copied();
+        TxnOffsetCommitResponsePartition {
+            partition_index: index,
+            error_code: result.unwrap_or(unanswered).0,
+        }
+    };
+    let topics = asked
+        .iter()
+        .map(|(name, partitions)| TxnOffsetCommitResponseTopic {
+            name: name.clone(),
+            partitions: partitions.iter().map(|index| partition(name, *index)).collect(),
+        })
+        .collect();
+    TxnOffsetCommitResponse { throttle_time_ms: 0, topics }
+}

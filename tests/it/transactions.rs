@@ -1,0 +1,108 @@
+//! Transactions with stock clients: on one broker beside either metadata store, on a directory that
+//! changes hands between Apache's broker and ours, and in a cluster of both.
+
+use tests::brokers::{Brokers, Kind, Plan};
+use tests::clients::python;
+use tests::java::{program, tool};
+use tests::{Cluster, on_both_stores};
+
+on_both_stores!(java, librdkafka);
+
+/// One replica of everything.
+const ALONE: &str = "\
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000";
+
+const DUMP: &str = "kafka.tools.DumpLogSegments";
+
+/// A part of `TransactionSuite`.
+fn suite(bootstrap: &str, prefix: &str, part: &str) {
+    let output = program("TransactionSuite", "3.9.1", &[bootstrap, prefix, part]);
+    assert!(output.out.ends_with("ok\n"), "{prefix} {part}: {output:#?}");
+}
+
+fn java(mut cluster: Cluster) {
+    suite(&cluster.bootstrap(), "one", "all");
+    suite(&cluster.bootstrap(), "left", "open");
+    cluster.kill9();
+    cluster.restart();
+    suite(&cluster.bootstrap(), "left", "finish");
+    let states = dumped_states(&cluster.data_dir(), "left-left");
+    let expected = [
+        "0 Empty",
+        "0 Ongoing",
+        "0 PrepareCommit",
+        "0 CompleteCommit",
+        "0 Ongoing",
+        "0 Ongoing",
+        "1 PrepareAbort",
+        "1 CompleteAbort",
+        "2 Empty",
+        "2 Ongoing",
+        "2 Ongoing",
+        "2 PrepareCommit",
+        "2 CompleteCommit",
+    ];
+    assert_eq!(states, expected);
+}
+
+/// Epoch and state of each record of a transactional id, as Apache's tool reads them.
+fn dumped_states(data_dir: &std::path::Path, id: &str) -> Vec<String> {
+    let mut states = Vec::new();
+    for dir in std::fs::read_dir(data_dir).expect("the data directory") {
+        let path = dir.expect("an entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+        if !name.starts_with("__transaction_state-") {
+            continue;
+        }
+        let log = path.join("00000000000000000000.log");
+        if std::fs::metadata(&log).map_or(0, |meta| meta.len()) == 0 {
+            continue;
+        }
+        let files = log.to_str().expect("UTF-8");
+        let out = tool(DUMP, &["--transaction-log-decoder", "--files", files], b"").ok();
+        let of_id = format!("transactionalId={id} ");
+        for line in out.lines().filter(|line| line.contains(&of_id)) {
+            let field = |name: &str| {
+                let rest = line.split_once(name).expect("the field").1;
+                rest.split(',').next().expect("a value").to_owned()
+            };
+            states.push(format!("{} {}", field("producerEpoch:"), field("state=")));
+        }
+    }
+    states
+}
+
+fn librdkafka(cluster: Cluster) {
+    let out = python("confluent_transactions", &[&cluster.bootstrap()]).ok();
+    assert!(out.ends_with("ok\n"), "{out}");
+}
+
+fn start(kinds: &[Kind]) -> Option<Brokers> {
+    Plan::of(kinds).lines(ALONE).start()
+}
+
+/// What one kind of broker left open the other finishes, from the same directory.
+#[test]
+fn a_directory_changes_hands() {
+    let Some(mut brokers) = start(&[Kind::subject()]) else { return };
+    for (prefix, next) in [("ours", Kind::Apache), ("theirs", Kind::subject())] {
+        suite(&brokers.bootstrap(), prefix, "open");
+        brokers.replace(1, next);
+        suite(&brokers.bootstrap(), prefix, "finish");
+    }
+}
+
+/// Coordinators and leaders of both kinds: markers and questions travel in both directions.
+#[test]
+fn beside_apaches_brokers() {
+    let Some(brokers) = start(&[Kind::Apache, Kind::subject()]) else { return };
+    // Ids of three partitions of the transactions' topic, so that both brokers coordinate.
+    for prefix in ["a", "b", "c"] {
+        suite(&brokers.bootstrap(), prefix, "all");
+    }
+}
