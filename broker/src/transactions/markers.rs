@@ -45,7 +45,7 @@ async fn run(broker: Arc<Broker>) {
             broker.tasks.spawn_until_stop(tell(broker.clone(), told));
         }
         loop {
-            let next = broker.transactions.outbox.queues.lock().next();
+            let next = broker.transactions.outbox.queues.lock().take_next();
             let Some((to, orders)) = next else { break };
             let (broker, connections) = (broker.clone(), connections.clone());
             let owner = broker.clone();

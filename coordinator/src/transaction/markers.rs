@@ -121,10 +121,10 @@ impl MarkerQueues {
     }
 
     /// The next broker to send to, and what; nothing else goes there until `release`.
-    pub fn next(&mut self) -> Option<(BrokerId, Vec<Order>)> {
-        let free = self.brokers.iter_mut();
+    pub fn take_next(&mut self) -> Option<(BrokerId, Vec<Order>)> {
+        let mut queues = self.brokers.iter_mut();
         let (broker, queue) =
-            free.into_iter().find(|(_, queue)| !queue.in_flight && !queue.waiting.is_empty())?;
+            queues.find(|(_, queue)| !queue.in_flight && !queue.waiting.is_empty())?;
         queue.in_flight = true;
         let count = queue.waiting.len().min(ORDERS_MAX);
         Some((*broker, queue.waiting.drain(..count).collect()))
@@ -305,19 +305,19 @@ mod tests {
         queues.accept(order(0, "a", 7, &[1, 2, 11, 25, 31]));
         assert_eq!(indexes(&queues.route(&resolve)), [31], "deleted ones count as done");
         assert!(queues.has_unrouted());
-        let (broker, first) = queues.next().unwrap();
+        let (broker, first) = queues.take_next().unwrap();
         assert_eq!((broker, request_of(&first).markers.len()), (1, 1));
         assert_eq!(request_of(&first).markers[0].topics[0].partition_indexes, [1, 2]);
-        assert_eq!(queues.next().unwrap().0, 2);
+        assert_eq!(queues.take_next().unwrap().0, 2);
         queues.accept(order(0, "b", 8, &[3]));
         queues.route(&resolve);
-        assert_eq!(queues.next(), None, "both have one in flight");
+        assert_eq!(queues.take_next(), None, "both have one in flight");
         let response = answer(7, &[(1, ErrorCode::NONE), (2, ErrorCode::NOT_LEADER_OR_FOLLOWER)]);
         let (told, again) = queues.answered(first, Some(&response));
         assert_eq!((indexes(&told), again), (vec![1], true));
         queues.release(1);
         queues.route(&resolve);
-        let (_, next) = queues.next().unwrap();
+        let (_, next) = queues.take_next().unwrap();
         let ids: Vec<_> = next.iter().map(|order| &*order.markers.id).collect();
         assert_eq!(ids, ["b", "a"]);
         let (told, again) = queues.answered(next, None);
@@ -336,7 +336,7 @@ mod tests {
         queues.accept(order(1, "b", 8, &[1]));
         queues.forget(0, Some(4));
         queues.route(&resolve);
-        let (_, sent) = queues.next().unwrap();
+        let (_, sent) = queues.take_next().unwrap();
         assert_eq!(sent.len(), 1, "the other shard's goes on");
         assert!(!queues.answered(vec![order(0, "a", 7, &[1])], None).1, "its time is over");
         queues.accept(Order { coordinator_epoch: 4, ..order(0, "a", 7, &[1]) });
