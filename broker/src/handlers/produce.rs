@@ -16,7 +16,8 @@
 //!
 //! Differs from Apache: a partition that is listed twice is appended twice and answered twice,
 //! where Kafka keeps the last entry only. The transaction coordinator is not asked whether it knows
-//! of the transaction (`transaction.partition.verification.enable`). An empty record set of v0 to v2 is INVALID_RECORD, where Kafka takes it and appends nothing.
+//! of the transaction (`transaction.partition.verification.enable`). An empty record set of v0 to
+//! v2 is INVALID_RECORD, where Kafka takes it and appends nothing.
 
 use std::sync::Arc;
 use std::time::Duration;

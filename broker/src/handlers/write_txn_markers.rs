@@ -1,12 +1,12 @@
-//! WriteTxnMarkers (key 27): a transaction coordinator ends transactions in the partitions that this
-//! broker leads.
+//! WriteTxnMarkers (key 27): a transaction coordinator ends transactions in the partitions that
+//! this broker leads.
 //!
 //! Versions 0 and 1: v1 flexible. Each marker is one control batch in each of its partitions, held
-//! by the whole ISR before it is answered; in a partition of `__consumer_offsets` the offsets of the
-//! transaction are committed or dropped before that, too.
+//! by the whole ISR before it is answered; in a partition of `__consumer_offsets` the offsets of
+//! the transaction are committed or dropped before that, too.
 //!
-//! Errors, all per partition: CLUSTER_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION (no log of it
-//! here), NOT_LEADER_OR_FOLLOWER, INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED,
+//! Errors, all per partition: CLUSTER_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION (no log of
+//! it here), NOT_LEADER_OR_FOLLOWER, INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED,
 //! NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR.
 //!
 //! Differs from Apache: a partition that lives elsewhere is NOT_LEADER_OR_FOLLOWER at once, where
