@@ -52,29 +52,26 @@ fn java(mut cluster: Cluster) {
 
 /// Epoch and state of each record of a transactional id, as Apache's tool reads them.
 fn dumped_states(data_dir: &std::path::Path, id: &str) -> Vec<String> {
-    let mut states = Vec::new();
-    for dir in std::fs::read_dir(data_dir).expect("the data directory") {
+    let dirs = std::fs::read_dir(data_dir).expect("the data directory");
+    let logs = dirs.filter_map(|dir| {
         let path = dir.expect("an entry").path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
-        if !name.starts_with("__transaction_state-") {
-            continue;
-        }
+        let ours = name.starts_with("__transaction_state-");
         let log = path.join("00000000000000000000.log");
-        if std::fs::metadata(&log).map_or(0, |meta| meta.len()) == 0 {
-            continue;
-        }
-        let files = log.to_str().expect("UTF-8");
-        let out = tool(DUMP, &["--transaction-log-decoder", "--files", files], b"").ok();
-        let of_id = format!("transactionalId={id} ");
-        for line in out.lines().filter(|line| line.contains(&of_id)) {
-            let field = |name: &str| {
-                let rest = line.split_once(name).expect("the field").1;
-                rest.split(',').next().expect("a value").to_owned()
-            };
-            states.push(format!("{} {}", field("producerEpoch:"), field("state=")));
-        }
-    }
-    states
+        let filled = std::fs::metadata(&log).map_or(0, |meta| meta.len()) > 0;
+        (ours && filled).then(|| log.to_str().expect("UTF-8").to_owned())
+    });
+    let files = logs.collect::<Vec<_>>().join(",");
+    let out = tool(DUMP, &["--transaction-log-decoder", "--files", &files], b"").ok();
+    let of_id = format!("transactionalId={id} ");
+    let field = |line: &str, name: &str| {
+        let rest = line.split_once(name).expect("the field").1;
+        rest.split(',').next().expect("a value").to_owned()
+    };
+    out.lines()
+        .filter(|line| line.contains(&of_id))
+        .map(|line| format!("{} {}", field(line, "producerEpoch:"), field(line, "state=")))
+        .collect()
 }
 
 fn librdkafka(cluster: Cluster) {
