@@ -174,8 +174,9 @@ pub async fn start(
 ) -> Result<Running, StartError> {
     let descriptors_max = network::raise_descriptor_limit();
     let disabled = config.list("ottla.io.disable").to_vec();
-    let map = !disabled.iter().any(|item| item == "populate_write");
-    let disk: Arc<dyn Disk> = Arc::new(OsDisk::new(OsDiskOptions { map }));
+    let enabled = |probe: &str| !disabled.iter().any(|item| item == probe);
+    let options = OsDiskOptions { map: enabled("populate_write"), mount_id: enabled("mount_id") };
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk::new(options));
     let data_dirs = DataDirs::open(&disk, &config.log_dirs(), config.zookeeper().is_none())?;
     let known = data_dirs.known.clone();
 

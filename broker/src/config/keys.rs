@@ -266,6 +266,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "ottla.frame.timeout.ms" = Some("30000"), AtLeast(100), ReadOnly, Honoured;
     Text "ottla.http.listener" = Some("127.0.0.1:9643"), Any, ReadOnly, Honoured;
     List "ottla.io.disable" = Some(""), EachOf(PROBES), ReadOnly, Honoured;
+    List "ottla.log.accept.loss" = Some(""), Any, ReadOnly, Honoured;
     Text "ottla.log.format" = Some("text"), OneOf(&["text", "json"]), ReadOnly, Honoured;
     Text "ottla.log.level" = Some("info"), Any, ReadOnly, Honoured;
     Long "ottla.request.memory.bytes" = Some("268435456"), AtLeast(1048576), ReadOnly, Honoured;

@@ -132,6 +132,7 @@ fn options(path: PathBuf, config: &[(&str, &str)], clean: bool) -> LogOptions {
         clean,
         recovery_point: 0,
         log_start: 0,
+        kept: false,
         accept_loss: false,
     }
 }
@@ -348,4 +349,46 @@ fn a_directory_of_a_stock_broker_is_loaded() {
         assert!(manager.close().is_empty());
         assert!(root.join(".kafka_cleanshutdown").exists());
     }
+}
+
+/// Batches of one record at these offsets in one segment file, without indexes.
+fn one_file(dir: &Path, offsets: &[Offset]) {
+    std::fs::create_dir_all(dir).unwrap();
+    let mut bytes = Vec::new();
+    for offset in offsets {
+        let mut builder = BatchBuilder::new(BatchOptions::default());
+        builder.append(NOW + offset, Some(b"k"), Some(&[7; 300]), &[]).unwrap();
+        let mut batch = builder.finish().unwrap().to_vec();
+        protocol::records::batch::assign(&mut batch, *offset, 0);
+        bytes.extend_from_slice(&batch);
+    }
+    std::fs::write(dir.join("00000000000000000000.log"), bytes).unwrap();
+}
+
+fn log_names(dir: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name());
+    let mut names: Vec<String> = names.map(|n| n.to_string_lossy().into_owned()).collect();
+    names.retain(|name| name.ends_with(".log") || name.ends_with("index"));
+    names.sort();
+    names
+}
+
+#[test]
+fn a_segment_that_overflows_is_split_as_apache_splits_it() {
+    let Some(lib) = kafka_lib() else { return };
+    let judge = Judge::new(&lib);
+    let temp = tempfile::tempdir().unwrap();
+    let dir = |name: &str| temp.path().join(name).join("t-0");
+    let far = i64::from(i32::MAX);
+    let offsets = [0, 5, far, far + 1, far + 9, 3 * far, 3 * far + 2];
+    for name in ["theirs", "ours"] {
+        one_file(&dir(name), &offsets);
+    }
+    let verdict = judge.load(&[(dir("theirs"), false, 0, 0)]).remove(0);
+    let log = Log::open(options(dir("ours"), &[("cleanup.policy", "compact")], false), NOW);
+    let log = log.unwrap();
+    assert_eq!(ours(&log), verdict);
+    log.close().unwrap();
+    assert_eq!(log_names(&dir("ours")), log_names(&dir("theirs")));
+    assert_eq!(judge.load(&[(dir("ours"), true, verdict.end, 0)]), [verdict]);
 }
