@@ -14,4 +14,5 @@ mod reader;
 mod swap;
 mod transactions;
 
-pub use cleaner::{Cleaner, CleanerBoard, CleanerSettings, CleanerStep};
+pub use cleaner::{Cleaner, CleanerBoard, CleanerGauges, CleanerSettings, CleanerStep};
+pub use cleaning::CleaningStats;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use parking_lot::{Mutex, RwLock};
 use protocol::ids::{Offset, TimestampMs, TopicPartition, Uuid};
 
-use crate::checkpoint::{HIGH_WATERMARK_FILE, LOG_START_FILE, Offsets, RECOVERY_POINT_FILE};
+use crate::checkpoint::{LOG_START_FILE, Offsets, RECOVERY_POINT_FILE};
 use crate::config::LogConfig;
 use crate::disk::Disk;
 use crate::error::{At, DeleteRecordsError, StorageError};
@@ -417,32 +417,6 @@ impl LogManager {
         let logs = self.logs.read();
         let here = logs.iter().filter(|(_, hosted)| hosted.dir == dir);
         here.filter_map(|(tp, hosted)| Some((tp.clone(), of(&hosted.log)?))).collect()
-    }
-
-    /// Writes the high watermarks given, each into its partition's directory (every 5 s).
-    pub fn checkpoint_high_watermarks(
-        &self,
-        high_watermarks: &Offsets,
-    ) -> Vec<(PathBuf, StorageError)> {
-        let mut by_dir: Vec<Offsets> = vec![Offsets::new(); self.dirs.len()];
-        {
-            let logs = self.logs.read();
-            for (tp, offset) in high_watermarks {
-                if let Some(hosted) = logs.get(tp) {
-                    by_dir[hosted.dir].insert(tp.clone(), *offset);
-                }
-            }
-        }
-        let mut errors = Vec::new();
-        for (dir, offsets) in self.dirs.iter().zip(by_dir) {
-            if dir.is_offline() {
-                continue;
-            }
-            if let Err(e) = dir.write_checkpoint(HIGH_WATERMARK_FILE, &offsets) {
-                errors.push((dir.path().to_owned(), StorageError::Disk(e)));
-            }
-        }
-        errors
     }
 
     /// Takes a directory out of service after an I/O error; returns the partitions that were in

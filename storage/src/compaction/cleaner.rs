@@ -192,6 +192,11 @@ impl Cleaner {
         step
     }
 
+    /// Whether a log is in hand.
+    pub fn is_busy(&self) -> bool {
+        self.current.is_some()
+    }
+
     /// Lets go of the log in hand; what was written of it so far is removed.
     pub fn stop(&mut self, board: &CleanerBoard) {
         let Some(mut cleaning) = self.current.take() else { return };

@@ -54,6 +54,8 @@ impl Log {
             let mut segments = view.segments.to_vec();
             segments.splice(first..first + old.len(), [cleaned.clone()]);
             view.segments = Arc::new(segments);
+            // Positions in the old files.
+            view.forget_recent();
         }
         self.condemn(changes, old, now_ms)?;
         cleaned.rename_files("")?;
