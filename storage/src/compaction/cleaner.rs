@@ -1,5 +1,6 @@
 //! Which log is compacted next, by whom, and which are left alone (Kafka's `LogCleanerManager` and
-//! `CleanerThread`). A [`Cleaner`] belongs to one thread of the caller, the [`CleanerBoard`] to all.
+//! `CleanerThread`). A [`Cleaner`] belongs to one of the caller's threads, the [`CleanerBoard`] to
+//! all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

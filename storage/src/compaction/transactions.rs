@@ -1,5 +1,5 @@
-//! Which transactions a compaction is passing through: whose data is discarded, and whose marker has
-//! nothing left to end (Kafka's `CleanedTransactionMetadata`). Knows no files.
+//! Which transactions a compaction is passing through: whose data is discarded, and whose marker
+//! has nothing left to end (Kafka's `CleanedTransactionMetadata`). Knows no files.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};

@@ -1,5 +1,5 @@
-//! Compaction against a model: of every key the last record stays, nothing comes back, producers and
-//! transactions are as they were; a kill at any step changes none of it.
+//! Compaction against a model: of every key the last record stays, nothing comes back, producers
+//! and transactions are as they were; a kill at any step changes none of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What a disk in memory holds: files with what of them is durable, names likewise, and the count of
-//! changes that faults refer to. Knows nothing of logs.
+//! What a disk in memory holds: files with what of them is durable, names likewise, and the count
+//! of changes that faults refer to. Knows nothing of logs.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
