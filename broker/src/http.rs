@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,7 @@ pub struct Pages {
     /// True from the ready line until the stop begins.
     pub ready: Arc<AtomicBool>,
     /// Brings gauges up to date before they are shown.
-    pub sample: Arc<dyn Fn() + Send + Sync>,
+    pub sample: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
 }
 
 /// Serves until the token is cancelled. A port in use is the caller's to warn about.
@@ -47,7 +48,7 @@ pub async fn bind(address: &str) -> std::io::Result<TcpListener> {
 }
 
 async fn metrics_page(State(pages): State<Pages>) -> impl IntoResponse {
-    (pages.sample)();
+    (pages.sample)().await;
     pages.metrics.run_upkeep();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], pages.metrics.render())
 }

@@ -1,11 +1,16 @@
 //! What the broker counts, under the names that jmx_exporter's example rules give to Kafka's own
 //! beans, so that known dashboards work, and ours under `ottla_`. Knows nothing of HTTP.
 
+pub mod gauges;
+pub mod session;
+
 use std::sync::{Arc, OnceLock};
 
 use metrics::{Counter, Gauge, Histogram, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use protocol::api::ApiKey;
+
+use crate::network::memory::MemoryPool;
 
 /// Handles of one API, looked up once.
 struct ApiMetrics {
@@ -67,6 +72,8 @@ fn describe() {
     metrics::describe_gauge!(CONNECTIONS, "Open connections");
     metrics::describe_gauge!(MEMORY_USED, Unit::Bytes, "Memory that requests take");
     metrics::describe_gauge!(MEMORY_LIMIT, Unit::Bytes, "Memory that requests may take");
+    metrics::describe_gauge!(ANSWERS_USED, Unit::Bytes, "Memory that unsent answers take");
+    metrics::describe_gauge!(ANSWERS_LIMIT, Unit::Bytes, "Memory that unsent answers may take");
 }
 
 const REQUESTS: &str = "kafka_network_requestmetrics_requests_total";
@@ -80,6 +87,8 @@ const MAX_LAG: &str = "kafka_server_replicafetchermanager_maxlag";
 const FAILED_PARTITIONS: &str = "kafka_server_replicafetchermanager_failedpartitionscount";
 const MEMORY_USED: &str = "ottla_network_request_memory_bytes";
 const MEMORY_LIMIT: &str = "ottla_network_request_memory_limit_bytes";
+const ANSWERS_USED: &str = "ottla_network_response_memory_bytes";
+const ANSWERS_LIMIT: &str = "ottla_network_response_memory_limit_bytes";
 
 impl RequestMetrics {
     pub fn new() -> Arc<RequestMetrics> {
@@ -128,10 +137,14 @@ impl ApiMetrics {
     }
 }
 
-/// Sets the gauges that are read rather than counted; called before every rendering.
-pub fn sample_memory(used_bytes: usize, limit_bytes: usize) {
-    metrics::gauge!(MEMORY_USED).set(used_bytes as f64);
-    metrics::gauge!(MEMORY_LIMIT).set(limit_bytes as f64);
+/// Sets the gauges of what requests and answers take; called before every rendering.
+pub fn sample_memory(requests: &MemoryPool, answers: &MemoryPool) {
+    for (pool, used, limit) in
+        [(requests, MEMORY_USED, MEMORY_LIMIT), (answers, ANSWERS_USED, ANSWERS_LIMIT)]
+    {
+        metrics::gauge!(used).set(pool.used() as f64);
+        metrics::gauge!(limit).set(pool.capacity() as f64);
+    }
 }
 
 /// The same for what this broker follows: how far the partition that is furthest behind is behind,

@@ -72,7 +72,7 @@ async fn send(outbox: &mut Outbox, stream: &TcpStream, residency: Residency) -> 
             Flush::Yield => tokio::task::yield_now().await,
             Flush::Cold(slice) => {
                 cold += 1;
-                match outbox::warm(&slice)? {
+                match outbox::warm(&slice, residency.dontcache)? {
                     None => outbox.warmed(&slice),
                     Some(bytes) => outbox.replace_cold(bytes),
                 }
@@ -106,7 +106,7 @@ async fn parts_of_files_arrive_byte_by_byte() {
     let residency = Residency::probe(&[]);
     assert_eq!(arrives(&file, residency).await, 0, "what was just written needs no disk");
     // Where nobody can tell, every slice is read off the worker first.
-    let blind = Residency { cachestat: false, nowait: false };
+    let blind = Residency { cachestat: false, nowait: false, ..residency };
     assert_eq!(arrives(&file, blind).await, 5);
 }
 
@@ -167,7 +167,7 @@ async fn a_reader_that_does_not_read_holds_nothing_but_its_own_answer() {
             Flush::Empty => panic!("the kernel has no room for 200 MB"),
             Flush::Yield => {}
             Flush::Cold(slice) => {
-                assert!(outbox::warm(&slice).expect("read").is_none());
+                assert!(outbox::warm(&slice, false).expect("read").is_none());
                 outbox.warmed(&slice);
             }
         }

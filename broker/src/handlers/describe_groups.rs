@@ -6,8 +6,8 @@
 //! Errors, per group: GROUP_AUTHORIZATION_FAILED, COORDINATOR_NOT_AVAILABLE,
 //! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR.
 //!
-//! Differs from Apache: groups come in the order of the request; there those that the caller may not
-//! see come first.
+//! Differs from Apache: groups come in the order of the request; there those that the caller may
+//! not see come first.
 
 use std::sync::Arc;
 

@@ -14,38 +14,14 @@ use protocol::frame::{self, FrameError};
 use protocol::wire::Rope;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::Sleep;
 
-use super::memory::{Lease, MemoryPool};
+use super::memory::Lease;
 use super::outbox::{self, Flush, Outbox};
-use super::residency::Residency;
+use super::shared::Shared;
 use super::throttle::Slot;
 use crate::broker::{Broker, ConnectionContext};
 use crate::dispatch::{Dispatcher, Outcome, Waiting};
-
-/// What all connections share.
-#[derive(Debug)]
-pub struct Shared {
-    pub memory: Arc<MemoryPool>,
-    pub residency: Residency,
-    /// Reads of cold file ranges that may run at a time.
-    pub cold_reads: Arc<Semaphore>,
-    pub settings: Settings,
-}
-
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// `socket.request.max.bytes`.
-    pub frame_bytes_max: usize,
-    /// `ottla.connection.inflight.max`.
-    pub inflight_max: usize,
-    /// `connections.max.idle.ms`; `None` is for ever.
-    pub idle: Option<Duration>,
-    /// `ottla.frame.timeout.ms`: in this time a begun frame must be complete or `PROGRESS_BYTES`
-    /// further.
-    pub frame_timeout: Duration,
-}
 
 /// Room in front of every read.
 const READ_BYTES: usize = 64 << 10;
@@ -65,6 +41,8 @@ pub enum Closed {
     Idle,
     #[error("a frame was begun and not finished in time")]
     SlowFrame,
+    #[error("it does not read its answers, and others need their memory")]
+    SlowReader,
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error("{0}")]
@@ -98,6 +76,10 @@ pub struct Connection {
     lease: Lease,
     pending: VecDeque<Pending>,
     outbox: Outbox,
+    /// Pays for what the outbox has in memory.
+    answers: Lease,
+    /// Bytes in the outbox when the peer was last known to read, and when that was.
+    unread: (u64, i64),
     /// The socket takes no more at the moment.
     blocked: bool,
     ended: bool,
@@ -141,6 +123,8 @@ impl Connection {
             context,
             buffer: BytesMut::new(),
             lease: shared.memory.empty_lease(),
+            answers: shared.answers.empty_lease(),
+            unread: (0, active_ms),
             shared,
             pending: VecDeque::new(),
             outbox: Outbox::default(),
@@ -181,7 +165,7 @@ impl Connection {
             if self.ended && self.nothing_left() {
                 return Closed::Peer;
             }
-            if self.partial.is_some() && !armed_for_frame {
+            if (self.partial.is_some() || self.blocked) && !armed_for_frame {
                 timer.set(tokio::time::sleep(self.shared.settings.frame_timeout));
                 armed_for_frame = true;
             }
@@ -242,7 +226,9 @@ impl Connection {
 
     fn may_start(&self) -> bool {
         let held = self.pending.back().is_some_and(|pending| pending.holds);
+        let alone = self.outbox.is_empty() && self.pending.is_empty();
         !held
+            && (alone || !self.shared.answers.is_used_up())
             && self.pending.len() < self.shared.settings.inflight_max
             && self.outbox.bytes() < OUTBOX_BYTES_MAX
     }
@@ -298,6 +284,23 @@ impl Connection {
     }
 
     async fn flush(&mut self) -> Result<(), Closed> {
+        // What goes out at once need not be paid for.
+        if self.outbox.memory() > OUTBOX_BYTES_MAX {
+            self.pay_for_answers();
+        }
+        let flushed = self.send().await;
+        self.pay_for_answers();
+        flushed
+    }
+
+    fn pay_for_answers(&mut self) {
+        let bytes = usize::try_from(self.outbox.memory()).unwrap_or(usize::MAX);
+        if bytes != self.answers.bytes() {
+            self.answers.settle(bytes);
+        }
+    }
+
+    async fn send(&mut self) -> Result<(), Closed> {
         while !self.blocked {
             match self.outbox.flush(&self.stream, &self.shared.residency)? {
                 Flush::Empty => return Ok(()),
@@ -306,8 +309,20 @@ impl Connection {
                 Flush::Cold(slice) => {
                     let permit = self.shared.cold_reads.clone().acquire_owned().await;
                     let cold = slice.clone();
-                    let read = self.broker.tasks.blocking(move || outbox::warm(&cold)).await?;
+                    let bytes = usize::try_from(slice.len).unwrap_or(usize::MAX);
+                    let room = self
+                        .shared
+                        .residency
+                        .dontcache
+                        .then(|| self.shared.answers.try_lease(bytes));
+                    let room = room.flatten();
+                    let past = room.is_some();
+                    let read =
+                        self.broker.tasks.blocking(move || outbox::warm(&cold, past)).await?;
                     drop(permit);
+                    if let (Some(room), Some(_)) = (room, &read) {
+                        self.answers.merge(room);
+                    }
                     match read {
                         None => self.outbox.warmed(&slice),
                         Some(bytes) => self.outbox.replace_cold(bytes),
@@ -442,6 +457,14 @@ impl Connection {
                 return Err(Closed::SlowFrame);
             }
             *partial = Partial { since_ms: now_ms, received: 0 };
+        }
+        if !self.blocked || self.unread.0 != self.outbox.bytes() {
+            self.unread = (self.outbox.bytes(), now_ms);
+        } else if self.outbox.memory() > 0
+            && self.shared.answers.is_used_up()
+            && elapsed(self.unread.1) >= self.shared.settings.frame_timeout
+        {
+            return Err(Closed::SlowReader);
         }
         let quiet = self.shared.settings.idle.is_some_and(|idle| elapsed(self.active_ms) >= idle);
         if quiet && self.pending.is_empty() {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::connection::{Connection, Shared};
+use super::connection::Connection;
+use super::shared::Shared;
 use super::throttle::Throttle;
 use crate::broker::{Broker, ConnectionContext};
 use crate::config::listeners::Endpoint;

@@ -75,6 +75,11 @@ impl MemoryPool {
         usize::try_from(self.capacity as i64 - available).unwrap_or(0)
     }
 
+    /// Nothing is left.
+    pub fn is_used_up(&self) -> bool {
+        self.state.lock().available <= 0
+    }
+
     /// A lease of nothing, to grow later.
     pub fn empty_lease(self: &Arc<Self>) -> Lease {
         Lease { pool: self.clone(), bytes: 0, overdraft: false }

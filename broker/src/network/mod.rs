@@ -6,4 +6,5 @@ pub mod memory;
 pub mod outbox;
 pub mod payload;
 pub mod residency;
+pub mod shared;
 pub mod throttle;

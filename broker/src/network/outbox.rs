@@ -13,7 +13,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::payload::FilePayload;
-use super::residency::Residency;
+use super::residency::{Residency, read_past_the_cache};
 
 /// One `sendfile` sends at most this, so that a worker is never long in the kernel.
 pub const SLICE_BYTES_MAX: u64 = 1 << 20;
@@ -27,6 +27,8 @@ const TURN_SLICES: usize = 8;
 pub struct Outbox {
     pieces: VecDeque<Piece>,
     bytes: u64,
+    /// Those of them that are in memory.
+    memory: u64,
     /// Bytes at the front's position that were found resident or read in.
     warm: u64,
 }
@@ -61,6 +63,11 @@ impl Outbox {
         self.bytes
     }
 
+    /// Bytes in memory that are not sent yet.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
@@ -70,7 +77,10 @@ impl Outbox {
         for chunk in rope.chunks {
             match chunk {
                 Chunk::Bytes(bytes) if bytes.is_empty() => {}
-                Chunk::Bytes(bytes) => self.pieces.push_back(Piece::Bytes(bytes)),
+                Chunk::Bytes(bytes) => {
+                    self.memory += bytes.len() as u64;
+                    self.pieces.push_back(Piece::Bytes(bytes));
+                }
                 Chunk::Payload(payload) => {
                     let any: &dyn Any = &*payload;
                     let Some(files) = any.downcast_ref::<FilePayload>() else {
@@ -121,8 +131,9 @@ impl Outbox {
         self.warm = slice.len;
     }
 
-    /// The slice that `flush` called cold, read into memory because its file has no descriptor.
+    /// The slice that `flush` called cold, read into memory.
     pub fn replace_cold(&mut self, bytes: Bytes) {
+        self.memory += bytes.len() as u64;
         if let Some(Piece::File(range)) = self.pieces.front_mut() {
             range.position += bytes.len() as u64;
             range.len -= bytes.len() as u64;
@@ -153,6 +164,7 @@ impl Outbox {
 
     fn advance_memory(&mut self, mut sent: usize) {
         self.bytes -= sent as u64;
+        self.memory -= sent as u64;
         while let Some(Piece::Bytes(bytes)) = self.pieces.front_mut() {
             if bytes.len() > sent {
                 bytes.advance(sent);
@@ -189,15 +201,25 @@ impl Outbox {
     }
 }
 
-/// Reads a cold slice so that it is in the page cache; blocks. With a descriptor the bytes go
-/// nowhere else; without one they are handed back.
-pub fn warm(slice: &LogSlice) -> io::Result<Option<Bytes>> {
+/// Reads a cold slice; blocks. With `past_the_cache`, or from a file without a descriptor, its
+/// bytes are handed back. Otherwise, or where the file system knows no such read, they are in the
+/// page cache afterwards and nowhere else.
+pub fn warm(slice: &LogSlice, past_the_cache: bool) -> io::Result<Option<Bytes>> {
     const STEP_BYTES: usize = 128 << 10;
     let total = usize::try_from(slice.len).map_err(|_| io::ErrorKind::InvalidInput)?;
     let short = || {
         let text = "the file is shorter than the length that was sent";
         io::Error::new(io::ErrorKind::UnexpectedEof, text)
     };
+    if let (true, Some(fd)) = (past_the_cache, slice.file.fd()) {
+        let mut bytes = vec![0; total];
+        match read_past_the_cache(fd, &mut bytes, slice.position) {
+            Ok(read) if read < total => return Err(short()),
+            Ok(_) => return Ok(Some(bytes.into())),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(error) => return Err(error),
+        }
+    }
     if slice.file.fd().is_none() {
         let mut bytes = vec![0; total];
         if slice.file.read_at(&mut bytes, slice.position)? < total {

@@ -13,11 +13,16 @@ pub struct Residency {
     pub cachestat: bool,
     /// Linux 4.14: a read that fails rather than waits.
     pub nowait: bool,
+    /// Linux 6.14: a read that leaves no page behind that was not there before. What a file system
+    /// does not know is noticed with the first read of it.
+    pub dontcache: bool,
 }
 
 /// `SYS_cachestat`, the same on every architecture; libc names it only on some.
 const CACHESTAT: libc::c_long = 451;
 const PAGE_BYTES: u64 = 4096;
+/// `RWF_DONTCACHE`, which has no name there yet.
+const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
 /// Without cachestat one byte in so many is asked for: read-ahead brings pages in runs.
 const SAMPLE_BYTES: u64 = 64 << 10;
 
@@ -27,7 +32,11 @@ impl Residency {
         let allowed = |name: &str| !disabled.iter().any(|item| item == name);
         // A bad descriptor tells "no such call" apart from "no such file".
         let known = cached_pages(-1, 0, 1) != Err(Errno::NOSYS);
-        Residency { cachestat: allowed("cachestat") && known, nowait: allowed("nowait") }
+        Residency {
+            cachestat: allowed("cachestat") && known,
+            nowait: allowed("nowait"),
+            dontcache: allowed("dontcache"),
+        }
     }
 
     /// False also when nobody can tell: the caller then reads off the worker.
@@ -62,6 +71,29 @@ impl Residency {
     }
 }
 
+/// Reads until `buffer` is full or the file ends, without filling the page cache: a consumer far
+/// behind then takes no page from those that read the end. `Unsupported`: read it another way.
+pub fn read_past_the_cache(
+    file: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    position: u64,
+) -> std::io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        let mut rest = [IoSliceMut::new(&mut buffer[done..])];
+        match preadv2(file, &mut rest, position + done as u64, DONTCACHE) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::INVAL) => {
+                return Err(std::io::ErrorKind::Unsupported.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(done)
+}
+
 fn cached_pages(fd: libc::c_int, position: u64, bytes: u64) -> Result<u64, Errno> {
     let range = [position, bytes];
     let mut counts = [0u64; 5];
@@ -92,13 +124,27 @@ mod tests {
         for residency in [
             all,
             Residency { cachestat: false, ..all },
-            Residency { cachestat: false, nowait: false },
+            Residency { cachestat: false, nowait: false, ..all },
         ] {
             let knows = residency.cachestat || residency.nowait;
             assert_eq!(residency.is_resident(file.as_fd(), 5000, 250_000), knows, "{residency:?}");
         }
         let disabled = Residency::probe(&["cachestat".to_owned(), "nowait".to_owned()]);
         assert!(!disabled.cachestat && !disabled.nowait);
+    }
+
+    #[test]
+    fn a_read_past_the_cache_reads_the_same_or_says_that_it_cannot() {
+        let mut file = tempfile::tempfile().expect("a file");
+        let written: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+        file.write_all(&written).expect("written");
+        file.sync_all().expect("synced");
+        let mut buffer = vec![0; 200_000];
+        match read_past_the_cache(file.as_fd(), &mut buffer, 150_000) {
+            Ok(read) => assert_eq!(buffer[..read], written[150_000..]),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::Unsupported),
+        }
+        assert!(!Residency::probe(&["dontcache".to_owned()]).dontcache);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What becomes of a log directory that fails while the broker runs: its partitions go offline, the
-//! controller is told, and with the last directory the broker ends (Kafka's `LogDirFailureHandler`).
-//! Knows nothing of what failed in it.
+//! controller is told, and with the last directory the broker ends (Kafka's
+//! `LogDirFailureHandler`). Knows nothing of what failed in it.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 
 use crate::broker::Broker;
 use crate::config::BrokerConfig;
-use crate::network::connection::{Settings, Shared};
 use crate::network::listener::{BindError, Listener, SocketOptions};
 use crate::network::memory::MemoryPool;
 use crate::network::residency::Residency;
+use crate::network::shared::{Settings, Shared};
 use crate::network::throttle::{Limits, Throttle};
 use crate::replication::gauges;
 use crate::{http, metrics};
@@ -78,12 +79,20 @@ impl Network {
         };
         let limits = Limits::of(&config, descriptors_max);
         let residency = Residency::probe(disabled);
-        let Residency { cachestat, nowait } = residency;
+        let Residency { cachestat, nowait, dontcache } = residency;
         let connections_max = limits.connections_max;
-        tracing::info!(cachestat, nowait, ?disabled, connections_max, "what the system offers");
+        tracing::info!(
+            cachestat,
+            nowait,
+            dontcache,
+            ?disabled,
+            connections_max,
+            "what the system offers"
+        );
         Network {
             shared: Arc::new(Shared {
                 memory: MemoryPool::new(memory_bytes),
+                answers: MemoryPool::new(size("ottla.response.memory.bytes")),
                 residency,
                 cold_reads: Arc::new(Semaphore::new(COLD_READS_MAX)),
                 settings,
@@ -145,13 +154,15 @@ pub async fn serve_http(
         }
     };
     let local = listener.local_addr().ok();
-    let memory = network.shared.memory.clone();
-    let replicas = broker.replicas.clone();
-    let sample = Arc::new(move || {
-        metrics::sample_memory(memory.used(), memory.capacity());
-        gauges::show(gauges::count(&replicas));
-        let fetchers = replicas.fetchers();
+    let (requests, answers) = (network.shared.memory.clone(), network.shared.answers.clone());
+    let owner = broker.clone();
+    let sample = Arc::new(move || -> BoxFuture<'static, ()> {
+        metrics::sample_memory(&requests, &answers);
+        gauges::show(gauges::count(&owner.replicas));
+        let fetchers = owner.replicas.fetchers();
         metrics::sample_following(fetchers.max_lag(), fetchers.failed_count());
+        let broker = owner.clone();
+        Box::pin(async move { metrics::gauges::sample(&broker).await })
     });
     let pages = http::Pages { metrics: page, ready, sample };
     broker.tasks.spawn(http::serve(listener, pages, broker.tasks.stopping()));

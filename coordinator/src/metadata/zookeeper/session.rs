@@ -202,12 +202,8 @@ impl Session {
 
     pub fn lease(&self) -> Option<Lease> {
         let session_id = self.credentials.as_ref()?.session_id;
-        Some(Lease {
-            session_id,
-            timeout_ms: self.timeout_ms,
-            last_heard_ms: self.heard_ms,
-            last_zxid: self.last_zxid,
-        })
+        let (timeout_ms, last_heard_ms) = (self.timeout_ms, self.heard_ms);
+        Some(Lease { session_id, timeout_ms, last_heard_ms, last_zxid: self.last_zxid })
     }
 
     pub fn credentials(&self) -> Option<&Credentials> {
