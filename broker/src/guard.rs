@@ -18,7 +18,7 @@ use std::time::Duration;
 use coordinator::metadata::store::{Credentials, MetadataStore, StoreEvent};
 use coordinator::metadata::zookeeper::ConnectString;
 use rustix::fs::OFlags;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::broadcast::Receiver;
@@ -30,6 +30,11 @@ use crate::tasks::Tasks;
 /// The subcommand that the guard is started with; its argument is the broker's process id.
 pub const SUBCOMMAND: &str = "guard";
 
+/// Its second argument where the kernel's process descriptors are not to be used.
+pub const WITHOUT_PIDFD: &str = "without-pidfd";
+
+/// How often a process is looked for where it has no descriptor.
+const LOOK: Duration = Duration::from_millis(50);
 /// Pause before a guard that ended is replaced.
 const RESTART_WAIT: Duration = Duration::from_secs(1);
 /// How long a dismissed guard may take to end.
@@ -48,16 +53,20 @@ enum Order {
 pub struct GuardProcess {
     child: Child,
     pipe: ChildStdin,
-    ended: AsyncFd<OwnedFd>,
+    /// `None`: it is looked for instead (`ottla.io.disable=pidfd`, or Linux before 5.3).
+    ended: Option<AsyncFd<OwnedFd>>,
 }
 
 impl GuardProcess {
     /// Starts this binary once more. Of the broker's descriptors it inherits none but the pipe's
     /// end: all others are closed by the exec, and its outputs lead nowhere. Within a tokio
     /// runtime.
-    pub fn start() -> io::Result<GuardProcess> {
+    pub fn start(pidfd: bool) -> io::Result<GuardProcess> {
         let mut command = Command::new("/proc/self/exe");
         command.arg0("ottla").arg(SUBCOMMAND).arg(std::process::id().to_string());
+        if !pidfd {
+            command.arg(WITHOUT_PIDFD);
+        }
         // A group of its own: what a terminal sends to the broker's group is not for the guard.
         command.current_dir("/").process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -65,8 +74,9 @@ impl GuardProcess {
         let pipe = child.stdin.take().expect("it was asked for");
         // A guard that does not read must not hold up the broker.
         rustix::fs::fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
-        let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-        Ok(GuardProcess { child, pipe, ended: readable_at_end(pidfd)? })
+        let pidfd = pidfd.then(|| pidfd_open(Pid::from_child(&child), PidfdFlags::empty()));
+        let ended = pidfd.and_then(Result::ok).map(readable_at_end).transpose()?;
+        Ok(GuardProcess { child, pipe, ended })
     }
 
     fn tell(&mut self, order: &Order) -> io::Result<()> {
@@ -77,7 +87,14 @@ impl GuardProcess {
 
     async fn ended(&self) {
         // An error would mean that nobody can tell any more: then it counts as ended.
-        let _ = self.ended.readable().await;
+        if let Some(ended) = &self.ended {
+            let _ = ended.readable().await;
+            return;
+        }
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        while let Ok(None) = waitid(WaitId::Pid(Pid::from_child(&self.child)), options) {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     async fn dismiss(mut self) {
@@ -122,6 +139,7 @@ impl Guard {
             connect: connect.to_string(),
             events: store.subscribe(),
             store,
+            pidfd: process.ended.is_some(),
             stop: guard.stop.clone(),
         };
         let stopped = guard.stopped.clone();
@@ -149,6 +167,7 @@ struct Keeper {
     connect: String,
     store: Arc<dyn MetadataStore>,
     events: Receiver<StoreEvent>,
+    pidfd: bool,
     stop: CancellationToken,
 }
 
@@ -173,7 +192,7 @@ impl Keeper {
                     () = self.stop.cancelled() => return,
                     () = tokio::time::sleep(RESTART_WAIT) => {}
                 }
-                match GuardProcess::start() {
+                match GuardProcess::start(self.pidfd) {
                     Ok(process) => break process,
                     Err(error) => tracing::warn!(%error, "no session guard"),
                 }

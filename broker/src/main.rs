@@ -40,7 +40,7 @@ fn main() -> ExitCode {
             }
             Err(reason) => refuse(&reason),
         },
-        Some(guard::SUBCOMMAND) => guard::process::run(arguments.get(2)),
+        Some(guard::SUBCOMMAND) => guard::process::run(&arguments[2..]),
         Some("--version" | "-V") => {
             println!("ottla {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

@@ -155,7 +155,8 @@ pub struct Running {
 /// Starts the session's guard before everything else, if the configuration wants one.
 async fn start_guarded(config: BrokerConfig, clock: Clock) -> Result<Running, StartError> {
     let wanted = config.zookeeper().is_some() && config.bool("ottla.session.guard");
-    let guard = match wanted.then(GuardProcess::start) {
+    let pidfd = !config.list("ottla.io.disable").iter().any(|item| item == "pidfd");
+    let guard = match wanted.then(|| GuardProcess::start(pidfd)) {
         Some(Ok(process)) => Some(process),
         Some(Err(error)) => {
             tracing::warn!(%error, "no session guard: after a crash the session times out");

@@ -93,7 +93,17 @@ fn a_stop_dismisses_the_guard() {
 
 #[test]
 fn a_guard_that_dies_is_replaced() {
-    let Some((zookeeper, mut broker)) = start("") else { return };
+    dies_and_is_replaced("");
+}
+
+/// As with a kernel that has no descriptors of processes.
+#[test]
+fn a_guard_without_pidfd_does_the_same() {
+    dies_and_is_replaced("ottla.io.disable=pidfd");
+}
+
+fn dies_and_is_replaced(extra: &str) {
+    let Some((zookeeper, mut broker)) = start(extra) else { return };
     let first = guard(&broker);
     // SAFETY: the broker has not reaped it, so the id is still its own.
     unsafe { libc::kill(first as libc::pid_t, libc::SIGKILL) };
@@ -101,6 +111,12 @@ fn a_guard_that_dies_is_replaced() {
         children(broker.process().id()).iter().any(|id| *id != first)
     });
     assert!(registered_by(zookeeper.port()).is_some(), "it does nothing while the broker lives");
+    let words = |id: u32| std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    let told = children(broker.process().id()).into_iter().map(words).any(|words| {
+        let words = String::from_utf8_lossy(&words).into_owned();
+        words.contains("guard") && words.contains("without-pidfd")
+    });
+    assert_eq!(told, extra.contains("pidfd"), "the key is passed on");
     broker.kill9();
     wait::until_true("the registration to go", LIMIT, || registered_by(zookeeper.port()).is_none());
 }

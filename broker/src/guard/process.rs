@@ -27,24 +27,26 @@ struct Charge {
     timeout: Duration,
 }
 
-/// Runs until the broker with the process id in `argument` dismisses it or is gone.
-pub fn run(argument: Option<&OsString>) -> ExitCode {
-    let broker = argument.and_then(|text| text.to_str()).and_then(|text| text.parse().ok());
+/// Runs until the broker with the process id in the first of `arguments` dismisses it or is gone.
+pub fn run(arguments: &[OsString]) -> ExitCode {
+    let broker = arguments.first().and_then(|text| text.to_str()?.parse().ok());
+    let pidfd = arguments.get(1).is_none_or(|text| text != super::WITHOUT_PIDFD);
     let Some(broker) = broker.and_then(Pid::from_raw) else {
         eprintln!("ottla guard is started by a broker, not by hand");
         return ExitCode::from(crate::server::EXIT_CONFIGURATION);
     };
-    match guard(broker) {
+    match guard(broker, pidfd) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-fn guard(broker: Pid) -> io::Result<()> {
+fn guard(broker: Pid, pidfd: bool) -> io::Result<()> {
     close_inherited()?;
-    // Taken while the parent's id is still its own. `None`: the broker is gone already.
-    let pidfd = pidfd_open(broker, PidfdFlags::empty());
-    let pidfd = pidfd.ok().filter(|_| getppid() == Some(broker));
+    // Taken while the parent's id is still its own. `None`: the broker is gone already, or there is
+    // no such descriptor.
+    let pidfd = pidfd.then(|| pidfd_open(broker, PidfdFlags::empty()).ok()).flatten();
+    let pidfd = pidfd.filter(|_| getppid() == Some(broker));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Signals that end a whole service reach the guard too, but its work begins where the broker
     // ends.
@@ -54,7 +56,7 @@ fn guard(broker: Pid) -> io::Result<()> {
         kinds.into_iter().map(signal).collect::<io::Result<Vec<_>>>()?
     };
     match last_charge(io::stdin().lock())? {
-        Some(charge) => end(&runtime, pidfd, &charge),
+        Some(charge) => end(&runtime, (broker, pidfd), &charge),
         None => Ok(()),
     }
 }
@@ -96,10 +98,18 @@ fn last_charge(input: impl Read) -> io::Result<Option<Charge>> {
 }
 
 /// Waits until the broker is gone for certain, then ends its session: for as long as it can live.
-fn end(runtime: &Runtime, pidfd: Option<OwnedFd>, charge: &Charge) -> io::Result<()> {
+fn end(
+    runtime: &Runtime,
+    (broker, pidfd): (Pid, Option<OwnedFd>),
+    charge: &Charge,
+) -> io::Result<()> {
     runtime.block_on(async {
         if let Some(pidfd) = pidfd {
             super::readable_at_end(pidfd)?.readable().await?.retain_ready();
+        }
+        // An orphan has another parent.
+        while getppid() == Some(broker) {
+            tokio::time::sleep(super::LOOK).await;
         }
         let timeout_ms = u32::try_from(charge.timeout.as_millis()).unwrap_or(u32::MAX);
         close_session(&charge.connect, &charge.credentials, timeout_ms, charge.timeout)
