@@ -167,6 +167,13 @@ async fn start_guarded(config: BrokerConfig, clock: Clock) -> Result<Running, St
     start(config, clock, guard).await
 }
 
+/// The real one, without what `ottla.io.disable` names.
+fn open_disk(disabled: &[String]) -> Arc<dyn Disk> {
+    let enabled = |probe: &str| !disabled.iter().any(|item| item == probe);
+    let options = OsDiskOptions { map: enabled("populate_write"), mount_id: enabled("mount_id") };
+    Arc::new(OsDisk::new(options))
+}
+
 /// Starts everything in the order of Kafka's own broker; returns once requests are served.
 pub async fn start(
     config: BrokerConfig,
@@ -175,8 +182,7 @@ pub async fn start(
 ) -> Result<Running, StartError> {
     let descriptors_max = network::raise_descriptor_limit();
     let disabled = config.list("ottla.io.disable").to_vec();
-    let map = !disabled.iter().any(|item| item == "populate_write");
-    let disk: Arc<dyn Disk> = Arc::new(OsDisk::new(OsDiskOptions { map }));
+    let disk = open_disk(&disabled);
     let data_dirs = DataDirs::open(&disk, &config.log_dirs(), config.zookeeper().is_none())?;
     let known = data_dirs.known.clone();
 

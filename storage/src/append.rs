@@ -173,8 +173,10 @@ impl Log {
     ) -> Result<bool, AppendError> {
         let result = self.try_write(changes, config, piece, updates, now_ms);
         if let Err(e) = &result {
-            // What a full disk left behind the log's end is overwritten by the next append.
-            changes.failed = !e.is_full();
+            // A full disk may have left bytes behind the log's end, which must not look like a
+            // batch that follows a torn one.
+            let undone = e.is_full() && self.retire(changes, &self.active(), true).is_ok();
+            changes.failed = !undone;
         }
         Ok(result?)
     }
@@ -189,11 +191,8 @@ impl Log {
     ) -> Result<bool, DiskError> {
         let mut active = self.active();
         // Before this append changes anything, so that an error leaves nothing half done.
-        for entries in [&active.offset_index.entries, &active.time_index.entries] {
-            if entries.wants_write() {
-                entries.write_pending()?;
-            }
-        }
+        active.offset_index.make_room()?;
+        active.time_index.make_room()?;
         self.sync_metadata()?;
         self.note_epochs(changes, piece.batches)?;
         let rolled = self.must_roll(&active, config, piece, now_ms)?;
@@ -274,16 +273,11 @@ impl Log {
         piece: &Piece<'_>,
         mut position: u64,
     ) -> Result<(), DiskError> {
-        active.offset_index.entries.activate()?;
-        active.time_index.entries.activate()?;
+        active.offset_index.activate()?;
+        active.time_index.activate()?;
         for batch in piece.batches {
-            let max = active.note_batch(batch)?;
-            if changes.since_index > config.index_interval_bytes as u64 {
-                active.offset_index.append(batch.last_offset, position);
-                active.time_index.maybe_append(max.timestamp, max.offset)?;
-                changes.since_index = 0;
-            }
-            changes.since_index += batch.size;
+            let interval = config.index_interval_bytes as u64;
+            active.index_batch(batch, position, &mut changes.since_index, interval)?;
             position += batch.size;
         }
         Ok(())

@@ -18,6 +18,8 @@ pub const PARTITION_METADATA_FILE: &str = "partition.metadata";
 pub const LEADER_EPOCH_FILE: &str = "leader-epoch-checkpoint";
 pub const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
 pub const LOCK_FILE: &str = ".lock";
+/// Ours alone: which boot and mount the unsynced bytes of a log directory belong to.
+pub const WITNESS_FILE: &str = ".ottla_witness";
 
 /// What Kafka 3.9 writes into the marker in ZooKeeper mode.
 pub(crate) const CLEAN_SHUTDOWN_TEXT: &str = "{\"version\":0,\"brokerEpoch\":-1}";
@@ -25,7 +27,7 @@ pub(crate) const CLEAN_SHUTDOWN_TEXT: &str = "{\"version\":0,\"brokerEpoch\":-1}
 /// A million partitions with long names stay well below.
 const CHECKPOINT_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// More than any of Kafka's properties files.
-const SMALL_BYTES_MAX: u64 = 1024 * 1024;
+pub(crate) const SMALL_BYTES_MAX: u64 = 1024 * 1024;
 
 pub type Offsets = BTreeMap<TopicPartition, Offset>;
 

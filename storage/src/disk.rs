@@ -65,6 +65,9 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>>;
     /// Whether [`DiskFile::map`] is worth trying.
     fn can_map(&self) -> bool;
+    /// A text that changes whenever something that was written to `dir` but never synced may have
+    /// gone: the machine booted, or the file system was mounted anew. `None` where nobody knows.
+    fn witness(&self, dir: &Path) -> io::Result<Option<String>>;
 }
 
 /// An open file. Positions and lengths are bytes.
@@ -84,6 +87,11 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Maps an allocated range for writing, its pages present. The range begins at a multiple
     /// of [`PAGE_BYTES`].
     fn map(&self, range: Range<u64>) -> io::Result<Box<dyn Window>>;
+    /// Maps the first `len` bytes for reading, their pages present. The file must not be cut while
+    /// it is mapped. `Unsupported` where maps are not used.
+    fn read_map(&self, len: u64) -> io::Result<Box<dyn ReadMap>>;
+    /// Sets the time of the last change.
+    fn set_modified(&self, modified_ms: TimestampMs) -> io::Result<()>;
     /// For sendfile; `None` where there is no descriptor.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 }
@@ -99,6 +107,15 @@ pub trait Window: Send + fmt::Debug {
     /// # Panics
     /// If it does not.
     fn store(&mut self, at: u64, bytes: &[u8]);
+}
+
+/// The mapped beginning of a file that does not change any more.
+pub trait ReadMap: Send + Sync + fmt::Debug {
+    /// Copies bytes from a position of the file, all of them inside the map.
+    ///
+    /// # Panics
+    /// If they are not.
+    fn load(&self, at: u64, into: &mut [u8]);
 }
 
 /// Reads a whole small file; one longer than `bytes_max` is an error, not an allocation.
@@ -159,4 +176,29 @@ pub(crate) fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), DiskEr
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other.at("remove", path),
     }
+}
+
+/// Bytes that a copy holds at once.
+const COPY_BYTES: usize = 1024 * 1024;
+
+/// Copies a range of a file to the beginning of another; both come with their paths.
+pub(crate) fn copy_range(
+    (source, source_path): (&dyn DiskFile, &Path),
+    range: Range<u64>,
+    (target, target_path): (&dyn DiskFile, &Path),
+) -> Result<(), DiskError> {
+    let mut buffer = vec![0; COPY_BYTES.min((range.end - range.start) as usize)];
+    let mut at = range.start;
+    while at < range.end {
+        let want = buffer.len().min((range.end - at) as usize);
+        let read = source.read_at(&mut buffer[..want], at).at("read", source_path)?;
+        if read < want {
+            let short = io::Error::from(io::ErrorKind::UnexpectedEof);
+            return Err(short).at("read", source_path);
+        }
+        let to = at - range.start;
+        target.write_at(&[&buffer[..want]], to).at("write", target_path)?;
+        at += want as u64;
+    }
+    Ok(())
 }

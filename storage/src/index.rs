@@ -1,125 +1,193 @@
-//! The three indexes of a segment. The offset and the time index share their storage: an array of
-//! fixed entries, on the heap while the segment grows and on disk once it is sealed.
+//! The three indexes of a segment. The offset and the time index are the same array of fixed
+//! entries: on the heap while the segment grows, its file filled through a map; a file mapped for
+//! reading once it is sealed. Knows entries, not what they say of a log.
 
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use protocol::ids::Offset;
+
+use crate::disk::{DiskFile, PAGE_BYTES, ReadMap};
+use crate::error::{At, DiskError};
+use crate::mapped::CountedWindow;
+use crate::partition_dir::LazyFile;
+
+mod heap;
 pub(crate) mod offset;
 pub(crate) mod time;
 pub(crate) mod transaction;
 
-use std::sync::Arc;
+use heap::Heap;
 
-use parking_lot::RwLock;
-
-use crate::error::{At, DiskError};
-use crate::partition_dir::LazyFile;
-
-/// Entries that an active index gathers before they are written: half a page of offset entries.
+/// Entries that an active index gathers before its file gets them: a quiet one has no window.
 const PENDING_BYTES_MAX: usize = 2048;
-/// A lookup reads its last stretch of the file at once.
-const BLOCK_BYTES: usize = 4096;
+/// What is allocated and mapped at a time: the entries of some 8 MiB of log.
+const WINDOW_BYTES: u64 = 16 * 1024;
 
-/// Fixed-size entries in ascending order. Readers take a shared lock for a search in memory; the
-/// disk is never touched under it.
+/// One entry as the file has it; at most 16 bytes.
+pub(crate) trait Entry: Copy + fmt::Debug + Send + Sync + 'static {
+    const BYTES: usize;
+    /// `bytes` has [`Entry::BYTES`].
+    fn decode(bytes: &[u8]) -> Self;
+    fn encode(&self, bytes: &mut [u8]);
+    /// The entry's offset − the segment's base offset.
+    fn relative(&self) -> i32;
+}
+
+/// Entries in ascending order of their offsets, of the segment at `base_offset`.
 #[derive(Debug)]
-pub(crate) struct Entries {
+pub(crate) struct Index<E> {
+    base_offset: Offset,
     pub file: Arc<LazyFile>,
-    entry_bytes: usize,
     state: RwLock<State>,
+    /// Touched by the one who changes the log alone.
+    tail: Mutex<Tail>,
+    entry: PhantomData<E>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum State {
-    /// All bytes are in memory; the first `written` of them are in the file too.
-    Active { bytes: Vec<u8>, written: usize },
+    Active(Arc<Heap>),
     /// The file alone; `count` entries.
-    Sealed { count: usize },
+    Sealed {
+        count: usize,
+    },
 }
 
-impl Entries {
-    /// An index that begins empty, without a file yet.
-    pub fn empty(file: Arc<LazyFile>, entry_bytes: usize) -> Self {
-        Self { file, entry_bytes, state: RwLock::new(State::Active { bytes: vec![], written: 0 }) }
-    }
+/// How far an active index's file has got.
+#[derive(Debug, Default)]
+struct Tail {
+    window: Option<CountedWindow>,
+    /// Entries that the file has.
+    written: usize,
+}
 
-    /// An existing file whose every whole slot is an entry.
-    pub fn sealed(file: Arc<LazyFile>, entry_bytes: usize, file_len: u64) -> Self {
-        let count = file_len as usize / entry_bytes;
-        Self { file, entry_bytes, state: RwLock::new(State::Sealed { count }) }
+/// One look at the entries; it stays as it is.
+enum Look {
+    Heap(Arc<Heap>, usize),
+    Map(Arc<dyn ReadMap>, usize),
+    /// Where nothing can be mapped.
+    File(Arc<dyn DiskFile>, usize),
+}
+
+impl<E: Entry> Index<E> {
+    /// Without a length an index that begins empty, without a file yet; else an existing file
+    /// whose every whole slot is an entry.
+    pub fn new(base_offset: Offset, file: Arc<LazyFile>, file_len: Option<u64>) -> Self {
+        let state = match file_len {
+            Some(len) => State::Sealed { count: len as usize / E::BYTES },
+            None => State::Active(heap_of::<E>()),
+        };
+        Self {
+            base_offset,
+            file,
+            state: RwLock::new(state),
+            tail: Mutex::default(),
+            entry: PhantomData,
+        }
     }
 
     pub fn count(&self) -> usize {
         match &*self.state.read() {
-            State::Active { bytes, .. } => bytes.len() / self.entry_bytes,
+            State::Active(heap) => heap.len(),
             State::Sealed { count } => *count,
         }
     }
 
-    pub fn is_active(&self) -> bool {
-        matches!(&*self.state.read(), State::Active { .. })
+    /// What the entries take.
+    pub fn bytes_len(&self) -> u64 {
+        (self.count() * E::BYTES) as u64
     }
 
-    pub fn bytes_len(&self) -> u64 {
-        (self.count() * self.entry_bytes) as u64
+    pub fn is_active(&self) -> bool {
+        matches!(&*self.state.read(), State::Active(_))
     }
 
     /// Takes the entries into memory, to append to them.
     pub fn activate(&self) -> Result<(), DiskError> {
         let count = match &*self.state.read() {
-            State::Active { .. } => return Ok(()),
+            State::Active(_) => return Ok(()),
             State::Sealed { count } => *count,
         };
-        let mut bytes = vec![0; count * self.entry_bytes];
-        if count > 0 {
-            let file = self.file.get()?;
-            let read = file.read_at(&mut bytes, 0).at("read", &self.file.path())?;
-            bytes.truncate(read / self.entry_bytes * self.entry_bytes);
+        let heap = heap_of::<E>();
+        let look = self.look()?;
+        for at in 0..count {
+            heap.push(&words(&self.entry_at(&look, at)?));
         }
-        let written = bytes.len();
-        *self.state.write() = State::Active { bytes, written };
+        *self.tail.lock() = Tail { written: count, window: None };
+        *self.state.write() = State::Active(heap);
         Ok(())
     }
 
-    /// Adds one entry in memory; `write_pending` brings it to the file.
-    pub fn push(&self, entry: &[u8]) {
-        debug_assert_eq!(entry.len(), self.entry_bytes);
-        match &mut *self.state.write() {
-            State::Active { bytes, .. } => bytes.extend_from_slice(entry),
-            State::Sealed { .. } => unreachable!("only the active segment's index grows"),
-        }
-    }
-
-    pub fn wants_write(&self) -> bool {
-        match &*self.state.read() {
-            State::Active { bytes, written } => bytes.len() - written >= PENDING_BYTES_MAX,
-            State::Sealed { .. } => false,
-        }
-    }
-
-    /// Writes what the file does not have yet. One caller at a time: the log's appender.
-    pub fn write_pending(&self) -> Result<(), DiskError> {
-        let (pending, at) = match &*self.state.read() {
-            State::Active { bytes, written } if bytes.len() > *written => {
-                (bytes[*written..].to_vec(), *written)
-            }
-            _ => return Ok(()),
+    /// Adds one entry: in memory, and in the file where its window reaches so far.
+    pub fn push(&self, entry: E) {
+        let State::Active(heap) = self.state.read().clone() else {
+            unreachable!("only the active segment's index grows");
         };
-        let file = self.file.get_or_create()?;
-        file.write_at(&[&pending], at as u64).at("write", &self.file.path())?;
-        if let State::Active { written, .. } = &mut *self.state.write() {
-            *written = at + pending.len();
+        let at = heap.len();
+        heap.push(&words(&entry));
+        let mut tail = self.tail.lock();
+        if tail.written == at {
+            tail.store(&[entry]);
         }
+    }
+
+    /// Brings what has gathered into the file, through a new window if one can be had. Called
+    /// before an append changes anything, so that a full disk is that append's error.
+    pub fn make_room(&self) -> Result<(), DiskError> {
+        let mut tail = self.tail.lock();
+        let pending = match &*self.state.read() {
+            State::Active(heap) => heap.len() - tail.written,
+            State::Sealed { .. } => 0,
+        };
+        if pending * E::BYTES < PENDING_BYTES_MAX {
+            return Ok(());
+        }
+        let start = (tail.written * E::BYTES) as u64 / PAGE_BYTES * PAGE_BYTES;
+        tail.window = None;
+        let file = self.file.get_or_create()?;
+        match self.file.window(&file, start..start + WINDOW_BYTES) {
+            Ok(window) => tail.window = window,
+            Err(e) if e.source.kind() == std::io::ErrorKind::Unsupported => {}
+            Err(e) => return Err(e),
+        }
+        self.write_pending(&mut tail)
+    }
+
+    /// Writes what the file does not have yet.
+    fn write_pending(&self, tail: &mut Tail) -> Result<(), DiskError> {
+        let State::Active(heap) = self.state.read().clone() else { return Ok(()) };
+        let pending: Vec<E> = (tail.written..heap.len()).map(|at| entry(&heap, at)).collect();
+        let stored = tail.store(&pending);
+        let rest = &pending[stored..];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = vec![0; rest.len() * E::BYTES];
+        for (entry, into) in rest.iter().zip(bytes.chunks_exact_mut(E::BYTES)) {
+            entry.encode(into);
+        }
+        let at = (tail.written * E::BYTES) as u64;
+        let file = self.file.get_or_create()?;
+        file.write_at(&[&bytes], at).at("write", &self.file.path())?;
+        tail.written = heap.len();
         Ok(())
     }
 
-    /// Writes everything, cuts the file to its entries and drops the memory.
+    /// Writes everything, cuts the file to its entries and lets go of the memory.
     pub fn seal(&self) -> Result<(), DiskError> {
-        self.write_pending()?;
-        let bytes_len = match &*self.state.read() {
-            State::Active { bytes, .. } => bytes.len(),
-            State::Sealed { .. } => return Ok(()),
-        };
+        if !self.is_active() {
+            return Ok(());
+        }
+        let mut tail = self.tail.lock();
+        self.write_pending(&mut tail)?;
+        tail.window = None;
         let file = self.file.get_or_create()?;
-        file.set_len(bytes_len as u64).at("truncate", &self.file.path())?;
-        *self.state.write() = State::Sealed { count: bytes_len / self.entry_bytes };
+        let count = self.count();
+        file.set_len((count * E::BYTES) as u64).at("truncate", &self.file.path())?;
+        *self.state.write() = State::Sealed { count };
         Ok(())
     }
 
@@ -127,102 +195,138 @@ impl Entries {
         self.file.get_or_create()?.sync().at("sync", &self.file.path())
     }
 
-    /// Keeps the first `count` entries. The index must be active.
-    pub fn truncate(&self, count: usize) -> Result<(), DiskError> {
-        let len = count * self.entry_bytes;
-        let shrink = match &mut *self.state.write() {
-            State::Active { bytes, written } => {
-                bytes.truncate(len);
-                let shrink = *written > len;
-                *written = (*written).min(len);
-                shrink
-            }
-            State::Sealed { .. } => unreachable!("an index is activated before it is cut"),
-        };
-        if shrink {
-            let file = self.file.get_or_create()?;
-            file.set_len(len as u64).at("truncate", &self.file.path())?;
+    /// Replaces the file by one that has the entries below `offset` alone; returns its length.
+    /// This index and whoever reads it keep the old file.
+    pub fn replace_file_below(&self, offset: Offset) -> Result<u64, DiskError> {
+        let relative = offset - self.base_offset;
+        let kept = self.last_where(|e| i64::from(e.relative()) < relative)?;
+        let look = self.look()?;
+        let mut bytes = vec![0; kept.map_or(0, |(at, _)| at + 1) * E::BYTES];
+        for (at, into) in bytes.chunks_exact_mut(E::BYTES).enumerate() {
+            self.entry_at(&look, at)?.encode(into);
         }
-        Ok(())
+        self.file.replace(&bytes)?;
+        Ok(bytes.len() as u64)
     }
 
-    /// The bytes of entry `at`; `None` behind the last.
-    pub fn get(&self, at: usize) -> Result<Option<Vec<u8>>, DiskError> {
-        let size = self.entry_bytes;
-        match &*self.state.read() {
-            State::Active { bytes, .. } => {
-                return Ok(bytes.get(at * size..(at + 1) * size).map(<[u8]>::to_vec));
-            }
-            State::Sealed { count } if at >= *count => return Ok(None),
-            State::Sealed { .. } => {}
-        }
-        let mut entry = vec![0; size];
-        self.read_exact(&mut entry, at)?;
-        Ok(Some(entry))
-    }
-
-    pub fn last(&self) -> Result<Option<Vec<u8>>, DiskError> {
-        match self.count() {
-            0 => Ok(None),
-            n => self.get(n - 1),
+    pub fn last(&self) -> Result<Option<E>, DiskError> {
+        match self.look()? {
+            look if look.count() == 0 => Ok(None),
+            look => Ok(Some(self.entry_at(&look, look.count() - 1)?)),
         }
     }
 
-    /// The last entry for which `is_at_or_before` holds (it must hold for a prefix), and its index.
+    /// The last entry for which `is_at_or_before` holds (it must hold for a prefix), and its place.
     pub fn last_where(
         &self,
-        is_at_or_before: impl Fn(&[u8]) -> bool,
-    ) -> Result<Option<(usize, Vec<u8>)>, DiskError> {
-        let size = self.entry_bytes;
-        let count = match &*self.state.read() {
-            State::Active { bytes, .. } => {
-                let found = partition(bytes, size, &is_at_or_before);
-                return Ok(found.map(|i| (i, bytes[i * size..(i + 1) * size].to_vec())));
-            }
-            State::Sealed { count } => *count,
-        };
-        // Halve by single entries until one block is left, then read that block.
-        let (mut low, mut high) = (0, count);
-        let block = BLOCK_BYTES / size;
-        let mut entry = vec![0; size];
-        while high - low > block {
+        is_at_or_before: impl Fn(&E) -> bool,
+    ) -> Result<Option<(usize, E)>, DiskError> {
+        let look = self.look()?;
+        let (mut low, mut high) = (0, look.count());
+        let mut found = None;
+        while low < high {
             let middle = low + (high - low) / 2;
-            self.read_exact(&mut entry, middle)?;
+            let entry = self.entry_at(&look, middle)?;
             if is_at_or_before(&entry) {
-                low = middle;
+                found = Some((middle, entry));
+                low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        let mut bytes = vec![0; (high - low) * size];
-        self.read_exact(&mut bytes, low)?;
-        let found = partition(&bytes, size, &is_at_or_before);
-        Ok(found.map(|i| (low + i, bytes[i * size..(i + 1) * size].to_vec())))
+        Ok(found)
     }
 
-    fn read_exact(&self, into: &mut [u8], entry: usize) -> Result<(), DiskError> {
-        if into.is_empty() {
-            return Ok(());
+    /// Entry `at`; `None` behind the last.
+    pub fn get(&self, at: usize) -> Result<Option<E>, DiskError> {
+        let look = self.look()?;
+        if at >= look.count() {
+            return Ok(None);
         }
-        let path = self.file.path();
-        let read = self.file.get()?.read_at(into, (entry * self.entry_bytes) as u64);
-        if read.at("read", &path)? < into.len() {
-            let short = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-            return Err(short).at("read", &path);
+        self.entry_at(&look, at).map(Some)
+    }
+
+    fn absolute(&self, entry: &E) -> Offset {
+        self.base_offset + i64::from(entry.relative())
+    }
+
+    fn look(&self) -> Result<Look, DiskError> {
+        let count = match &*self.state.read() {
+            State::Active(heap) => return Ok(Look::Heap(heap.clone(), heap.len())),
+            State::Sealed { count } => *count,
+        };
+        if count == 0 {
+            return Ok(Look::Heap(heap_of::<E>(), 0));
         }
-        Ok(())
+        match self.file.read_map((count * E::BYTES) as u64)? {
+            Some(map) => Ok(Look::Map(map, count)),
+            None => Ok(Look::File(self.file.get()?, count)),
+        }
+    }
+
+    fn entry_at(&self, look: &Look, at: usize) -> Result<E, DiskError> {
+        let mut bytes = [0; 16];
+        let bytes = &mut bytes[..E::BYTES];
+        let from = (at * E::BYTES) as u64;
+        match look {
+            Look::Heap(heap, _) => return Ok(entry(heap, at)),
+            Look::Map(map, _) => map.load(from, bytes),
+            Look::File(file, _) => {
+                let path = self.file.path();
+                if file.read_at(bytes, from).at("read", &path)? < E::BYTES {
+                    let short = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+                    return Err(short).at("read", &path);
+                }
+            }
+        }
+        Ok(E::decode(bytes))
     }
 }
 
-fn partition(bytes: &[u8], size: usize, holds: &impl Fn(&[u8]) -> bool) -> Option<usize> {
-    let (mut low, mut high) = (0, bytes.len() / size);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if holds(&bytes[middle * size..(middle + 1) * size]) {
-            low = middle + 1;
-        } else {
-            high = middle;
+impl Tail {
+    /// Stores as many of the next entries as the window has room for; returns how many.
+    fn store<E: Entry>(&mut self, entries: &[E]) -> usize {
+        let Some(window) = &mut self.window else { return 0 };
+        let mut bytes = [0; 16];
+        for (i, entry) in entries.iter().enumerate() {
+            let at = (self.written * E::BYTES) as u64;
+            let range = window.range();
+            if at < range.start || at + E::BYTES as u64 > range.end {
+                return i;
+            }
+            entry.encode(&mut bytes[..E::BYTES]);
+            window.store(at, &bytes[..E::BYTES]);
+            self.written += 1;
+        }
+        entries.len()
+    }
+}
+
+impl Look {
+    fn count(&self) -> usize {
+        match self {
+            Look::Heap(_, count) | Look::Map(_, count) | Look::File(_, count) => *count,
         }
     }
-    low.checked_sub(1)
+}
+
+fn heap_of<E: Entry>() -> Arc<Heap> {
+    Arc::new(Heap::new(E::BYTES.div_ceil(8)))
+}
+
+/// As the heap keeps them: 16 bytes, the entry's first.
+fn words<E: Entry>(entry: &E) -> [u64; 2] {
+    let mut bytes = [0; 16];
+    entry.encode(&mut bytes[..E::BYTES]);
+    let (first, second) = bytes.split_at(8);
+    let word = |half: &[u8]| u64::from_be_bytes(half.try_into().expect("half of 16 bytes"));
+    [word(first), word(second)]
+}
+
+fn entry<E: Entry>(heap: &Heap, at: usize) -> E {
+    let [first, second] = heap.get(at);
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&first.to_be_bytes());
+    bytes[8..].copy_from_slice(&second.to_be_bytes());
+    E::decode(&bytes[..E::BYTES])
 }

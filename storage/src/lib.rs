@@ -7,6 +7,7 @@
 pub mod append;
 pub mod batch;
 pub mod checkpoint;
+pub mod compaction;
 pub mod config;
 pub mod disk;
 pub mod error;
@@ -27,8 +28,10 @@ mod partition_files;
 mod produced;
 mod producer_snapshot;
 mod recovery;
+mod replay;
 mod retention;
 mod segment;
+mod split;
 mod truncate;
 mod upkeep;
 

@@ -36,6 +36,9 @@ pub struct LogOptions {
     pub config: Arc<LogConfig>,
     /// The log directory's clean shutdown marker was found.
     pub clean: bool,
+    /// Whatever was written before the stop can be read, synced or not: the process died, the
+    /// machine did not.
+    pub kept: bool,
     /// From the checkpoint: the first offset not known to be synced. 0 is always right.
     pub recovery_point: Offset,
     /// From the checkpoint: 0 if there is none.

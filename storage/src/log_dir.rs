@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use protocol::ids::{BrokerId, Offset, TopicPartition};
 
 use crate::checkpoint::{
-    CLEAN_SHUTDOWN_FILE, CLEAN_SHUTDOWN_TEXT, HIGH_WATERMARK_FILE, LOCK_FILE, LOG_START_FILE,
-    META_PROPERTIES_FILE, MetaProperties, Offsets, RECOVERY_POINT_FILE, read_offsets,
-    write_offsets,
+    CLEAN_SHUTDOWN_FILE, CLEAN_SHUTDOWN_TEXT, CLEANER_FILE, HIGH_WATERMARK_FILE, LOCK_FILE,
+    LOG_START_FILE, META_PROPERTIES_FILE, MetaProperties, Offsets, RECOVERY_POINT_FILE,
+    SMALL_BYTES_MAX, WITNESS_FILE, read_offsets, read_text, write_offsets,
 };
 use crate::disk::{Disk, Durable, remove_if_there, replace_file};
 use crate::error::{At, DiskError, StorageError};
@@ -24,6 +24,8 @@ pub struct LogDir {
     meta: Mutex<Option<MetaProperties>>,
     /// It was stopped cleanly before this start.
     clean: bool,
+    /// Whatever was written before this start can be read.
+    kept: bool,
     found: Mutex<Checkpoints>,
     offline: AtomicBool,
     /// One writer of checkpoint files at a time.
@@ -36,6 +38,8 @@ pub(crate) struct Checkpoints {
     pub recovery_points: Offsets,
     pub log_starts: Offsets,
     pub high_watermarks: Offsets,
+    /// Where the last compaction ended; kept up to date.
+    pub cleaned: Offsets,
 }
 
 impl std::fmt::Debug for LogDir {
@@ -110,6 +114,7 @@ impl LogDir {
         };
         let recovery_points = lenient(RECOVERY_POINT_FILE)?;
         let log_starts = lenient(LOG_START_FILE)?;
+        let cleaned = lenient(CLEANER_FILE)?;
         let high_watermarks = read_offsets(&*disk, &path.join(HIGH_WATERMARK_FILE))?;
         let marker = path.join(CLEAN_SHUTDOWN_FILE);
         let clean = disk.stat(&marker).at("stat", &marker)?.is_some();
@@ -117,13 +122,26 @@ impl LogDir {
             remove_if_there(&*disk, &marker)?;
             disk.sync_dir(path).at("sync", path)?;
         }
+        let witness = path.join(WITNESS_FILE);
+        let before = match read_text(&*disk, &witness, SMALL_BYTES_MAX) {
+            Err(StorageError::Corrupt { .. }) => None,
+            other => other?,
+        };
+        let now = disk.witness(path).at("stat", path)?;
+        let kept = before.is_some() && before == now;
         Ok(LogDir {
             disk,
             path: path.to_owned(),
             _lock: lock,
             meta: Mutex::new(meta),
             clean,
-            found: Mutex::new(Checkpoints { recovery_points, log_starts, high_watermarks }),
+            kept,
+            found: Mutex::new(Checkpoints {
+                recovery_points,
+                log_starts,
+                high_watermarks,
+                cleaned,
+            }),
             offline: AtomicBool::new(false),
             writing: Mutex::new(()),
         })
@@ -138,6 +156,7 @@ impl LogDir {
             _lock: Box::new(()),
             meta: Mutex::new(None),
             clean: false,
+            kept: false,
             found: Mutex::default(),
             offline: AtomicBool::new(true),
             writing: Mutex::new(()),
@@ -150,6 +169,26 @@ impl LogDir {
 
     pub fn was_clean(&self) -> bool {
         self.clean
+    }
+
+    /// The process that used the directory before died while the machine ran on, and it met no
+    /// I/O error: what it wrote is there, synced or not.
+    pub fn was_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// Notes durably which boot and mount the bytes written from now on belong to. Every log must
+    /// have been loaded, and none been found damaged: the next start may look at less.
+    pub(crate) fn write_witness(&self) -> Result<(), DiskError> {
+        let path = self.path.join(WITNESS_FILE);
+        match self.disk.witness(&self.path).at("stat", &self.path)? {
+            Some(text) => replace_file(&*self.disk, &path, text.as_bytes(), Durable::Now),
+            None => self.remove_witness(),
+        }
+    }
+
+    pub(crate) fn remove_witness(&self) -> Result<(), DiskError> {
+        remove_if_there(&*self.disk, &self.path.join(WITNESS_FILE))
     }
 
     /// What `meta.properties` says; `None` in a new directory.
@@ -232,6 +271,23 @@ impl LogDir {
         found.recovery_points.remove(tp);
         found.log_starts.remove(tp);
         found.high_watermarks.remove(tp);
+        found.cleaned.remove(tp);
+    }
+
+    /// Changes what is known of compactions and writes it, if `change` says that it did.
+    pub(crate) fn update_cleaned(
+        &self,
+        change: impl FnOnce(&mut Offsets) -> bool,
+    ) -> Result<(), DiskError> {
+        let _one = self.writing.lock();
+        let cleaned = {
+            let mut found = self.found.lock();
+            if !change(&mut found.cleaned) {
+                return Ok(());
+            }
+            found.cleaned.clone()
+        };
+        write_offsets(&*self.disk, &self.path.join(CLEANER_FILE), &cleaned)
     }
 
     pub fn is_offline(&self) -> bool {
@@ -240,7 +296,11 @@ impl LogDir {
 
     /// An I/O error was met here: nothing is written to it any more. `false` if it was known.
     pub fn set_offline(&self) -> bool {
-        !self.offline.swap(true, Ordering::AcqRel)
+        let news = !self.offline.swap(true, Ordering::AcqRel);
+        if news && let Err(error) = self.remove_witness() {
+            tracing::warn!(%error, "the next start may trust what was not synced");
+        }
+        news
     }
 
     pub(crate) fn write_checkpoint(&self, name: &str, offsets: &Offsets) -> Result<(), DiskError> {

@@ -1,14 +1,15 @@
 //! All logs of a broker: loading, finding, making and deleting them, their checkpoints, and a clean
 //! stop. Starts no thread: loading, closing and upkeep are steps that any number of threads call.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use protocol::ids::{Offset, TimestampMs, TopicPartition, Uuid};
 
-use crate::checkpoint::{HIGH_WATERMARK_FILE, LOG_START_FILE, Offsets, RECOVERY_POINT_FILE};
+use crate::checkpoint::{LOG_START_FILE, Offsets, RECOVERY_POINT_FILE};
 use crate::config::LogConfig;
 use crate::disk::Disk;
 use crate::error::{At, DeleteRecordsError, StorageError};
@@ -49,12 +50,16 @@ pub struct LogManager {
     pub(crate) dirs: Vec<LogDir>,
     pub(crate) logs: RwLock<HashMap<TopicPartition, Hosted>>,
     jobs: Mutex<VecDeque<LoadJob>>,
+    /// Logs that are not loaded yet, by directory.
+    unloaded: Vec<AtomicUsize>,
     /// Partitions whose log could not be loaded, and why.
     failed: RwLock<BTreeMap<TopicPartition, (usize, String)>>,
     pub(crate) doomed: Mutex<Vec<Doomed>>,
     /// One partition is made at a time.
     creating: Mutex<()>,
+    lost_offsets: AtomicU64,
     accept_loss: bool,
+    accept_loss_of: BTreeSet<TopicPartition>,
 }
 
 impl LogManager {
@@ -96,30 +101,61 @@ impl LogManager {
                 }
             }
         }
-        Ok(LogManager {
+        let unloaded: Vec<AtomicUsize> = (0..dirs.len())
+            .map(|i| AtomicUsize::new(jobs.iter().filter(|job| job.dir == i).count()))
+            .collect();
+        let manager = LogManager {
             disk,
             files: FileCache::new(OPEN_FILES_MAX),
             dirs,
             logs: RwLock::default(),
             jobs: Mutex::new(jobs),
+            unloaded,
             failed: RwLock::default(),
             doomed: Mutex::new(doomed),
             creating: Mutex::default(),
+            lost_offsets: AtomicU64::new(0),
             accept_loss,
-        })
+            accept_loss_of: BTreeSet::new(),
+        };
+        let nothing_to_load = |dir: &usize| manager.unloaded[*dir].load(Ordering::Relaxed) == 0;
+        (0..manager.dirs.len()).filter(nothing_to_load).for_each(|dir| manager.all_loaded(dir));
+        Ok(manager)
+    }
+
+    /// Lets these partitions be cut where they are damaged (`ottla.log.accept.loss`): call it
+    /// before anything is loaded.
+    pub fn accept_loss_of(&mut self, partitions: impl IntoIterator<Item = TopicPartition>) {
+        self.accept_loss_of.extend(partitions);
     }
 
     /// Loads one log that is not loaded yet; `false` once there is none left. Threads may call it
     /// at the same time. A damaged log is set aside; an I/O error takes its directory offline.
     pub fn load_next(&self, config_of: ConfigOf<'_>, now_ms: TimestampMs) -> bool {
         let Some(job) = self.jobs.lock().pop_front() else { return false };
-        let dir = &self.dirs[job.dir];
-        if dir.is_offline() {
-            return true;
+        let dir = job.dir;
+        if !self.dirs[dir].is_offline() {
+            self.load(job, config_of, now_ms);
         }
+        if self.unloaded[dir].fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.all_loaded(dir);
+        }
+        true
+    }
+
+    fn load(&self, job: LoadJob, config_of: ConfigOf<'_>, now_ms: TimestampMs) {
+        let dir = &self.dirs[job.dir];
         let config = config_of(&job.partition.topic);
         match self.open_log(&job.partition, job.path, job.dir, config, now_ms) {
             Ok(log) => {
+                let replicated = dir.checkpointed(|c| &c.high_watermarks, &job.partition);
+                let (end, replicated) = (log.log_end_offset(), replicated.unwrap_or(0));
+                if end < replicated {
+                    tracing::warn!(partition = %job.partition, log_end = end,
+                        high_watermark = replicated, lost = replicated - end,
+                        "committed records are not in the log any more");
+                    self.lost_offsets.fetch_add((replicated - end) as u64, Ordering::Relaxed);
+                }
                 let hosted = Hosted { log: Arc::new(log), dir: job.dir };
                 self.logs.write().insert(job.partition, hosted);
             }
@@ -131,7 +167,25 @@ impl LogManager {
                 self.failed.write().insert(job.partition, (job.dir, error.to_string()));
             }
         }
-        true
+    }
+
+    /// From here on a kill of this process leaves nothing to look at but the logs' ends.
+    fn all_loaded(&self, dir: usize) {
+        let root = &self.dirs[dir];
+        if root.is_offline() {
+            return;
+        }
+        let damaged = self.failed.read().values().any(|(failed_dir, _)| *failed_dir == dir);
+        let done = if damaged { root.remove_witness() } else { root.write_witness() };
+        if let Err(error) = done {
+            tracing::error!(dir = %root.path().display(), %error, "a log directory fails");
+            root.set_offline();
+        }
+    }
+
+    /// Offsets below the checkpointed high watermarks that no log had any more at this start.
+    pub fn lost_offsets(&self) -> u64 {
+        self.lost_offsets.load(Ordering::Relaxed)
     }
 
     /// Loads everything on the calling thread.
@@ -157,7 +211,8 @@ impl LogManager {
             clean: root.was_clean(),
             recovery_point: root.checkpointed(|c| &c.recovery_points, partition).unwrap_or(0),
             log_start: root.checkpointed(|c| &c.log_starts, partition).unwrap_or(0),
-            accept_loss: self.accept_loss,
+            kept: root.was_kept(),
+            accept_loss: self.accept_loss || self.accept_loss_of.contains(partition),
         };
         Log::open(options, now_ms)
     }
@@ -260,6 +315,7 @@ impl LogManager {
         let _one = self.creating.lock();
         let Some(hosted) = self.logs.write().remove(partition) else { return Ok(false) };
         let path = hosted.log.rename_for_deletion(unique)?;
+        self.dirs[hosted.dir].update_cleaned(|cleaned| cleaned.remove(partition).is_some())?;
         self.dirs[hosted.dir].forget(partition);
         let due_ms = now_ms.saturating_add(hosted.log.config().file_delete_delay_ms);
         self.doomed.lock().push(Doomed { path, dir: hosted.dir, due_ms });
@@ -278,6 +334,7 @@ impl LogManager {
         let cut = hosted.log.truncate_to(offset, now_ms)?;
         if cut {
             self.checkpoint_dir(hosted.dir)?;
+            self.lower_cleaner_offset(&hosted)?;
         }
         Ok(cut)
     }
@@ -291,7 +348,8 @@ impl LogManager {
     ) -> Result<(), StorageError> {
         let Some(hosted) = self.logs.read().get(partition).cloned() else { return Ok(()) };
         hosted.log.truncate_fully_and_start_at(offset, None, now_ms)?;
-        self.checkpoint_dir(hosted.dir)
+        self.checkpoint_dir(hosted.dir)?;
+        self.lower_cleaner_offset(&hosted)
     }
 
     /// Raises a log's start and writes its directory's checkpoint before it answers.
@@ -359,32 +417,6 @@ impl LogManager {
         let logs = self.logs.read();
         let here = logs.iter().filter(|(_, hosted)| hosted.dir == dir);
         here.filter_map(|(tp, hosted)| Some((tp.clone(), of(&hosted.log)?))).collect()
-    }
-
-    /// Writes the high watermarks given, each into its partition's directory (every 5 s).
-    pub fn checkpoint_high_watermarks(
-        &self,
-        high_watermarks: &Offsets,
-    ) -> Vec<(PathBuf, StorageError)> {
-        let mut by_dir: Vec<Offsets> = vec![Offsets::new(); self.dirs.len()];
-        {
-            let logs = self.logs.read();
-            for (tp, offset) in high_watermarks {
-                if let Some(hosted) = logs.get(tp) {
-                    by_dir[hosted.dir].insert(tp.clone(), *offset);
-                }
-            }
-        }
-        let mut errors = Vec::new();
-        for (dir, offsets) in self.dirs.iter().zip(by_dir) {
-            if dir.is_offline() {
-                continue;
-            }
-            if let Err(e) = dir.write_checkpoint(HIGH_WATERMARK_FILE, &offsets) {
-                errors.push((dir.path().to_owned(), StorageError::Disk(e)));
-            }
-        }
-        errors
     }
 
     /// Takes a directory out of service after an I/O error; returns the partitions that were in

@@ -1,7 +1,7 @@
 //! Many logs in two directories: made, found, deleted, stopped cleanly, killed, damaged.
 
 use super::*;
-use crate::checkpoint::{CLEAN_SHUTDOWN_FILE, parse_offsets};
+use crate::checkpoint::{CLEAN_SHUTDOWN_FILE, WITNESS_FILE, parse_offsets};
 use crate::disk::OsDisk;
 use crate::producer_state::AppendOrigin;
 use protocol::records::builder::{BatchBuilder, BatchOptions};
@@ -155,4 +155,59 @@ fn a_partition_made_again_begins_at_nothing() {
     let log = create(&manager_2, &tp("t", 0));
     assert_eq!((log.log_start_offset(), log.log_end_offset(), log.recovery_point()), (0, 0, 0));
     assert_eq!(manager_2.checkpointed_high_watermark(&tp("t", 0)), 0);
+}
+
+/// Where each batch of a segment's file begins.
+fn batch_starts(bytes: &[u8]) -> Vec<usize> {
+    let mut starts = vec![0];
+    while let Ok(batch) = crate::batch::LogBatch::parse(&bytes[starts[starts.len() - 1]..]) {
+        starts.push(starts[starts.len() - 1] + batch.size as usize);
+    }
+    starts
+}
+
+#[test]
+fn damage_before_a_whole_batch_is_no_interrupted_write_unless_the_machine_died() {
+    let temp = tempfile::tempdir().unwrap();
+    let manager_1 = manager(temp.path());
+    let log = create(&manager_1, &tp("t", 0));
+    (0..10).for_each(|_| append(&log));
+    let (file, root) = (log.path().join("00000000000000000000.log"), temp.path().join("a"));
+    drop((log, manager_1));
+    let whole = std::fs::read(&file).unwrap();
+    let starts = batch_starts(&whole);
+    let mut damaged = whole.clone();
+    damaged[starts[4] + 64] ^= 1;
+    std::fs::write(&file, &damaged).unwrap();
+    let manager_2 = manager(temp.path());
+    assert!(manager_2.dirs()[0].was_kept());
+    let reason = manager_2.failure_of(&tp("t", 0)).unwrap();
+    assert!(reason.contains("a whole batch of 5"), "{reason}");
+    assert!(!root.join(WITNESS_FILE).exists(), "the next start looks at everything");
+    drop(manager_2);
+    assert_eq!(std::fs::read(&file).unwrap(), damaged, "the damaged file is as it was");
+
+    // A tail that was being written is cut; so is the rest if an operator says so.
+    std::fs::write(root.join(WITNESS_FILE), manager_witness(&root)).unwrap();
+    std::fs::write(&file, &whole[..starts[9] + 30]).unwrap();
+    assert_eq!(manager(temp.path()).log(&tp("t", 0)).unwrap().log_end_offset(), 9);
+    std::fs::write(&file, &damaged).unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk::default());
+    let dir = LogDir::open(disk.clone(), &root).unwrap();
+    let mut manager_3 = LogManager::new(disk.clone(), vec![dir], false, NOW).unwrap();
+    manager_3.accept_loss_of([tp("t", 0)]);
+    manager_3.load_all(&|_| Arc::new(LogConfig::default()), NOW);
+    assert_eq!(manager_3.log(&tp("t", 0)).unwrap().log_end_offset(), 4);
+    drop(manager_3);
+
+    // After a power loss some pages of the unsynced end may be there and others not.
+    std::fs::write(&file, &damaged).unwrap();
+    std::fs::write(root.join(WITNESS_FILE), "boot of yesterday").unwrap();
+    let manager_4 = manager(temp.path());
+    assert!(!manager_4.dirs()[0].was_kept());
+    assert_eq!(manager_4.log(&tp("t", 0)).unwrap().log_end_offset(), 4);
+}
+
+fn manager_witness(root: &Path) -> String {
+    OsDisk::default().witness(root).unwrap().expect("this system tells boots and mounts")
 }

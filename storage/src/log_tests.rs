@@ -25,6 +25,7 @@ fn options(path: &std::path::Path, config: &[(&str, &str)], clean: bool) -> LogO
         clean,
         recovery_point: 0,
         log_start: 0,
+        kept: false,
         accept_loss: false,
     }
 }
@@ -340,4 +341,41 @@ fn old_formats_are_converted_by_a_leader_and_kept_by_a_follower() {
     assert_eq!((found.offset, found.leader_epoch), (1, -1));
     let read = follower.read(1, 1, Offset::MAX, true).unwrap();
     assert_eq!(read.slices[0].first_batch().unwrap().unwrap().magic, 1);
+}
+
+#[test]
+fn a_batch_whose_answer_a_crash_took_is_recognised_after_the_recovery() {
+    let temp = tempfile::tempdir().unwrap();
+    let produced = |sequence: i32| {
+        let options = BatchOptions {
+            producer_id: 4,
+            producer_epoch: 0,
+            base_sequence: sequence,
+            ..BatchOptions::default()
+        };
+        batch(i64::from(sequence), 2, options)
+    };
+    let log = Log::open(options(temp.path(), &[], true), NOW).unwrap();
+    let send = |log: &Log, sequence: i32| {
+        log.append_as_leader(&produced(sequence), 0, AppendOrigin::Client, NOW)
+    };
+    for i in 0..8 {
+        send(&log, i * 2).unwrap();
+    }
+    drop(log);
+    for kept in [false, true] {
+        let killed = LogOptions { kept, ..options(temp.path(), &[], false) };
+        let log = Log::open(killed, NOW).unwrap();
+        // The last five are remembered, each with the offsets it got then.
+        for i in 3..8 {
+            let info = send(&log, i * 2).unwrap();
+            assert!(info.duplicate, "batch {i}, kept {kept}");
+            assert_eq!(
+                (info.first_offset, info.last_offset),
+                (i64::from(i) * 2, i64::from(i) * 2 + 1)
+            );
+        }
+        assert!(matches!(send(&log, 2), Err(AppendError::OutOfOrderSequence { .. })));
+        assert_eq!(log.log_end_offset(), 16);
+    }
 }

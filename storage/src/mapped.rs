@@ -6,6 +6,7 @@
 //! cut to its logical size) before the next one is made.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -33,12 +34,42 @@ pub const WINDOWS_MAX: usize = 16_384;
 
 /// A window that is counted.
 #[derive(Debug)]
-struct Counted {
+pub(crate) struct CountedWindow {
     window: Box<dyn Window>,
     files: Arc<FileCache>,
 }
 
-impl Drop for Counted {
+impl CountedWindow {
+    /// Allocates, maps and faults in a range of a file; `None` if there are too many windows.
+    pub fn make(
+        files: &Arc<FileCache>,
+        file: &dyn DiskFile,
+        path: &Path,
+        range: Range<u64>,
+    ) -> Result<Option<CountedWindow>, DiskError> {
+        if !files.take_window() {
+            return Ok(None);
+        }
+        let made = file.allocate(range.clone()).at("allocate", path);
+        match made.and_then(|()| file.map(range).at("map", path)) {
+            Ok(window) => Ok(Some(CountedWindow { window, files: files.clone() })),
+            Err(e) => {
+                files.window_dropped();
+                Err(e)
+            }
+        }
+    }
+
+    pub fn range(&self) -> Range<u64> {
+        self.window.range()
+    }
+
+    pub fn store(&mut self, at: u64, bytes: &[u8]) {
+        self.window.store(at, bytes);
+    }
+}
+
+impl Drop for CountedWindow {
     fn drop(&mut self) {
         self.files.window_dropped();
     }
@@ -53,7 +84,7 @@ pub(crate) struct Growth {
 
 #[derive(Debug, Default)]
 struct Next {
-    window: Option<Counted>,
+    window: Option<CountedWindow>,
     /// No window may be made any more.
     retired: bool,
 }
@@ -61,7 +92,7 @@ struct Next {
 /// The appender's side: the window it stores into, and what it knows of the traffic.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
-    current: Option<Counted>,
+    current: Option<CountedWindow>,
     appends: u32,
     /// A window was asked for and has not been taken yet.
     asked: bool,
@@ -75,7 +106,7 @@ impl Writer {
     /// Where the next window should begin.
     fn window_end(&self, size: u64) -> u64 {
         match &self.current {
-            Some(c) if c.window.range().end >= size => c.window.range().end,
+            Some(c) if c.range().end >= size => c.range().end,
             _ => size / PAGE_BYTES * PAGE_BYTES,
         }
     }
@@ -91,7 +122,7 @@ impl Writer {
         let mut done = 0;
         while done < bytes.len() {
             let at = at + done as u64;
-            let covers = |w: &Counted| w.window.range().contains(&at);
+            let covers = |w: &CountedWindow| w.range().contains(&at);
             if !self.current.as_ref().is_some_and(covers) {
                 // Whatever is behind is of no use any more.
                 self.current = None;
@@ -109,9 +140,9 @@ impl Writer {
                 }
             }
             let counted = self.current.as_mut().expect("it was just put there");
-            let room = (counted.window.range().end - at) as usize;
+            let room = (counted.range().end - at) as usize;
             let count = room.min(bytes.len() - done);
-            counted.window.store(at, &bytes[done..done + count]);
+            counted.store(at, &bytes[done..done + count]);
             done += count;
         }
         done
@@ -169,7 +200,7 @@ impl Log {
             return;
         }
         let half_used = writer.current.as_ref().is_none_or(|c| {
-            let range = c.window.range();
+            let range = c.range();
             end >= range.start + (range.end - range.start) / 2
         });
         if half_used {
@@ -222,23 +253,10 @@ impl Log {
         Some(Plan { segment, range })
     }
 
-    fn make_window(&self, plan: &Plan) -> Result<Option<Counted>, DiskError> {
-        let files = self.dir.files();
-        if !files.take_window() {
-            return Ok(None);
-        }
+    fn make_window(&self, plan: &Plan) -> Result<Option<CountedWindow>, DiskError> {
         let path = plan.segment.log.path();
-        let made = plan.segment.file().and_then(|file: Arc<dyn DiskFile>| {
-            file.allocate(plan.range.clone()).at("allocate", &path)?;
-            file.map(plan.range.clone()).at("map", &path)
-        });
-        match made {
-            Ok(window) => Ok(Some(Counted { window, files: files.clone() })),
-            Err(e) => {
-                files.window_dropped();
-                Err(e)
-            }
-        }
+        let file = plan.segment.file()?;
+        CountedWindow::make(self.dir.files(), &*file, &path, plan.range.clone())
     }
 
     /// Unmaps the segment and cuts its file to what it holds; no window is made for it again
@@ -262,24 +280,26 @@ impl Log {
         Ok(())
     }
 
-    /// Lets go of what an idle partition does not need: windows, the zeros behind its end,
-    /// index memory and descriptors. `true` if there was something.
+    /// Lets go of what an idle partition does not need: windows, the zeros behind its end, index
+    /// memory, and descriptors and maps that no reader used since the last call. `true` if there
+    /// was something.
     pub fn retire_if_idle(&self, now_ms: TimestampMs) -> Result<bool, DiskError> {
         let mut changes = self.changes.lock();
-        let idle = now_ms.saturating_sub(changes.writer.last_append_ms) >= IDLE_MS;
-        let active = self.active();
-        if changes.failed || !idle || !active.indexes_active() {
+        if now_ms.saturating_sub(changes.writer.last_append_ms) < IDLE_MS {
             return Ok(false);
         }
-        let result = self.retire(&mut changes, &active, true).and_then(|()| {
-            active.offset_index.entries.seal()?;
-            active.time_index.entries.seal()
-        });
-        if result.is_err() {
-            changes.failed = true;
+        let active = self.active();
+        let grown = !changes.failed && active.indexes_active();
+        if grown {
+            let result = self.retire(&mut changes, &active, true).and_then(|()| {
+                active.offset_index.seal()?;
+                active.time_index.seal()
+            });
+            result.inspect_err(|_| changes.failed = true)?;
+            active.close_files();
         }
-        result?;
-        active.close_files();
-        Ok(true)
+        drop(changes);
+        let unused = self.segments().iter().fold(false, |any, s| s.close_unused_files() | any);
+        Ok(grown || unused)
     }
 }

@@ -2,6 +2,7 @@
 //! Knows names and descriptors, nothing of what the files hold.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -9,9 +10,9 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::{Mutex, RwLock};
 use protocol::ids::{Offset, TopicPartition};
 
-use crate::disk::{Disk, DiskFile, OpenHow};
+use crate::disk::{Disk, DiskFile, Durable, OpenHow, ReadMap, remove_if_there, replace_file};
 use crate::error::{At, DiskError};
-use crate::mapped::WINDOWS_MAX;
+use crate::mapped::{CountedWindow, WINDOWS_MAX};
 
 /// `00000000000000000042.log` and the like.
 pub(crate) fn segment_file_name(base_offset: Offset, suffix: &str) -> String {
@@ -120,7 +121,7 @@ impl FileCache {
                 Some(other) => {
                     !other.used.swap(false, Ordering::Relaxed) && {
                         // Its owner may be opening it right now: then it stays.
-                        other.slot.try_lock().map(|mut slot| slot.take()).is_some()
+                        other.slot.try_lock().map(|mut slot| *slot = Slot::Closed).is_some()
                     }
                 }
             };
@@ -169,7 +170,7 @@ impl PartitionDir {
         Arc::new(LazyFile {
             dir: self.clone(),
             name: RwLock::new(name),
-            slot: Mutex::new(None),
+            slot: Mutex::default(),
             used: AtomicBool::new(false),
         })
     }
@@ -180,8 +181,17 @@ impl PartitionDir {
 pub(crate) struct LazyFile {
     dir: Arc<PartitionDir>,
     name: RwLock<String>,
-    slot: Mutex<Option<Arc<dyn DiskFile>>>,
+    slot: Mutex<Slot>,
     used: AtomicBool,
+}
+
+/// What a lazily opened file holds of the system: at most one of the two.
+#[derive(Debug, Default)]
+enum Slot {
+    #[default]
+    Closed,
+    Open(Arc<dyn DiskFile>),
+    Mapped(Arc<dyn ReadMap>),
 }
 
 impl LazyFile {
@@ -206,23 +216,73 @@ impl LazyFile {
         self.used.store(true, Ordering::Relaxed);
         let file = {
             let mut slot = self.slot.lock();
-            if let Some(file) = &*slot {
+            if let Slot::Open(file) = &*slot {
                 return Ok(file.clone());
             }
             // The directory's path is held while opening, so that a rename cannot pass between.
             let dir = self.dir.path.read();
             let path = dir.join(&*self.name.read());
             let file = self.dir.disk.open(&path, how).at("open", &path)?;
-            *slot = Some(file.clone());
+            *slot = Slot::Open(file.clone());
             file
         };
         self.dir.files.opened(self);
         Ok(file)
     }
 
-    /// Drops the descriptor; the next use opens the file anew.
+    /// The first `len` bytes mapped for reading, kept instead of a descriptor; `None` where
+    /// nothing can be mapped. Only of a file that does not change any more.
+    pub fn read_map(self: &Arc<Self>, len: u64) -> Result<Option<Arc<dyn ReadMap>>, DiskError> {
+        if !self.dir.disk.can_map() {
+            return Ok(None);
+        }
+        self.used.store(true, Ordering::Relaxed);
+        if let Slot::Mapped(map) = &*self.slot.lock() {
+            return Ok(Some(map.clone()));
+        }
+        let file = self.open(OpenHow::Write)?;
+        match file.read_map(len) {
+            Ok(map) => {
+                let map: Arc<dyn ReadMap> = Arc::from(map);
+                *self.slot.lock() = Slot::Mapped(map.clone());
+                Ok(Some(map))
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::Unsupported => Ok(None),
+            Err(e) => Err(e).at("map", &self.path()),
+        }
+    }
+
+    /// Allocates and maps a range for writing; `None` if there are too many windows.
+    pub fn window(
+        &self,
+        file: &Arc<dyn DiskFile>,
+        range: Range<u64>,
+    ) -> Result<Option<CountedWindow>, DiskError> {
+        CountedWindow::make(&self.dir.files, &**file, &self.path(), range)
+    }
+
+    /// Puts another file in this one's place; descriptor and map stay with the old one.
+    pub fn replace(&self, bytes: &[u8]) -> Result<(), DiskError> {
+        let dir = self.dir.path.read();
+        replace_file(&*self.dir.disk, &dir.join(&*self.name.read()), bytes, Durable::Later)
+    }
+
+    /// Drops descriptor and map; the next use opens the file anew.
     pub fn close(&self) {
-        *self.slot.lock() = None;
+        *self.slot.lock() = Slot::Closed;
+    }
+
+    /// The same if nobody used the file since the last call; `true` if there was something.
+    pub fn close_if_unused(&self) -> bool {
+        !self.used.swap(false, Ordering::Relaxed)
+            && !matches!(std::mem::take(&mut *self.slot.lock()), Slot::Closed)
+    }
+
+    /// Removes the file, if it is there.
+    pub fn remove(&self) -> Result<(), DiskError> {
+        self.close();
+        let dir = self.dir.path.read();
+        remove_if_there(&*self.dir.disk, &dir.join(&*self.name.read()))
     }
 
     /// Renames the file inside its directory. The descriptor, if open, stays.
@@ -264,7 +324,7 @@ mod tests {
         for _ in 0..3 {
             for file in &files {
                 file.get_or_create().unwrap();
-                let open = files.iter().filter(|f| f.slot.lock().is_some()).count();
+                let open = files.iter().filter(|f| !matches!(*f.slot.lock(), Slot::Closed)).count();
                 assert!(open <= 3, "{open} files are open");
             }
         }

@@ -15,8 +15,10 @@ use crate::segment::{
     TXN_INDEX_SUFFIX,
 };
 
-const CLEANED_SUFFIX: &str = ".cleaned";
-const SWAP_SUFFIX: &str = ".swap";
+/// Output of a compaction or a split in the making.
+pub(crate) const CLEANED_SUFFIX: &str = ".cleaned";
+/// Complete: it only has to take its place.
+pub(crate) const SWAP_SUFFIX: &str = ".swap";
 
 /// Finishes or undoes what compaction or deletion was doing (`spec` of Kafka's `LogLoader`).
 pub(crate) fn finish_interrupted(dir: &PartitionDir) -> Result<(), StorageError> {

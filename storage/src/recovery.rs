@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use protocol::ids::{Offset, TimestampMs};
 
-use crate::batch::{LogBatch, Scan, Torn, parse_end_marker};
-use crate::checkpoint::{LEADER_EPOCH_FILE, corrupt, read_text};
+use crate::batch::{Scan, Torn, later_batch};
+use crate::checkpoint::{LEADER_EPOCH_FILE, corrupt};
 use crate::disk::{Durable, remove_if_there, replace_file};
 use crate::error::{At, DiskError, ReadError, StorageError};
 use crate::leader_epochs::LeaderEpochs;
@@ -16,11 +16,10 @@ use crate::log::{LogOptions, create_segment};
 use crate::partition_dir::{PartitionDir, segment_file_name};
 use crate::partition_files::{finish_interrupted, list_files};
 use crate::producer_snapshot;
-use crate::producer_state::{AppendOrigin, ProducerState, ProducerUpdates};
+use crate::producer_state::ProducerState;
+use crate::replay::{apply_batch, epochs_of, read_epochs, replay};
 use crate::segment::{FileLengths, Segment};
-
-/// A leader epoch file with more than some million entries is not one.
-const EPOCH_BYTES_MAX: u64 = 64 * 1024 * 1024;
+use crate::split::split_overflowed;
 
 /// What a directory held.
 pub(crate) struct Loaded {
@@ -57,21 +56,48 @@ pub(crate) fn load(
     options: &LogOptions,
     now_ms: TimestampMs,
 ) -> Result<Loaded, StorageError> {
-    finish_interrupted(dir)?;
-    let (files, snapshots) = list_files(dir)?;
-    let mut loader = Loader {
-        dir,
-        options,
-        now_ms,
-        epochs: LeaderEpochs::default(),
-        producers: ProducerState::default(),
-        snapshots,
-    };
-    loader.run(files)
+    loop {
+        finish_interrupted(dir)?;
+        let (files, snapshots) = list_files(dir)?;
+        let mut loader = Loader {
+            dir,
+            options,
+            now_ms,
+            epochs: LeaderEpochs::default(),
+            producers: ProducerState::default(),
+            snapshots,
+        };
+        match loader.run(files) {
+            Ok(loaded) => return Ok(loaded),
+            // Each of its parts holds fewer offsets: this ends.
+            Err(Stop::Overflow(base)) => split_overflowed(dir, base)?,
+            Err(Stop::Failed(error)) => return Err(error),
+        }
+    }
+}
+
+/// Why loading cannot go on.
+enum Stop {
+    Failed(StorageError),
+    /// The segment with this base holds offsets that its indexes cannot express.
+    Overflow(Offset),
+}
+
+impl<E: Into<StorageError>> From<E> for Stop {
+    fn from(error: E) -> Stop {
+        Stop::Failed(error.into())
+    }
+}
+
+/// How far a segment could be rebuilt.
+enum Rebuilt {
+    Whole,
+    Torn(Torn),
+    Overflow,
 }
 
 impl Loader<'_> {
-    fn run(&mut self, files: BTreeMap<Offset, FileLengths>) -> Result<Loaded, StorageError> {
+    fn run(&mut self, files: BTreeMap<Offset, FileLengths>) -> Result<Loaded, Stop> {
         let bases: Vec<Offset> = files.keys().copied().collect();
         self.remove_stray_snapshots(&bases)?;
         let epochs_before = read_epochs(self.dir)?;
@@ -126,15 +152,8 @@ impl Loader<'_> {
     fn open_segments(
         &mut self,
         files: &BTreeMap<Offset, FileLengths>,
-    ) -> Result<(Vec<Arc<Segment>>, Option<Offset>), StorageError> {
-        let from = match self.options.clean {
-            true => Offset::MAX,
-            false => {
-                let point = self.options.recovery_point;
-                let base = files.range(..=point).next_back().or(files.iter().next());
-                base.map_or(Offset::MAX, |(base, _)| *base)
-            }
-        };
+    ) -> Result<(Vec<Arc<Segment>>, Option<Offset>), Stop> {
+        let from = self.recover_from(files);
         let mut segments: Vec<Arc<Segment>> = Vec::new();
         let mut recovered = None;
         let mut cut = false;
@@ -157,11 +176,24 @@ impl Loader<'_> {
                     cut = was_cut;
                     segment
                 }
-                Err(e) => return Err(e),
+                Err(e) => return Err(e.into()),
             };
             segments.push(Arc::new(segment));
         }
         Ok((segments, recovered))
+    }
+
+    /// Base of the first segment that is read again whatever its indexes say.
+    fn recover_from(&self, files: &BTreeMap<Offset, FileLengths>) -> Offset {
+        let point = self.options.recovery_point;
+        let unsynced = files.range(..=point).next_back().or(files.iter().next());
+        let from = match (self.options.clean, self.options.kept) {
+            (true, _) => None,
+            // A segment is complete before the next one is made.
+            (false, true) => files.last_key_value(),
+            (false, false) => unsynced,
+        };
+        from.map_or(Offset::MAX, |(base, _)| *base)
     }
 
     /// Whether records are missing between the segment that was just recovered and the one at
@@ -184,15 +216,19 @@ impl Loader<'_> {
         earlier: &[Arc<Segment>],
         base: Offset,
         file_len: u64,
-    ) -> Result<(Segment, bool), StorageError> {
+    ) -> Result<(Segment, bool), Stop> {
         self.producers_at(earlier, base)?;
         let segment = Segment::new(self.dir, base, self.now_ms);
         for file in segment.index_files() {
             remove_if_there(&*self.dir.disk, &file.path())?;
         }
-        let (end, next, torn) = self.rebuild(&segment, base, file_len)?;
+        let (end, next, rebuilt) = self.rebuild(&segment, base, file_len)?;
         segment.set_size(end);
-        if let Some(torn) = &torn {
+        if matches!(rebuilt, Rebuilt::Overflow) {
+            segment.close_files();
+            return Err(Stop::Overflow(base));
+        }
+        if let Rebuilt::Torn(torn) = &rebuilt {
             self.judge_tail(&segment, end, next, file_len, torn)?;
             let file = segment.file()?;
             file.set_len(end).at("truncate", &segment.log.path())?;
@@ -200,17 +236,17 @@ impl Loader<'_> {
         segment.close_indexes()?;
         self.producers.end_offset = next.max(base);
         self.snapshot_now()?;
-        Ok((segment, torn.is_some()))
+        Ok((segment, matches!(rebuilt, Rebuilt::Torn(_))))
     }
 
-    /// Walks over the batches; returns where the good ones end, the next offset, and what ended
-    /// them before the file's end.
+    /// Walks over the batches; returns where the good ones end, the next offset, and whether
+    /// something ended them before the file's end.
     fn rebuild(
         &mut self,
         segment: &Segment,
         base: Offset,
         file_len: u64,
-    ) -> Result<(u64, Offset, Option<Torn>), StorageError> {
+    ) -> Result<(u64, Offset, Rebuilt), StorageError> {
         let file = segment.file()?;
         let path = segment.log.path();
         let interval = self.options.config.index_interval_bytes as u64;
@@ -218,22 +254,19 @@ impl Loader<'_> {
         let (mut next, mut since_index) = (base, 0);
         loop {
             let (batch, at) = match scan.next_verified().at("read", &path)? {
-                None => return Ok((scan.position(), next, None)),
-                Some(Err(torn)) => return Ok((scan.position(), next, Some(torn))),
+                None => return Ok((scan.position(), next, Rebuilt::Whole)),
+                Some(Err(torn)) => return Ok((scan.position(), next, Rebuilt::Torn(torn))),
                 Some(Ok(found)) => found,
             };
             let first = if batch.magic >= 2 { batch.base_offset } else { batch.last_offset };
-            if first < next || batch.last_offset - base > i64::from(i32::MAX) {
+            if first < next || batch.last_offset < first {
                 let reason = format!("offsets {first}..={} after {next}", batch.last_offset);
-                return Ok((at, next, Some(Torn::Header(reason))));
+                return Ok((at, next, Rebuilt::Torn(Torn::Header(reason))));
             }
-            let max = segment.note_batch(&batch)?;
-            if since_index > interval {
-                segment.offset_index.append(batch.last_offset, at);
-                segment.time_index.maybe_append(max.timestamp, max.offset)?;
-                since_index = 0;
+            if batch.last_offset - base > i64::from(i32::MAX) {
+                return Ok((at, next, Rebuilt::Overflow));
             }
-            since_index += batch.size;
+            segment.index_batch(&batch, at, &mut since_index, interval)?;
             segment.set_size(at + batch.size);
             if self.epochs.latest().is_none_or(|l| batch.leader_epoch > l.epoch) {
                 self.epochs.assign(batch.leader_epoch, batch.base_offset);
@@ -247,8 +280,9 @@ impl Loader<'_> {
         }
     }
 
-    /// A torn tail above the recovery point is an interrupted write. Below it the bytes were
-    /// synced once: that is damage, which is not thrown away silently.
+    /// A torn tail above the recovery point is an interrupted write. Below it the bytes were synced
+    /// once, and where everything that was written is there, nothing follows an interrupted write:
+    /// that is damage, which is not thrown away silently.
     fn judge_tail(
         &self,
         segment: &Segment,
@@ -258,16 +292,22 @@ impl Loader<'_> {
         torn: &Torn,
     ) -> Result<(), StorageError> {
         let path = segment.log.path();
-        if next < self.options.recovery_point && !self.options.accept_loss {
-            let reason = format!(
-                "at byte {end}: {torn}; offsets from {next} on are lost, but all below {} were \
-                 synced",
-                self.options.recovery_point
-            );
-            return Err(corrupt(&path, reason));
-        }
         let file = segment.file()?;
-        if !only_zeros(&*file, end, file_len).at("read", &path)? {
+        let damage = if next < self.options.recovery_point {
+            Some(format!("but all below {} were synced", self.options.recovery_point))
+        } else if self.options.kept {
+            let follows = later_batch(&*file, end, file_len, next).at("read", &path)?;
+            follows.map(|(at, offset)| format!("but a whole batch of {offset} is at byte {at}"))
+        } else {
+            None
+        };
+        if let Some(why) = damage {
+            let reason = format!("at byte {end}: {torn}; offsets from {next} on are lost, {why}");
+            if !self.options.accept_loss {
+                return Err(corrupt(&path, reason));
+            }
+            tracing::error!(path = %path.display(), reason, "cutting damage off as configured");
+        } else if !only_zeros(&*file, end, file_len).at("read", &path)? {
             tracing::warn!(path = %path.display(), at_byte = end, next_offset = next,
                 bytes = file_len - end, reason = %torn, "cutting a torn tail");
         }
@@ -379,70 +419,10 @@ fn indexes_plausible(segment: &Segment, lengths: &FileLengths) -> Result<bool, S
     if !offset_bytes.is_multiple_of(8) || !lengths.time_index.unwrap_or(0).is_multiple_of(12) {
         return Ok(false);
     }
-    let last = segment.offset_index.last()?;
+    let last = segment.offset_index.last_place()?;
     Ok(last.is_none_or(|(offset, position)| {
         offset >= segment.base_offset && position < lengths.log.max(1)
     }))
-}
-
-/// Applies the batches up to `up_to` that the state does not contain yet.
-pub(crate) fn replay(
-    segments: &[Arc<Segment>],
-    producers: &mut ProducerState,
-    up_to: Offset,
-) -> Result<(), StorageError> {
-    let from = producers.end_offset;
-    let first = segments.partition_point(|s| s.base_offset <= from).saturating_sub(1);
-    for segment in &segments[first.min(segments.len())..] {
-        if segment.base_offset >= up_to || segment.size() == 0 {
-            continue;
-        }
-        let path = segment.log.path();
-        let entry = segment.offset_index.lookup(from)?;
-        let file = segment.file()?;
-        let position = segment.trusted_position(&*file, entry, segment.size())?;
-        let mut scan = Scan::new(&*file, position, segment.size());
-        while let Some(found) = scan.next_batch().at("read", &path)? {
-            let (batch, at) = match found {
-                Ok(found) => found,
-                Err(torn) => return Err(unreadable(segment.corrupt(scan.position(), &torn))),
-            };
-            if batch.base_offset >= up_to {
-                break;
-            }
-            if batch.last_offset >= from {
-                apply_batch(producers, &batch, &mut scan, at).at("read", &path)?;
-            }
-        }
-    }
-    producers.end_offset = up_to.max(from);
-    Ok(())
-}
-
-fn apply_batch(
-    producers: &mut ProducerState,
-    batch: &LogBatch,
-    scan: &mut Scan<'_>,
-    at: u64,
-) -> std::io::Result<Vec<crate::index::transaction::AbortedTxn>> {
-    if !batch.has_producer_id() {
-        return Ok(Vec::new());
-    }
-    let mut updates = ProducerUpdates::default();
-    // What is in the log was accepted once: as for a follower, nothing is refused.
-    let origin = AppendOrigin::Replication;
-    if !batch.is_control() {
-        if batch.record_count != 0 {
-            let judged = producers.prepare_data(&mut updates, batch, origin);
-            debug_assert!(judged.is_ok(), "replicated batches are only warned about");
-        }
-    } else if let Some(whole) = scan.control_bytes(batch, at)?
-        && let Some(marker) = parse_end_marker(&whole)
-    {
-        let judged = producers.prepare_marker(&mut updates, batch, &marker, origin);
-        debug_assert!(judged.is_ok(), "replicated markers are only noted");
-    }
-    Ok(producers.apply(updates, batch.next_offset()))
 }
 
 fn only_zeros(file: &dyn crate::disk::DiskFile, from: u64, to: u64) -> std::io::Result<bool> {
@@ -460,34 +440,4 @@ fn only_zeros(file: &dyn crate::disk::DiskFile, from: u64, to: u64) -> std::io::
         at += read as u64;
     }
     Ok(true)
-}
-
-/// `None` if the file is not what it should be.
-fn read_epochs(dir: &PartitionDir) -> Result<Option<LeaderEpochs>, StorageError> {
-    let path = dir.file_path(LEADER_EPOCH_FILE);
-    let epochs = match read_text(&*dir.disk, &path, EPOCH_BYTES_MAX) {
-        Ok(None) => return Ok(Some(LeaderEpochs::default())),
-        Ok(Some(text)) => LeaderEpochs::parse(&text),
-        Err(StorageError::Corrupt { .. }) => None,
-        Err(e) => return Err(e),
-    };
-    if epochs.is_none() {
-        tracing::warn!(path = %path.display(), "building the leader epochs anew from the batches");
-    }
-    Ok(epochs)
-}
-
-/// The epochs as the batches say them.
-fn epochs_of(segments: &[Arc<Segment>]) -> Result<LeaderEpochs, StorageError> {
-    let mut epochs = LeaderEpochs::default();
-    for segment in segments.iter().filter(|s| s.size() > 0) {
-        let file = segment.file()?;
-        let mut scan = Scan::new(&*file, 0, segment.size());
-        while let Some(Ok((batch, _))) = scan.next_batch().at("read", &segment.log.path())? {
-            if epochs.latest().is_none_or(|l| batch.leader_epoch > l.epoch) {
-                epochs.assign(batch.leader_epoch, batch.base_offset);
-            }
-        }
-    }
-    Ok(epochs)
 }

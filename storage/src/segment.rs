@@ -55,7 +55,17 @@ struct Times {
 impl Segment {
     /// A new segment; no file exists yet.
     pub fn new(dir: &Arc<PartitionDir>, base_offset: Offset, now_ms: TimestampMs) -> Segment {
-        let file = |suffix| dir.file(segment_file_name(base_offset, suffix));
+        Segment::with_suffix(dir, base_offset, "", now_ms)
+    }
+
+    /// The same with `suffix` behind every file's name.
+    pub fn with_suffix(
+        dir: &Arc<PartitionDir>,
+        base_offset: Offset,
+        suffix: &str,
+        now_ms: TimestampMs,
+    ) -> Segment {
+        let file = |kind| dir.file(segment_file_name(base_offset, kind) + suffix);
         Segment {
             base_offset,
             log: file(LOG_SUFFIX),
@@ -155,7 +165,7 @@ impl Segment {
             return Ok(self.base_offset);
         }
         let file = self.file()?;
-        let last = self.offset_index.last()?.unwrap_or((self.base_offset, 0));
+        let last = self.offset_index.last_place()?.unwrap_or((self.base_offset, 0));
         let from = self.trusted_position(&*file, last, self.size())?;
         let mut scan = Scan::near(&*file, from, self.size());
         let mut next = self.base_offset;
@@ -197,7 +207,7 @@ impl Segment {
         if let Some(max) = self.times.lock().max {
             return Ok(max);
         }
-        let last = self.time_index.last()?;
+        let last = self.time_index.last_time()?;
         let (timestamp, offset) = last.unwrap_or((-1, self.base_offset));
         let max = MaxTimestamp { timestamp, offset };
         self.times.lock().max = Some(max);
@@ -206,7 +216,7 @@ impl Segment {
 
     /// Finds the largest timestamp: the time index's last entry, or a later batch's.
     pub fn load_max_timestamp(&self) -> Result<(), ReadError> {
-        let last = self.time_index.last()?;
+        let last = self.time_index.last_time()?;
         let (timestamp, offset) = last.unwrap_or((-1, self.base_offset));
         let mut max = MaxTimestamp { timestamp, offset };
         let entry = self.offset_index.lookup(offset)?;
@@ -240,37 +250,62 @@ impl Segment {
         Ok(known)
     }
 
+    /// Enters a batch at `position`, by Kafka's rule: an entry if more than `interval` bytes came
+    /// since the last one, which `since_index` counts.
+    pub fn index_batch(
+        &self,
+        batch: &LogBatch,
+        position: u64,
+        since_index: &mut u64,
+        interval: u64,
+    ) -> Result<(), DiskError> {
+        let max = self.note_batch(batch)?;
+        if *since_index > interval {
+            self.offset_index.append(batch.last_offset, position);
+            self.time_index.maybe_append(max.timestamp, max.offset)?;
+            *since_index = 0;
+        }
+        *since_index += batch.size;
+        Ok(())
+    }
+
+    /// Renames the files that exist, the log first, to their plain names with `suffix` behind.
+    pub fn rename_files(&self, suffix: &str) -> Result<(), DiskError> {
+        let kinds = [LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX];
+        for (file, kind) in self.files().iter().zip(kinds) {
+            file.rename(segment_file_name(self.base_offset, kind) + suffix)?;
+        }
+        Ok(())
+    }
+
     /// Enters the largest timestamp as the closing entry, cuts the indexes to their entries.
     pub fn close_indexes(&self) -> Result<(), DiskError> {
         let max = self.max_timestamp()?;
         if self.size() > 0 {
-            self.time_index.entries.activate()?;
+            self.time_index.activate()?;
             self.time_index.maybe_append(max.timestamp, max.offset)?;
         }
-        self.offset_index.entries.seal()?;
-        self.time_index.entries.seal()
+        self.offset_index.seal()?;
+        self.time_index.seal()
     }
 
     /// Whether the indexes are in memory, to be appended to.
     pub fn indexes_active(&self) -> bool {
-        self.offset_index.entries.is_active() || self.time_index.entries.is_active()
+        self.offset_index.is_active() || self.time_index.is_active()
     }
 
     /// Makes log and indexes durable.
     pub fn sync(&self) -> Result<(), DiskError> {
         self.file()?.sync().at("sync", &self.log.path())?;
-        self.offset_index.entries.sync()?;
-        self.time_index.entries.sync()?;
+        self.offset_index.sync()?;
+        self.time_index.sync()?;
         self.txn_index.sync()
     }
 
     /// The files that exist of this segment.
     pub fn files(&self) -> Vec<Arc<LazyFile>> {
-        let mut files = vec![
-            self.log.clone(),
-            self.offset_index.entries.file.clone(),
-            self.time_index.entries.file.clone(),
-        ];
+        let mut files =
+            vec![self.log.clone(), self.offset_index.file.clone(), self.time_index.file.clone()];
         if !self.txn_index.is_empty() {
             files.push(self.txn_index.file.clone());
         }
@@ -278,14 +313,21 @@ impl Segment {
     }
 
     pub fn index_files(&self) -> [&Arc<LazyFile>; 3] {
-        [&self.offset_index.entries.file, &self.time_index.entries.file, &self.txn_index.file]
+        [&self.offset_index.file, &self.time_index.file, &self.txn_index.file]
+    }
+
+    /// The log and its indexes, there or not.
+    pub fn all_files(&self) -> [&Arc<LazyFile>; 4] {
+        [&self.log, &self.offset_index.file, &self.time_index.file, &self.txn_index.file]
     }
 
     pub fn close_files(&self) {
-        self.log.close();
-        self.offset_index.entries.file.close();
-        self.time_index.entries.file.close();
-        self.txn_index.file.close();
+        self.all_files().into_iter().for_each(|file| file.close());
+    }
+
+    /// Lets go of what nobody used since the last call; `true` if there was something.
+    pub fn close_unused_files(&self) -> bool {
+        self.all_files().into_iter().fold(false, |any, file| file.close_if_unused() | any)
     }
 }
 

@@ -5,17 +5,16 @@ use std::sync::atomic::Ordering;
 
 use protocol::ids::{Offset, TimestampMs};
 
-use crate::disk::{Durable, OpenHow, remove_if_there};
+use crate::disk::{Durable, OpenHow, copy_range, remove_if_there};
 use crate::error::{At, DeleteRecordsError, DiskError, StorageError};
 use crate::log::{Changes, Log, create_segment};
 use crate::partition_dir::segment_file_name;
 use crate::producer_snapshot;
-use crate::recovery::replay;
+use crate::replay::replay;
 use crate::segment::{FileLengths, LOG_SUFFIX, Segment};
 
 /// The suffix under which a loader throws a file away (compaction's output in the making).
 const UNFINISHED_SUFFIX: &str = ".log.cleaned";
-const COPY_BYTES: usize = 1024 * 1024;
 
 impl Log {
     /// Removes every record at and behind `offset`; `false` if there was none. Files that slices
@@ -91,7 +90,10 @@ impl Log {
         let old = self.segments();
         let kept = old.partition_point(|s| s.base_offset <= offset);
         self.retire(changes, &self.active(), false)?;
-        self.condemn(changes, &old[kept..], now_ms)?;
+        // The last one first: a kill between leaves a log without a hole.
+        for gone in old[kept..].iter().rev() {
+            self.condemn(changes, std::slice::from_ref(gone), now_ms)?;
+        }
         self.remove_snapshots(changes, |snapshot| snapshot > offset)?;
         let last = self.cut_segment(changes, &old[kept - 1], offset, now_ms)?;
         let mut segments = old[..kept - 1].to_vec();
@@ -147,52 +149,26 @@ impl Log {
         let base = old.base_offset;
         let found = old.find(offset, old.size()).map_err(crate::recovery::unreadable)?;
         let cut = found.map_or(old.size(), |(_, position)| position);
-        // Readers that still hold the old segment go on with its old files, from memory.
+        // Readers that still hold the old segment go on with its old files.
         let source = old.file()?;
-        old.offset_index.entries.activate()?;
-        old.time_index.entries.activate()?;
         let unfinished = self.dir.file_path(&segment_file_name(base, UNFINISHED_SUFFIX));
         let disk = &*self.dir.disk;
         remove_if_there(disk, &unfinished)?;
         let target = disk.open(&unfinished, OpenHow::CreateNew).at("create", &unfinished)?;
-        let mut buffer = vec![0; COPY_BYTES.min(cut as usize)];
-        let mut at = 0;
-        while at < cut {
-            let want = buffer.len().min((cut - at) as usize);
-            let read = source.read_at(&mut buffer[..want], at).at("read", &old.log.path())?;
-            if read < want {
-                let short = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-                return Err(short).at("read", &old.log.path()).map_err(StorageError::from);
-            }
-            target.write_at(&[&buffer[..want]], at).at("write", &unfinished)?;
-            at += want as u64;
-        }
+        copy_range((&*source, &old.log.path()), 0..cut, (&*target, &unfinished))?;
         target.sync().at("sync", &unfinished)?;
         let path = self.dir.file_path(&segment_file_name(base, LOG_SUFFIX));
         disk.rename(&unfinished, &path).at("rename", &path)?;
         let dir_path = self.dir.path();
         disk.sync_dir(&dir_path).at("sync", &dir_path)?;
         changes.dir_dirty = false;
-        old.offset_index.entries.write_pending()?;
-        old.time_index.entries.write_pending()?;
-        let length = |file: &Arc<crate::partition_dir::LazyFile>| -> Result<_, DiskError> {
-            Ok(disk.stat(&file.path()).at("stat", &file.path())?.map(|s| s.len))
-        };
         let lengths = FileLengths {
             log: cut,
-            offset_index: length(&old.offset_index.entries.file)?,
-            time_index: length(&old.time_index.entries.file)?,
-            txn_index: length(&old.txn_index.file)?,
-        };
-        // Grown files end behind the entries: the counts decide, not the lengths.
-        let lengths = FileLengths {
-            offset_index: lengths.offset_index.map(|_| old.offset_index.entries.bytes_len()),
-            time_index: lengths.time_index.map(|_| old.time_index.entries.bytes_len()),
-            ..lengths
+            offset_index: Some(old.offset_index.replace_file_below(offset)?),
+            time_index: Some(old.time_index.replace_file_below(offset)?),
+            txn_index: (!old.txn_index.is_empty()).then_some(0),
         };
         let new = Segment::existing(&self.dir, base, &lengths, now_ms)?;
-        new.offset_index.truncate_to(offset)?;
-        new.time_index.truncate_to(offset)?;
         new.txn_index.truncate_to(offset)?;
         new.load_max_timestamp().map_err(crate::recovery::unreadable)?;
         Ok(Arc::new(new))

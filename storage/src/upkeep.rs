@@ -1,7 +1,10 @@
 //! What a broker does to all its logs from time to time, in steps that its own threads call.
 
+use std::path::PathBuf;
+
 use protocol::ids::{Offset, TimestampMs, TopicPartition};
 
+use crate::checkpoint::{HIGH_WATERMARK_FILE, Offsets};
 use crate::deletion::remove_dir_and_files;
 use crate::error::StorageError;
 use crate::log::Log;
@@ -100,6 +103,32 @@ impl LogManager {
         let mut report = StepReport::default();
         self.each_log(&mut report, |log| Ok(log.sync_metadata().map(|()| false)?));
         report
+    }
+
+    /// Writes the high watermarks given, each into its partition's directory (every 5 s).
+    pub fn checkpoint_high_watermarks(
+        &self,
+        high_watermarks: &Offsets,
+    ) -> Vec<(PathBuf, StorageError)> {
+        let mut by_dir: Vec<Offsets> = vec![Offsets::new(); self.dirs.len()];
+        {
+            let logs = self.logs.read();
+            for (tp, offset) in high_watermarks {
+                if let Some(hosted) = logs.get(tp) {
+                    by_dir[hosted.dir].insert(tp.clone(), *offset);
+                }
+            }
+        }
+        let mut errors = Vec::new();
+        for (dir, offsets) in self.dirs.iter().zip(by_dir) {
+            if dir.is_offline() {
+                continue;
+            }
+            if let Err(e) = dir.write_checkpoint(HIGH_WATERMARK_FILE, &offsets) {
+                errors.push((dir.path().to_owned(), StorageError::Disk(e)));
+            }
+        }
+        errors
     }
 
     /// Forgets idempotent producers that were silent for too long.

@@ -43,6 +43,7 @@ fn append(batch: &[u8]) -> f64 {
         clean: false,
         recovery_point: 0,
         log_start: 0,
+        kept: false,
         accept_loss: false,
     };
     // The broker's preparer is a thread of its own; here its work counts too.

@@ -18,7 +18,6 @@ const KRAFT: Role = Ignored("only a KRaft cluster reads it");
 const METRICS: Role = Ignored("metrics are served on ottla.http.listener");
 const THREADS: Role = Ignored("there is one worker per core, and bounds are in bytes");
 const MOVES: Role = Ignored("replicas do not move between log directories yet");
-const CLEANER: Role = Ignored("compacted topics keep all their records for now");
 const PURGATORY: Role = Ignored("waits are forgotten as soon as they end");
 const TXN: Role =
     Ignored("the transaction coordinator is not asked about records before they are appended");
@@ -169,19 +168,19 @@ pub const KEYS: &[KeyDef] = keys! {
     Text "listener.security.protocol.map" = Some(PROTOCOL_MAP),
         Any, PerBroker, Honoured;
     Text "listeners" = Some("PLAINTEXT://:9092"), Any, PerBroker, Honoured;
-    Long "log.cleaner.backoff.ms" = Some("15000"), AtLeast(0), ClusterWide, CLEANER;
-    Long "log.cleaner.dedupe.buffer.size" = Some("134217728"), Any, ClusterWide, CLEANER;
-    Long "log.cleaner.delete.retention.ms" = Some("86400000"), AtLeast(0), ClusterWide, CLEANER;
-    Bool "log.cleaner.enable" = Some("true"), Any, ReadOnly, CLEANER;
-    Double "log.cleaner.io.buffer.load.factor" = Some("0.9"), Any, ClusterWide, CLEANER;
-    Int "log.cleaner.io.buffer.size" = Some("524288"), AtLeast(0), ClusterWide, CLEANER;
+    Long "log.cleaner.backoff.ms" = Some("15000"), AtLeast(0), ClusterWide, Honoured;
+    Long "log.cleaner.dedupe.buffer.size" = Some("134217728"), Any, ClusterWide, Honoured;
+    Long "log.cleaner.delete.retention.ms" = Some("86400000"), AtLeast(0), ClusterWide, Honoured;
+    Bool "log.cleaner.enable" = Some("true"), Any, ReadOnly, Honoured;
+    Double "log.cleaner.io.buffer.load.factor" = Some("0.9"), Any, ClusterWide, Honoured;
+    Int "log.cleaner.io.buffer.size" = Some("524288"), AtLeast(0), ClusterWide, Honoured;
     Double "log.cleaner.io.max.bytes.per.second" = Some("1.7976931348623157E308"),
-        Any, ClusterWide, CLEANER;
+        Any, ClusterWide, Honoured;
     Long "log.cleaner.max.compaction.lag.ms" = Some("9223372036854775807"),
-        AtLeast(1), ClusterWide, CLEANER;
-    Double "log.cleaner.min.cleanable.ratio" = Some("0.5"), Ratio(1.0), ClusterWide, CLEANER;
-    Long "log.cleaner.min.compaction.lag.ms" = Some("0"), AtLeast(0), ClusterWide, CLEANER;
-    Int "log.cleaner.threads" = Some("1"), AtLeast(0), ClusterWide, CLEANER;
+        AtLeast(1), ClusterWide, Honoured;
+    Double "log.cleaner.min.cleanable.ratio" = Some("0.5"), Ratio(1.0), ClusterWide, Honoured;
+    Long "log.cleaner.min.compaction.lag.ms" = Some("0"), AtLeast(0), ClusterWide, Honoured;
+    Int "log.cleaner.threads" = Some("1"), AtLeast(0), ClusterWide, Honoured;
     List "log.cleanup.policy" = Some("delete"),
         EachOf(&["compact", "delete"]), ClusterWide, Honoured;
     Text "log.dir" = Some("/tmp/kafka-logs"), Any, ReadOnly, Honoured;
@@ -266,6 +265,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "ottla.frame.timeout.ms" = Some("30000"), AtLeast(100), ReadOnly, Honoured;
     Text "ottla.http.listener" = Some("127.0.0.1:9643"), Any, ReadOnly, Honoured;
     List "ottla.io.disable" = Some(""), EachOf(PROBES), ReadOnly, Honoured;
+    List "ottla.log.accept.loss" = Some(""), Any, ReadOnly, Honoured;
     Text "ottla.log.format" = Some("text"), OneOf(&["text", "json"]), ReadOnly, Honoured;
     Text "ottla.log.level" = Some("info"), Any, ReadOnly, Honoured;
     Long "ottla.request.memory.bytes" = Some("268435456"), AtLeast(1048576), ReadOnly, Honoured;

@@ -235,7 +235,26 @@ fn check_broker(
     let other = config.settings_at(kept);
     let (cluster, own) = if whole_cluster { (values, &other) } else { (&other, values) };
     let (next, _) = config.with_dynamic(cluster, own);
-    next.check().map_err(|error| format!("Invalid dynamic configuration: {error}"))
+    next.check().map_err(|error| format!("Invalid dynamic configuration: {error}"))?;
+    let threads = |config: &BrokerConfig| config.int("log.cleaner.threads");
+    check_cleaner_threads(threads(config), threads(&next))
+}
+
+/// Kafka halves and doubles them at most, and keeps one.
+fn check_cleaner_threads(now: i32, next: i32) -> Result<(), String> {
+    let refuse =
+        |text: String| Err(format!("Invalid dynamic configuration: Log cleaner threads {text}"));
+    if now == next {
+        Ok(())
+    } else if next < 1 {
+        refuse("should be at least 1".to_owned())
+    } else if next < now / 2 {
+        refuse(format!("cannot be reduced to less than half the current value {now}"))
+    } else if i64::from(next) > i64::from(now) * 2 {
+        refuse(format!("cannot be increased to more than double the current value {now}"))
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -292,6 +311,11 @@ mod tests {
             Err("Cannot update these configs dynamically: Set(broker.id)".to_owned())
         );
         assert!(check("message.max.bytes", "many", false).is_err());
+        assert_eq!(check("log.cleaner.threads", "2", true), Ok(()));
+        for threads in ["0", "3"] {
+            let text = check("log.cleaner.threads", threads, true).unwrap_err();
+            assert!(text.contains("Log cleaner threads"), "{text}");
+        }
         assert!(check("ssl.keystore.location", "x", false).is_err());
         assert!(check("listeners", "PLAINTEXT://:1", false).is_err());
     }

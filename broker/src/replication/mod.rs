@@ -1,6 +1,7 @@
 //! The partitions that this broker hosts: the thin shells around `replica` and `storage`. Knows
 //! nothing of sockets; requests come through `handlers`.
 
+pub mod cleaner;
 pub mod cluster_view;
 pub mod coordinator_log;
 pub mod dir_failures;

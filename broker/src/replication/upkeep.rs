@@ -36,6 +36,7 @@ pub fn start(broker: &Arc<Broker>) {
         judge(broker, broker.replicas.logs().retire_idle(broker.clock.now_ms()));
     });
     prepare_when_asked(broker);
+    super::cleaner::start(broker);
     // A closed segment is synced at once, a new partition's topic id before anybody appends.
     let owner = broker.clone();
     broker.tasks.spawn_until_stop(async move {

@@ -4,10 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use protocol::ids::TopicPartition;
 use storage::StorageError;
 use storage::checkpoint::MetaProperties;
 use storage::disk::Disk;
-use storage::log_dir::LogDir;
+use storage::log_dir::{DirKind, LogDir};
 use storage::log_manager::LogManager;
 use storage::metadata_mark::MetadataMark;
 
@@ -112,9 +113,15 @@ impl DataDirs {
         self.some_usable()?;
         let threads = config.int("num.recovery.threads.per.data.dir").max(1) as usize;
         let threads = threads.saturating_mul(self.dirs.len());
+        let accepted: Vec<TopicPartition> = config
+            .list("ottla.log.accept.loss")
+            .iter()
+            .filter_map(|name| partition(name))
+            .collect();
         let load = move || {
             let now_ms = clock.now_ms();
-            let logs = LogManager::new(disk, self.dirs, false, now_ms).map_err(refused)?;
+            let mut logs = LogManager::new(disk, self.dirs, false, now_ms).map_err(refused)?;
+            logs.accept_loss_of(accepted);
             let config_of = |topic: &str| topics.of(topic);
             std::thread::scope(|scope| {
                 for _ in 1..threads {
@@ -144,6 +151,17 @@ impl From<StorageError> for NotAdded {
         match error {
             StorageError::Disk(error) => NotAdded::Unreadable(error.to_string()),
             error => NotAdded::Refused(refused(error)),
+        }
+    }
+}
+
+/// `topic-partition`, as its directory is named.
+fn partition(name: &str) -> Option<TopicPartition> {
+    match DirKind::parse(name) {
+        Some(DirKind::Partition(partition)) => Some(partition),
+        _ => {
+            tracing::warn!(name, "ottla.log.accept.loss: not a partition");
+            None
         }
     }
 }

@@ -129,6 +129,17 @@ impl BatchBuilder {
         self.end(offset, record.timestamp)
     }
 
+    /// Lets the batch end at `last_offset` whatever record is its last: compaction keeps where a
+    /// batch ended. Call it after the last append.
+    pub fn keep_last_offset(&mut self, last_offset: Offset) {
+        self.last_offset = Some(last_offset);
+    }
+
+    /// Sets the largest timestamp, of a batch that has lost its records.
+    pub fn keep_max_timestamp(&mut self, timestamp: TimestampMs) {
+        self.timestamp_max = timestamp;
+    }
+
     pub fn next_offset(&self) -> Offset {
         self.last_offset.map_or(self.options.base_offset, |last| last + 1)
     }

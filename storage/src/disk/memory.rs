@@ -2,7 +2,6 @@
 //! middle: as by a kill, after which the page cache is whole, or as by a power loss, after which
 //! only what was synced is certain. For tests and simulations. Knows nothing of logs.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
@@ -12,7 +11,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use protocol::ids::TimestampMs;
 
-use super::{DirEntry, Disk, DiskFile, OpenHow, Stat, Window};
+use super::{DirEntry, Disk, DiskFile, OpenHow, ReadMap, Stat, Window};
+
+mod state;
+
+use state::{DataChange, Inode, InodeId, NameChange, Node, Permit, State, dead, not_found};
 
 /// What goes wrong. Changes are counted from 1: writes, stores into windows, lengths, allocations,
 /// syncs, creations, renames, removals.
@@ -38,244 +41,11 @@ pub enum Crash {
     PowerLoss { seed: u64 },
 }
 
-/// Sectors are written whole or not at all.
-const SECTOR_BYTES: usize = 512;
-
-type InodeId = u64;
-
-#[derive(Debug, Clone)]
-enum DataChange {
-    Write { at: usize, bytes: Vec<u8> },
-    Len(usize),
-}
-
-#[derive(Debug, Clone, Default)]
-struct Inode {
-    data: Vec<u8>,
-    durable: Vec<u8>,
-    unsynced: Vec<DataChange>,
-}
-
-#[derive(Debug, Clone)]
-enum NameChange {
-    File(PathBuf, InodeId),
-    Dir(PathBuf),
-    Rename(PathBuf, PathBuf),
-    Remove(PathBuf),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Node {
-    Dir,
-    File(InodeId),
-}
-
-type Names = BTreeMap<PathBuf, Node>;
-
-#[derive(Debug, Default)]
-struct State {
-    names: Names,
-    durable_names: Names,
-    unsynced_names: Vec<NameChange>,
-    inodes: HashMap<InodeId, Inode>,
-    next_inode: InodeId,
-    locked: HashSet<PathBuf>,
-    changes: u64,
-    fault: Option<Fault>,
-    dead: bool,
-    now_ms: TimestampMs,
-}
-
 /// The disk; clones share it.
 #[derive(Debug, Clone)]
 pub struct MemoryDisk {
     state: Arc<Mutex<State>>,
     map: bool,
-}
-
-/// What a change may do.
-enum Permit {
-    Whole,
-    /// The crash: do a part of it and report failure.
-    Torn,
-}
-
-fn dead() -> io::Error {
-    io::Error::other("the disk was cut off")
-}
-
-fn not_found() -> io::Error {
-    io::ErrorKind::NotFound.into()
-}
-
-/// A small generator of its own: simulations must replay.
-struct Dice(u64);
-
-impl Dice {
-    fn new(seed: u64) -> Dice {
-        Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit.max(1) as u64) as usize
-    }
-}
-
-impl DataChange {
-    fn apply(&self, data: &mut Vec<u8>) {
-        match self {
-            DataChange::Len(len) => data.resize(*len, 0),
-            DataChange::Write { at, bytes } => {
-                let end = at + bytes.len();
-                if data.len() < end {
-                    data.resize(end, 0);
-                }
-                data[*at..end].copy_from_slice(bytes);
-            }
-        }
-    }
-
-    /// What a power loss leaves of it.
-    fn after_power_loss(&self, dice: &mut Dice) -> Option<DataChange> {
-        match (dice.below(3), self) {
-            (0, _) => None,
-            (1, DataChange::Write { at, bytes }) => {
-                let first_sector = SECTOR_BYTES - at % SECTOR_BYTES;
-                let sectors = dice.below(bytes.len() / SECTOR_BYTES + 1);
-                let kept = (first_sector + sectors * SECTOR_BYTES).min(bytes.len());
-                Some(DataChange::Write { at: *at, bytes: bytes[..kept].to_vec() })
-            }
-            _ => Some(self.clone()),
-        }
-    }
-}
-
-impl NameChange {
-    fn apply(&self, names: &mut Names) {
-        match self {
-            NameChange::File(path, id) => {
-                names.insert(path.clone(), Node::File(*id));
-            }
-            NameChange::Dir(path) => {
-                names.insert(path.clone(), Node::Dir);
-            }
-            NameChange::Remove(path) => {
-                names.remove(path);
-            }
-            NameChange::Rename(from, to) => {
-                let inside: Vec<PathBuf> =
-                    names.keys().filter(|p| p.starts_with(from)).cloned().collect();
-                for path in inside {
-                    let node = names.remove(&path).expect("it was just listed");
-                    let rest = path.strip_prefix(from).expect("it starts so");
-                    let target =
-                        if rest.as_os_str().is_empty() { to.clone() } else { to.join(rest) };
-                    names.insert(target, node);
-                }
-            }
-        }
-    }
-}
-
-impl State {
-    /// Counts a change and says whether it may happen.
-    fn change(&mut self) -> io::Result<Permit> {
-        if self.dead {
-            return Err(dead());
-        }
-        self.changes += 1;
-        match self.fault {
-            Some(Fault::CrashAt(n)) if n == self.changes => {
-                self.dead = true;
-                Ok(Permit::Torn)
-            }
-            Some(Fault::ErrorAt { change, errno }) if change == self.changes => {
-                Err(io::Error::from_raw_os_error(errno))
-            }
-            _ => Ok(Permit::Whole),
-        }
-    }
-
-    fn alive(&self) -> io::Result<()> {
-        if self.dead { Err(dead()) } else { Ok(()) }
-    }
-
-    fn name(&mut self, change: NameChange) -> io::Result<()> {
-        match self.change()? {
-            Permit::Whole => {
-                change.apply(&mut self.names);
-                self.unsynced_names.push(change);
-                Ok(())
-            }
-            // Names change whole or not at all; the last one before a crash did not.
-            Permit::Torn => Err(dead()),
-        }
-    }
-
-    fn used(&self) -> u64 {
-        self.inodes.values().map(|i| i.data.len() as u64).sum()
-    }
-
-    fn data(&mut self, id: InodeId, change: DataChange) -> io::Result<()> {
-        let permit = self.change()?;
-        if let Some(Fault::Full { bytes: limit }) = self.fault {
-            let len = self.inodes[&id].data.len();
-            let end = match &change {
-                DataChange::Write { at, bytes } => at + bytes.len(),
-                DataChange::Len(len) => *len,
-            };
-            if end > len && self.used() + (end - len) as u64 > limit {
-                return Err(io::Error::from_raw_os_error(libc::ENOSPC));
-            }
-        }
-        let change = match (&permit, change) {
-            (Permit::Torn, DataChange::Write { at, bytes }) => {
-                let kept = Dice::new(self.changes).below(bytes.len() + 1);
-                DataChange::Write { at, bytes: bytes[..kept].to_vec() }
-            }
-            (_, change) => change,
-        };
-        let inode = self.inodes.get_mut(&id).expect("an open file has an inode");
-        change.apply(&mut inode.data);
-        inode.unsynced.push(change);
-        match permit {
-            Permit::Whole => Ok(()),
-            Permit::Torn => Err(dead()),
-        }
-    }
-
-    /// A store cannot fail; after a crash nobody is there to make one.
-    fn store(&mut self, id: InodeId, at: usize, bytes: &[u8]) {
-        if self.dead {
-            return;
-        }
-        self.changes += 1;
-        let mut kept = bytes.len();
-        if self.fault == Some(Fault::CrashAt(self.changes)) {
-            self.dead = true;
-            kept = Dice::new(self.changes).below(kept + 1);
-        }
-        let change = DataChange::Write { at, bytes: bytes[..kept].to_vec() };
-        let inode = self.inodes.get_mut(&id).expect("a mapped file has an inode");
-        change.apply(&mut inode.data);
-        inode.unsynced.push(change);
-    }
-
-    fn sync_inode(&mut self, id: InodeId) -> io::Result<()> {
-        match self.change()? {
-            Permit::Torn => return Err(dead()),
-            Permit::Whole if self.fault == Some(Fault::LostSyncs) => return Ok(()),
-            Permit::Whole => {}
-        }
-        let inode = self.inodes.get_mut(&id).expect("an open file has an inode");
-        for change in std::mem::take(&mut inode.unsynced) {
-            change.apply(&mut inode.durable);
-        }
-        Ok(())
-    }
 }
 
 impl Default for MemoryDisk {
@@ -314,16 +84,7 @@ impl MemoryDisk {
 
     /// A copy of everything as a reader sees it now; this disk goes on.
     pub fn snapshot(&self) -> MemoryDisk {
-        let state = self.state.lock();
-        let copy = State {
-            names: state.names.clone(),
-            durable_names: state.durable_names.clone(),
-            unsynced_names: state.unsynced_names.clone(),
-            inodes: state.inodes.clone(),
-            next_inode: state.next_inode,
-            now_ms: state.now_ms,
-            ..State::default()
-        };
+        let copy = self.state.lock().copy();
         MemoryDisk { state: Arc::new(Mutex::new(copy)), map: self.map }
     }
 
@@ -331,38 +92,7 @@ impl MemoryDisk {
     pub fn after(&self, crash: Crash) -> MemoryDisk {
         let mut old = self.state.lock();
         old.dead = true;
-        let mut new = State { next_inode: old.next_inode, now_ms: old.now_ms, ..State::default() };
-        match crash {
-            Crash::Kill => {
-                new.names = old.names.clone();
-                new.durable_names = old.durable_names.clone();
-                new.unsynced_names = old.unsynced_names.clone();
-                new.inodes = old.inodes.clone();
-            }
-            Crash::PowerLoss { seed } => {
-                let mut dice = Dice::new(seed);
-                new.names = old.durable_names.clone();
-                let kept = dice.below(old.unsynced_names.len() + 1);
-                for change in &old.unsynced_names[..kept] {
-                    change.apply(&mut new.names);
-                }
-                new.durable_names = new.names.clone();
-                let mut ids: Vec<_> = old.inodes.keys().copied().collect();
-                ids.sort_unstable();
-                for id in ids {
-                    let inode = &old.inodes[&id];
-                    let mut data = inode.durable.clone();
-                    for change in &inode.unsynced {
-                        if let Some(change) = change.after_power_loss(&mut dice) {
-                            change.apply(&mut data);
-                        }
-                    }
-                    let inode = Inode { durable: data.clone(), data, unsynced: Vec::new() };
-                    new.inodes.insert(id, inode);
-                }
-            }
-        }
-        MemoryDisk { state: Arc::new(Mutex::new(new)), map: self.map }
+        MemoryDisk { state: Arc::new(Mutex::new(old.after(crash))), map: self.map }
     }
 }
 
@@ -395,13 +125,12 @@ impl Disk for MemoryDisk {
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
         let state = self.state.lock();
         state.alive()?;
-        Ok(state.names.get(path).map(|node| Stat {
-            len: match node {
-                Node::File(id) => state.inodes[id].data.len() as u64,
-                Node::Dir => 0,
-            },
-            modified_ms: state.now_ms,
-            is_dir: *node == Node::Dir,
+        Ok(state.names.get(path).map(|node| match node {
+            Node::File(id) => {
+                let inode = &state.inodes[id];
+                Stat { len: inode.data.len() as u64, modified_ms: inode.modified_ms, is_dir: false }
+            }
+            Node::Dir => Stat { len: 0, modified_ms: state.now_ms, is_dir: true },
         }))
     }
 
@@ -469,8 +198,7 @@ impl Disk for MemoryDisk {
             Permit::Whole if state.fault == Some(Fault::LostSyncs) => return Ok(()),
             Permit::Whole => {}
         }
-        state.durable_names = state.names.clone();
-        state.unsynced_names.clear();
+        state.sync_names();
         Ok(())
     }
 
@@ -485,6 +213,12 @@ impl Disk for MemoryDisk {
 
     fn can_map(&self) -> bool {
         self.map
+    }
+
+    fn witness(&self, _dir: &Path) -> io::Result<Option<String>> {
+        let state = self.state.lock();
+        state.alive()?;
+        Ok(Some(format!("boot {}", state.boots)))
     }
 }
 
@@ -551,8 +285,42 @@ impl DiskFile for MemoryFile {
         Ok(Box::new(MemoryWindow { disk: self.disk.clone(), id: self.id, range }))
     }
 
+    fn read_map(&self, len: u64) -> io::Result<Box<dyn ReadMap>> {
+        if !self.disk.map {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        if len > self.len()? {
+            return Err(io::Error::from_raw_os_error(libc::EFAULT));
+        }
+        Ok(Box::new(MemoryReadMap { disk: self.disk.clone(), id: self.id, len }))
+    }
+
+    fn set_modified(&self, modified_ms: TimestampMs) -> io::Result<()> {
+        let mut state = self.disk.state.lock();
+        state.alive()?;
+        state.inode(self.id).modified_ms = modified_ms;
+        Ok(())
+    }
+
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+}
+
+#[derive(Debug)]
+struct MemoryReadMap {
+    disk: MemoryDisk,
+    id: InodeId,
+    len: u64,
+}
+
+impl ReadMap for MemoryReadMap {
+    fn load(&self, at: u64, into: &mut [u8]) {
+        let state = self.disk.state.lock();
+        let data = &state.inodes[&self.id].data;
+        assert!(at + into.len() as u64 <= self.len, "a load inside the map");
+        assert!(self.len <= data.len() as u64, "a load behind the end of the file is a SIGBUS");
+        into.copy_from_slice(&data[at as usize..at as usize + into.len()]);
     }
 }
 

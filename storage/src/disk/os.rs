@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,18 +13,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{FallocateFlags, OFlags};
 
-use super::{DirEntry, Disk, DiskFile, OpenHow, PAGE_BYTES, Stat, Window};
+use protocol::ids::TimestampMs;
+
+use super::{DirEntry, Disk, DiskFile, OpenHow, PAGE_BYTES, ReadMap, Stat, Window};
 
 /// What may be used; all of it is probed and falls back.
 #[derive(Debug, Clone, Copy)]
 pub struct OsDiskOptions {
-    /// Preallocate and map the end of active segments. Default on.
+    /// Preallocate and map the end of active segments, and map indexes. Default on.
     pub map: bool,
+    /// Tell a new mount of a file system by its unique id. Default on; without it only a new boot
+    /// of the machine is told.
+    pub mount_id: bool,
 }
 
 impl Default for OsDiskOptions {
     fn default() -> Self {
-        Self { map: true }
+        Self { map: true, mount_id: true }
     }
 }
 
@@ -32,11 +38,16 @@ impl Default for OsDiskOptions {
 pub struct OsDisk {
     /// Shared with the files: cleared when a kernel or a file system refuses.
     map: Arc<AtomicBool>,
+    mount_id: bool,
 }
+
+/// Changes with every boot.
+const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
 
 impl OsDisk {
     pub fn new(options: OsDiskOptions) -> Self {
-        Self { map: Arc::new(AtomicBool::new(options.map)) }
+        let map = Arc::new(AtomicBool::new(options.map));
+        Self { map, mount_id: options.mount_id }
     }
 }
 
@@ -128,6 +139,37 @@ impl Disk for OsDisk {
     fn can_map(&self) -> bool {
         self.map.load(Ordering::Relaxed)
     }
+
+    fn witness(&self, dir: &Path) -> io::Result<Option<String>> {
+        let Ok(boot) = std::fs::read_to_string(BOOT_ID_PATH) else { return Ok(None) };
+        let boot = boot.trim();
+        if boot.is_empty() {
+            return Ok(None);
+        }
+        if !self.mount_id {
+            return Ok(Some(format!("boot {boot}")));
+        }
+        let mount = unique_mount_id(dir)?;
+        Ok(mount.map(|mount| format!("boot {boot} mount {mount}")))
+    }
+}
+
+/// The id of the mount that `dir` is on, which no later mount gets; `None` before Linux 6.8.
+fn unique_mount_id(dir: &Path) -> io::Result<Option<u64>> {
+    // Not in every C library's headers yet.
+    const STATX_MNT_ID_UNIQUE: libc::c_uint = 0x4000;
+    let path = std::ffi::CString::new(dir.as_os_str().as_bytes())?;
+    // SAFETY: all zeros is a valid value of this plain struct.
+    let mut stat: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: the path ends in a zero byte and the struct outlives the call.
+    let answer =
+        unsafe { libc::statx(libc::AT_FDCWD, path.as_ptr(), 0, STATX_MNT_ID_UNIQUE, &mut stat) };
+    if answer != 0 {
+        let error = io::Error::last_os_error();
+        let unknown = matches!(error.raw_os_error(), Some(libc::ENOSYS) | Some(libc::EINVAL));
+        return if unknown { Ok(None) } else { Err(error) };
+    }
+    Ok((stat.stx_mask & STATX_MNT_ID_UNIQUE != 0).then_some(stat.stx_mnt_id))
 }
 
 #[derive(Debug)]
@@ -229,8 +271,49 @@ impl DiskFile for OsFile {
         Ok(Box::new(OsWindow { map, range }))
     }
 
+    fn read_map(&self, len: u64) -> io::Result<Box<dyn ReadMap>> {
+        if !self.map.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        if len > self.len()? {
+            // A load from there would be a SIGBUS.
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let map = MmapOptions::new().len(len as usize).map_raw_read_only(&self.file)?;
+        let (start, bytes) = (map.as_mut_ptr(), map.len());
+        // SAFETY: the range is the map that was just made; populating changes no byte.
+        let answer = unsafe { libc::madvise(start.cast(), bytes, libc::MADV_POPULATE_READ) };
+        if answer != 0 {
+            return Err(self.refuse_maps(io::Error::last_os_error()));
+        }
+        Ok(Box::new(OsReadMap { map }))
+    }
+
+    fn set_modified(&self, modified_ms: TimestampMs) -> io::Result<()> {
+        let since = std::time::Duration::from_millis(modified_ms.max(0) as u64);
+        self.file.set_modified(std::time::UNIX_EPOCH + since)
+    }
+
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.file.as_fd())
+    }
+}
+
+#[derive(Debug)]
+struct OsReadMap {
+    map: MmapRaw,
+}
+
+impl ReadMap for OsReadMap {
+    fn load(&self, at: u64, into: &mut [u8]) {
+        let end = at + into.len() as u64;
+        assert!(end <= self.map.len() as u64, "a load inside the map");
+        // SAFETY: the assertion keeps the load inside the map, `into` cannot overlap it (no
+        // reference to mapped bytes exists), and the file is not truncated while it is mapped.
+        unsafe {
+            let from = self.map.as_ptr().add(at as usize);
+            std::ptr::copy_nonoverlapping(from, into.as_mut_ptr(), into.len());
+        }
     }
 }
 

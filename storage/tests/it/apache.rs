@@ -14,6 +14,7 @@ use storage::disk::{Crash, Disk, Fault, MemoryDisk, OsDisk};
 use storage::partition_dir::FileCache;
 use storage::{AppendOrigin, Log, LogConfig, LogDir, LogManager, LogOptions};
 
+use crate::compaction;
 use crate::driver::{Driver, NOW, Step, read_all};
 
 /// The jars of `cargo xtask setup`, or of `OTTLA_KAFKA_LIB`; `None`, said aloud, without them.
@@ -61,9 +62,10 @@ impl Judge {
     fn new(lib: &Path) -> Judge {
         let classes = tempfile::tempdir().unwrap();
         let jars = format!("{}/*", lib.display());
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/java/LoadLog.java");
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/java");
         let mut javac = Command::new("javac");
-        run(javac.args(["-cp", &jars, "-d"]).arg(classes.path()).arg(source), "");
+        javac.args(["-cp", &jars, "-d"]).arg(classes.path());
+        run(javac.args(["LoadLog.java", "CleanLog.java"].map(|name| sources.join(name))), "");
         Judge { class_path: format!("{}:{jars}", classes.path().display()), _classes: classes }
     }
 
@@ -80,6 +82,18 @@ impl Judge {
         let verdicts: Vec<Loaded> = out.lines().filter(|l| l.starts_with('/')).map(parse).collect();
         assert_eq!(verdicts.len(), dirs.len(), "{out}");
         verdicts
+    }
+}
+
+impl Judge {
+    /// Compacts a directory as Apache does; returns the first offset that is not compacted.
+    fn clean(&self, dir: &Path, first_dirty: Offset, now_ms: i64) -> Offset {
+        let settings = compaction::CONFIG.map(|(key, value)| format!("{key}={value}")).join(" ");
+        let line = format!("{} {first_dirty} {now_ms} {} {settings}\n", dir.display(), 1 << 20);
+        let mut java = Command::new("java");
+        let (out, _) = run(java.args(["-cp", &self.class_path, "kafka.log.CleanLog"]), &line);
+        let end = out.lines().find_map(|line| line.split_once(" end="));
+        end.unwrap_or_else(|| panic!("{out}")).1.parse().unwrap()
     }
 }
 
@@ -132,6 +146,7 @@ fn options(path: PathBuf, config: &[(&str, &str)], clean: bool) -> LogOptions {
         clean,
         recovery_point: 0,
         log_start: 0,
+        kept: false,
         accept_loss: false,
     }
 }
@@ -347,5 +362,121 @@ fn a_directory_of_a_stock_broker_is_loaded() {
         assert_eq!(new.unwrap().log_end_offset(), 0);
         assert!(manager.close().is_empty());
         assert!(root.join(".kafka_cleanshutdown").exists());
+    }
+}
+
+/// Batches of one record at these offsets in one segment file, without indexes.
+fn one_file(dir: &Path, offsets: &[Offset]) {
+    std::fs::create_dir_all(dir).unwrap();
+    let mut bytes = Vec::new();
+    for offset in offsets {
+        let mut builder = BatchBuilder::new(BatchOptions::default());
+        builder.append(NOW + offset, Some(b"k"), Some(&[7; 300]), &[]).unwrap();
+        let mut batch = builder.finish().unwrap().to_vec();
+        protocol::records::batch::assign(&mut batch, *offset, 0);
+        bytes.extend_from_slice(&batch);
+    }
+    std::fs::write(dir.join("00000000000000000000.log"), bytes).unwrap();
+}
+
+fn log_names(dir: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name());
+    let mut names: Vec<String> = names.map(|n| n.to_string_lossy().into_owned()).collect();
+    names.retain(|name| name.ends_with(".log") || name.ends_with("index"));
+    names.sort();
+    names
+}
+
+#[test]
+fn a_segment_that_overflows_is_split_as_apache_splits_it() {
+    let Some(lib) = kafka_lib() else { return };
+    let judge = Judge::new(&lib);
+    let temp = tempfile::tempdir().unwrap();
+    let dir = |name: &str| temp.path().join(name).join("t-0");
+    let far = i64::from(i32::MAX);
+    let offsets = [0, 5, far, far + 1, far + 9, 3 * far, 3 * far + 2];
+    for name in ["theirs", "ours"] {
+        one_file(&dir(name), &offsets);
+    }
+    let verdict = judge.load(&[(dir("theirs"), false, 0, 0)]).remove(0);
+    let log = Log::open(options(dir("ours"), &[("cleanup.policy", "compact")], false), NOW);
+    let log = log.unwrap();
+    assert_eq!(ours(&log), verdict);
+    log.close().unwrap();
+    assert_eq!(log_names(&dir("ours")), log_names(&dir("theirs")));
+    assert_eq!(judge.load(&[(dir("ours"), true, verdict.end, 0)]), [verdict]);
+}
+
+/// The files of a segment, what is on its way out left aside.
+fn segment_files(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let names = log_names(dir);
+    names.into_iter().map(|name| (name.clone(), std::fs::read(dir.join(name)).unwrap())).collect()
+}
+
+#[test]
+fn the_cleaner_leaves_byte_for_byte_what_apaches_leaves() {
+    let Some(lib) = kafka_lib() else { return };
+    let judge = Judge::new(&lib);
+    let temp = tempfile::tempdir().unwrap();
+    let mut keyed = compaction::Keyed::new(MemoryDisk::default(), compaction::settings());
+    for op in compaction::history(40) {
+        keyed.act(&op).unwrap();
+    }
+    keyed.act(&compaction::Op::Restart { clean: true, snapshots: true }).unwrap();
+    let dir = |name: &str| temp.path().join(name).join("t-0");
+    for name in ["theirs", "ours"] {
+        export(&keyed.disk, &dir(name));
+    }
+    let log_bytes = |dir: &Path| -> usize {
+        let files = segment_files(dir);
+        files.iter().filter(|(name, _)| name.ends_with(".log")).map(|(_, b)| b.len()).sum()
+    };
+    let before = (segment_files(&dir("ours")).len(), log_bytes(&dir("ours")));
+    // At once; when tombstones may go; when markers whose data went then may go too.
+    for (round, now_ms) in [NOW, NOW + 1_000, NOW + 2_500].into_iter().enumerate() {
+        let theirs = judge.clean(&dir("theirs"), 0, now_ms);
+        let root = temp.path().join("ours");
+        std::fs::write(root.join(".kafka_cleanshutdown"), "").unwrap();
+        let _ = std::fs::remove_file(root.join("cleaner-offset-checkpoint"));
+        let manager = compaction::open_dir(&root);
+        assert!(compaction::clean(&manager, &compaction::settings(), now_ms));
+        assert_eq!(manager.cleaner_offset(&compaction::partition()), Some(theirs));
+        assert!(manager.close().is_empty());
+        drop(manager);
+        let (ours, theirs) = (segment_files(&dir("ours")), segment_files(&dir("theirs")));
+        let names = |files: &[(String, Vec<u8>)]| -> Vec<(String, usize)> {
+            files.iter().map(|(name, bytes)| (name.clone(), bytes.len())).collect()
+        };
+        assert_eq!(names(&ours), names(&theirs), "round {round}");
+        for (mine, other) in ours.iter().zip(&theirs) {
+            assert!(mine == other, "round {round}: {} differs", mine.0);
+        }
+        assert!(log_bytes(&dir("ours")) < before.1 / 2, "round {round}");
+    }
+    assert!(segment_files(&dir("ours")).len() < before.0 / 2, "segments were merged");
+}
+
+#[test]
+fn apaches_loader_goes_on_from_every_step_of_a_compaction() {
+    let Some(lib) = kafka_lib() else { return };
+    let judge = Judge::new(&lib);
+    let temp = tempfile::tempdir().unwrap();
+    let mut dirs = Vec::new();
+    compaction::killed_in_a_compaction(&mut |at, keyed| {
+        let dir = temp.path().join(at.to_string()).join("t-0");
+        export(&keyed.disk.snapshot().after(Crash::Kill), &dir);
+        dirs.push((dir, false, 0, 0));
+    });
+    // Ours first, on a copy: a load finishes what is half done.
+    let verdicts: Vec<Loaded> = dirs
+        .iter()
+        .map(|(dir, ..)| {
+            let copy = dir.with_file_name("copy-0");
+            run(Command::new("cp").arg("-r").arg(dir).arg(&copy), "");
+            ours(&Log::open(options(copy, &compaction::CONFIG, false), NOW).unwrap())
+        })
+        .collect();
+    for (i, (theirs, ours)) in judge.load(&dirs).into_iter().zip(verdicts).enumerate() {
+        assert_eq!(ours, theirs, "kill at change {}", i + 1);
     }
 }

@@ -1,9 +1,16 @@
 //! A crash at every change of the disk: what was flushed is there, what was acknowledged survives a
 //! kill, and no torn batch is served.
 
-use storage::disk::{Crash, Fault, MemoryDisk};
+use std::path::Path;
+use std::sync::Arc;
 
-use crate::driver::{Driver, Step};
+use protocol::ids::TopicPartition;
+use protocol::records::builder::{BatchBuilder, BatchOptions};
+use storage::disk::{Crash, Disk, Fault, MemoryDisk, OpenHow};
+use storage::partition_dir::FileCache;
+use storage::{Log, LogConfig, LogOptions};
+
+use crate::driver::{Driver, NOW, Step, read_all};
 
 const CONFIG: [(&str, &str); 3] =
     [("segment.bytes", "1500"), ("index.interval.bytes", "300"), ("segment.index.bytes", "60")];
@@ -145,4 +152,60 @@ fn a_full_disk_refuses_appends_until_there_is_room() {
     driver.compare().unwrap();
     driver.step(&Step::CleanRestart).unwrap();
     driver.compare().unwrap();
+}
+
+fn overflowing(disk: &MemoryDisk) {
+    let dir = Path::new("/data/t-0");
+    disk.create_dir(dir).unwrap();
+    let file = disk.open(&dir.join(format!("{:020}.log", 0)), OpenHow::CreateNew).unwrap();
+    let mut bytes = Vec::new();
+    for i in 0..6 {
+        let mut builder = BatchBuilder::new(BatchOptions::default());
+        builder.append(NOW + i, None, Some(&[i as u8; 200]), &[]).unwrap();
+        let mut batch = builder.finish().unwrap().to_vec();
+        protocol::records::batch::assign(&mut batch, i * 1_500_000_000, 0);
+        bytes.extend_from_slice(&batch);
+    }
+    file.write_at(&[&bytes], 0).unwrap();
+    file.sync().unwrap();
+    disk.sync_dir(dir).unwrap();
+}
+
+#[test]
+fn a_kill_at_every_step_of_a_split_keeps_every_batch() {
+    let open = |disk: &MemoryDisk| {
+        let config = LogConfig::default().with([("cleanup.policy", "compact")]).unwrap();
+        Log::open(
+            LogOptions {
+                disk: Arc::new(disk.clone()),
+                files: FileCache::new(16),
+                path: "/data/t-0".into(),
+                partition: TopicPartition::new("t", 0),
+                config: Arc::new(config),
+                clean: false,
+                kept: false,
+                recovery_point: 0,
+                log_start: 0,
+                accept_loss: false,
+            },
+            NOW,
+        )
+    };
+    for at in 1.. {
+        let disk = MemoryDisk::new(true);
+        overflowing(&disk);
+        disk.set_fault(Some(Fault::CrashAt(disk.changes() + at)));
+        let whole = open(&disk).is_ok();
+        for crash in [Crash::Kill, Crash::PowerLoss { seed: at }, Crash::PowerLoss { seed: 99 }] {
+            let log = open(&disk.snapshot().after(crash)).unwrap();
+            let found = read_all(&log).unwrap();
+            let offsets: Vec<_> = found.keys().map(|o| o / 1_500_000_000).collect();
+            assert_eq!(offsets, [0, 1, 2, 3, 4, 5], "{crash:?} at change {at}");
+            assert_eq!(log.segment_sizes().len(), 3);
+        }
+        if whole {
+            assert!(at > 10, "{at} changes");
+            break;
+        }
+    }
 }

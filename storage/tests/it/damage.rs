@@ -26,6 +26,7 @@ fn open(disk: &MemoryDisk, clean: bool) -> Result<Log, storage::StorageError> {
         clean,
         recovery_point: 0,
         log_start: 0,
+        kept: false,
         accept_loss: false,
     };
     Log::open(options, NOW)

@@ -19,7 +19,7 @@ fn open(path: &std::path::Path, map: bool) -> (Arc<Log>, Arc<FileCache>) {
     let config = [("segment.bytes", "900000"), ("file.delete.delay.ms", "0")];
     let files = FileCache::new(4);
     let options = LogOptions {
-        disk: Arc::new(OsDisk::new(OsDiskOptions { map })),
+        disk: Arc::new(OsDisk::new(OsDiskOptions { map, ..OsDiskOptions::default() })),
         files: files.clone(),
         path: path.join("t-0"),
         partition: TopicPartition::new("t", 0),
@@ -27,6 +27,7 @@ fn open(path: &std::path::Path, map: bool) -> (Arc<Log>, Arc<FileCache>) {
         clean: true,
         recovery_point: 0,
         log_start: 0,
+        kept: false,
         accept_loss: false,
     };
     (Arc::new(Log::open(options, NOW).unwrap()), files)
