@@ -1,7 +1,10 @@
 //! Our broker leads, Apache's brokers follow and control: the ISR goes and comes through
 //! AlterPartition, acks=all says what Kafka's says, and both hold the same bytes at the end.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use client::{Connection, Options, TcpTransport, Versions};
@@ -22,6 +25,7 @@ use protocol::wire::{Records, Request};
 use tests::apache::ApacheBroker;
 use tests::clients::kcat;
 use tests::ottla::{self, Ottla};
+use tests::process::Process;
 use tests::zookeeper::{self, ZooKeeperServer};
 use tests::{places, wait};
 
@@ -121,6 +125,17 @@ fn consume(bootstrap: &str, topic: &str) -> Vec<String> {
     read.lines().map(str::to_owned).collect()
 }
 
+/// One of `ReplicaManager`'s metrics of our broker.
+fn counted(http: &str, name: &str) -> u64 {
+    let mut stream = TcpStream::connect(http).expect("the metrics page");
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("sent");
+    let mut page = String::new();
+    stream.read_to_string(&mut page).expect("the page");
+    let name = format!("kafka_server_replicamanager_{name} ");
+    let line = page.lines().find_map(|line| line.strip_prefix(&name));
+    line.unwrap_or_else(|| panic!("{name}is shown")).parse().expect("a number")
+}
+
 fn log_bytes(data_dir: &Path, topic: &str) -> Vec<u8> {
     let file = data_dir.join(format!("{topic}-0/00000000000000000000.log"));
     std::fs::read(file).expect("the only segment")
@@ -128,7 +143,8 @@ fn log_bytes(data_dir: &Path, topic: &str) -> Vec<u8> {
 
 #[test]
 fn the_isr_goes_and_comes_with_apaches_follower() {
-    let Some(mut scene) = scene(5000, "") else { return };
+    let http = format!("127.0.0.1:{}", places::free_port());
+    let Some(mut scene) = scene(5000, &format!("ottla.http.listener={http}")) else { return };
     scene.create("two", "2:3", &["min.insync.replicas=2"]);
     scene.create("one", "2:3", &[]);
     for topic in ["two", "one"] {
@@ -140,6 +156,17 @@ fn the_isr_goes_and_comes_with_apaches_follower() {
     scene.await_isr("two", "2");
     scene.await_isr("one", "2");
     assert_eq!(scene.produce("two", -1, 30_000, "c"), ErrorCode::NOT_ENOUGH_REPLICAS);
+    let counts = [
+        ("leadercount", 2),
+        ("underreplicatedpartitions", 2),
+        ("underminisrpartitioncount", 1),
+        ("atminisrpartitioncount", 1),
+        ("isrshrinks_total", 2),
+        ("isrexpands_total", 0),
+    ];
+    for (name, expected) in counts {
+        assert_eq!(counted(&http, name), expected, "{name}");
+    }
     assert_eq!(scene.produce("two", 1, 30_000, "d"), ErrorCode::NONE);
     assert_eq!(scene.produce("one", -1, 30_000, "b"), ErrorCode::NONE);
     // Nobody may read what the ISR was too small for.
@@ -150,6 +177,14 @@ fn the_isr_goes_and_comes_with_apaches_follower() {
     scene.follower.restart();
     scene.await_isr("two", "2,3");
     scene.await_isr("one", "2,3");
+    let counts = [
+        ("isrexpands_total", 2),
+        ("underreplicatedpartitions", 0),
+        ("underminisrpartitioncount", 0),
+    ];
+    for (name, expected) in counts {
+        assert_eq!(counted(&http, name), expected, "{name}");
+    }
     for topic in ["two", "one"] {
         assert_eq!(scene.produce(topic, -1, 30_000, "e"), ErrorCode::NONE, "{topic}");
     }
@@ -253,4 +288,37 @@ fn what_replicas_share_besides_records() {
     let theirs = scene.follower.bootstrap();
     wait::until_true("the groups at broker 3", LIMIT, || committed(&theirs) == Some(3));
     assert_eq!(commit(&theirs, 4), ErrorCode::NONE);
+}
+
+#[test]
+fn the_groups_come_to_us_when_apaches_broker_dies() {
+    let extra = "offsets.topic.num.partitions=1\nzookeeper.session.timeout.ms=6000";
+    let Some(mut scene) = scene(5000, extra) else { return };
+    let (ours, theirs) = (scene.ours.bootstrap(), scene.follower.bootstrap());
+    scene.create("t", "3:2", &[]);
+    scene.create("__consumer_offsets", "3:2", &["cleanup.policy=compact"]);
+    wait::until_true("the first commit", LIMIT, || commit(&theirs, 2) == ErrorCode::NONE);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let brokers = format!("{ours},{theirs}");
+    let mut member = Command::new("kcat");
+    member.args(["-b", &brokers, "-u", "-G", "live", "-X", "auto.offset.reset=earliest", "t"]);
+    let mut member = Process::start("member", dir.path(), &mut member);
+    assert_eq!(produce(&theirs, "t", -1, 30_000, "before"), ErrorCode::NONE);
+    member.ready(LIMIT, |p| p.stdout().contains("before").then_some(()));
+
+    scene.follower.kill9();
+    wait::until_true("the groups at our broker", LIMIT, || committed(&ours) == Some(2));
+    wait::until_true("a record at our broker", LIMIT, || {
+        produce(&ours, "t", -1, 30_000, "after") == ErrorCode::NONE
+    });
+    member.ready(LIMIT, |p| p.stdout().contains("after").then_some(()));
+    assert_eq!(commit(&ours, 3), ErrorCode::NONE);
+    assert_eq!(committed(&ours), Some(3));
+
+    // Back again, it follows; what we acknowledge from then on is there too.
+    scene.follower.restart();
+    scene.await_isr("__consumer_offsets", "2,3");
+    assert_eq!(commit(&ours, 4), ErrorCode::NONE);
+    scene.ours.kill9();
+    wait::until_true("the groups at Apache's broker", LIMIT, || committed(&theirs) == Some(4));
 }
