@@ -350,6 +350,10 @@ impl PartitionState {
         log: &LogOffsets,
         alive: &dyn Fn(BrokerId) -> bool,
     ) -> Option<IsrChange> {
+        // What nearly every fetch comes to.
+        if self.isr.contains(replica) || self.isr.in_flight() {
+            return None;
+        }
         let end = self.followers.get(&replica)?.log_end;
         let in_sync = end >= log.high_watermark && end >= self.epoch_start?;
         if !in_sync || !self.is_leader() || !alive(replica) {
