@@ -205,6 +205,8 @@ pub async fn start(
     let logs = data_dirs
         .load(disk.clone(), &config, identity, topics.clone(), clock, &store_tasks)
         .await?;
+    // Counters that are made before this count nothing.
+    let metrics_page = metrics::install();
     let hosting = Hosting::new(broker_id, &config, topics, logs);
 
     let metadata_shown = match config.zookeeper() {
@@ -214,7 +216,6 @@ pub async fn start(
     let bound = network::bind(&config)?;
     let listeners: Vec<_> =
         bound.iter().map(|listener| (listener.name.clone(), listener.local)).collect();
-    let metrics_page = metrics::install();
     let broker =
         Arc::new(Broker::new(config, clock, store.clone(), broker_id, cluster_id, hosting));
     groups::learn_partition_count(&broker.groups, &*store).await?;
