@@ -21,6 +21,7 @@ use super::manager::ReplicaManager;
 use super::partition::{Cut, FollowError};
 use crate::broker::Broker;
 use crate::config::BrokerConfig;
+use crate::quota::FOLLOWER_REPLICAS;
 
 mod apply;
 mod out_of_range;
@@ -80,16 +81,24 @@ struct FetcherTask {
 }
 
 /// What the partitions are at the moment.
-struct Hosted<'a>(&'a ReplicaManager);
+struct Hosted<'a> {
+    replicas: &'a ReplicaManager,
+    /// The followers' throttle is over its limit.
+    over_quota: bool,
+}
 
 impl Surroundings for Hosted<'_> {
     fn log_start(&self, partition: &TopicPartition) -> Option<Offset> {
-        let partition = self.0.find(&partition.topic, partition.partition).ok()?;
+        let partition = self.replicas.find(&partition.topic, partition.partition).ok()?;
         Some(partition.log_start()).filter(|start| *start >= 0)
     }
 
-    fn is_throttled(&self, _partition: &TopicPartition) -> bool {
-        false
+    fn is_throttled(&self, partition: &TopicPartition) -> bool {
+        self.over_quota
+            && self
+                .replicas
+                .find(&partition.topic, partition.partition)
+                .is_ok_and(|hosted| hosted.is_throttled(FOLLOWER_REPLICAS))
     }
 }
 
@@ -120,7 +129,10 @@ impl FetcherTask {
         loop {
             let step = {
                 let broker_epoch = self.broker.broker_epoch.load(Ordering::Acquire);
-                let hosted = Hosted(&self.broker.replicas);
+                let hosted = Hosted {
+                    replicas: &self.broker.replicas,
+                    over_quota: self.broker.quotas.follower.is_exceeded(self.broker.clock.now_ms()),
+                };
                 self.fetcher.follower.lock().step(broker_epoch, &hosted, self.now_ms())
             };
             match step {

@@ -9,6 +9,7 @@ use super::super::fetchers::Fetcher;
 use super::super::partition::{Cut, Fetched};
 use super::{delayed, failed};
 use crate::broker::Broker;
+use crate::quota::FOLLOWER_REPLICAS;
 
 /// Carries out all but `OutOfRange`, and reports to the follower's state.
 pub fn carry_out(broker: &Broker, fetcher: &Fetcher, orders: Vec<PartitionOrder>) {
@@ -50,6 +51,10 @@ fn append(
         Ok((end, info)) => {
             if let Some(info) = &info {
                 hosted.metrics().replicated(info.bytes);
+                let quota = &broker.quotas.follower;
+                if quota.is_limited() && hosted.is_throttled(FOLLOWER_REPLICAS) {
+                    quota.record(info.bytes, now_ms);
+                }
                 if info.flush_due || info.rolled {
                     replicas.flush_soon(&hosted, info, AppendOrigin::Replication);
                 }
