@@ -113,6 +113,45 @@ impl Core {
         Ok(())
     }
 
+    /// An event was left half done: what is in memory but was not acted upon is acted upon now.
+    pub(super) async fn catch_up(&mut self) -> Result<(), Halt> {
+        let everything: Vec<_> = self.cluster.all_partitions().map(|(tp, _)| tp).collect();
+        let all = self.all_brokers();
+        self.send_metadata(&all, &everything);
+        let (mut gone, mut back) = (Vec::new(), Vec::new());
+        for replica in self.cluster.all_replicas() {
+            let (tp, broker) = &replica;
+            let serves = self.cluster.is_online_or_stopping(*broker, tp);
+            let going = self.cluster.is_queued_for_deletion(&tp.topic);
+            match self.cluster.replica_phase(&replica) {
+                ReplicaPhase::New | ReplicaPhase::Online if !serves => gone.push(replica),
+                ReplicaPhase::DeletionStarted if !serves && going => gone.push(replica),
+                ReplicaPhase::NonExistent if !going => {
+                    self.replicas_to(std::slice::from_ref(&replica), ReplicaPhase::New).await?;
+                    if serves { &mut back } else { &mut gone }.push(replica);
+                }
+                ReplicaPhase::Offline | ReplicaPhase::DeletionIneligible if serves && !going => {
+                    back.push(replica);
+                }
+                _ => {}
+            }
+        }
+        let unborn: Vec<_> = everything.iter().filter(|tp| self.is_unborn(tp)).cloned().collect();
+        self.partitions_to(&unborn, PartitionPhase::New);
+        self.on_replicas_offline(gone).await?;
+        self.replicas_to(&back, ReplicaPhase::Online).await?;
+        self.trigger_online(None).await?;
+        let waiting = self.being_reassigned();
+        self.complete_reassignments(waiting).await
+    }
+
+    /// It was read, and then nothing came of it.
+    fn is_unborn(&self, tp: &TopicPartition) -> bool {
+        let phase = self.cluster.partition(tp).map(|p| p.phase);
+        phase == Some(PartitionPhase::NonExistent)
+            && !self.cluster.is_queued_for_deletion(&tp.topic)
+    }
+
     /// `/brokers/ids/N` changed: other listeners perhaps.
     pub(super) async fn on_broker_modified(&mut self, id: BrokerId) -> Result<(), Halt> {
         let found = self.read_brokers(&[id.to_string()]).await?.remove(&id);

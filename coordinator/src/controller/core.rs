@@ -86,10 +86,15 @@ impl Core {
                 }
                 error => {
                     tracing::error!(%error, "controller event failed");
-                    self.look_again_ms = Some(self.io.now_ms() + REST_MS);
+                    self.look_again();
                 }
             }
         }
+    }
+
+    /// Something could not be written or read: in a while everything is looked at again.
+    pub(super) fn look_again(&mut self) {
+        self.look_again_ms = Some(self.io.now_ms() + REST_MS);
     }
 
     /// What could not be done may be possible by now; the rest of a term begins where it stopped.
@@ -98,6 +103,9 @@ impl Core {
         if self.look_again_ms.is_some_and(|at| now_ms >= at) {
             self.look_again_ms = None;
             self.on_events_lost().await?;
+            if self.leading {
+                self.catch_up().await?;
+            }
         }
         if self.stand_again_ms.is_some_and(|at| now_ms >= at) {
             self.stand_again_ms = None;

@@ -133,7 +133,10 @@ impl Core {
                 match result {
                     Ok(_) => drop(created.insert(tp.clone())),
                     Err(StoreError::NodeExists(_)) => in_question.push((tp.clone(), state)),
-                    Err(error) => tracing::error!(partition = %tp, %error, "no state written"),
+                    Err(error) => {
+                        tracing::error!(partition = %tp, %error, "no state written");
+                        self.look_again();
+                    }
                 }
             }
             // Perhaps a first try of ours whose answer was lost.
@@ -199,7 +202,10 @@ impl Core {
                         elected.insert(tp);
                     }
                     Err(StoreError::BadVersion(_)) => remaining.push(tp),
-                    Err(error) => tracing::error!(partition = %tp, %error, "no leader written"),
+                    Err(error) => {
+                        tracing::error!(partition = %tp, %error, "no leader written");
+                        self.look_again();
+                    }
                 }
             }
         }

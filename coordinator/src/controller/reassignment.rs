@@ -172,6 +172,7 @@ impl Core {
             Err(halt @ (Halt::Moved | Halt::SessionOver)) => Err(halt),
             Err(error) => {
                 tracing::error!(partition = %tp, %error, "reassignment failed");
+                self.look_again();
                 Ok(Err(ReassignRefusal::Failed))
             }
         }

@@ -157,7 +157,10 @@ impl Core {
                 match result {
                     Ok(partition_epoch) => done.push((tp, Leadership { partition_epoch, ..meant })),
                     Err(StoreError::BadVersion(_)) => drop(remaining.insert(tp)),
-                    Err(error) => tracing::error!(partition = %tp, %error, "ISR not written"),
+                    Err(error) => {
+                        tracing::error!(partition = %tp, %error, "ISR not written");
+                        self.look_again();
+                    }
                 }
             }
         }

@@ -52,6 +52,8 @@ pub(super) struct Testbed {
     pub brokers_answer: bool,
     /// Partition states that the controller wrote since the last `take_states`.
     states: Vec<WrittenState>,
+    /// Refuses one operation, for no good reason, when so many more are done.
+    pub refuse_after: Option<usize>,
     /// Fails this many of the next writes as if the connection were lost after they were done.
     pub lose_answers: usize,
 }
@@ -69,6 +71,7 @@ impl Testbed {
             log: Vec::new(),
             requests: VecDeque::new(),
             brokers_answer: true,
+            refuse_after: None,
             states: Vec::new(),
             lose_answers: 0,
         };
@@ -215,6 +218,12 @@ impl Testbed {
             let Some(ops) = output.ops else { return };
             let mut results = Vec::new();
             for op in ops {
+                let left = self.refuse_after.take();
+                if left == Some(0) {
+                    results.push(Err(StoreError::Other("refused".into())));
+                    continue;
+                }
+                self.refuse_after = left.map(|n| n - 1);
                 let result = self.apply(CONTROLLER_SESSION, &op);
                 if result.is_ok() {
                     self.note_states(&op);

@@ -59,6 +59,89 @@ fn who_is_not_eligible_does_not_stand() {
 }
 
 #[test]
+fn who_is_not_eligible_sees_who_controls() {
+    let mut bed = Testbed::new();
+    bed.register(1);
+    bed.event(Event::SettingsChanged(Settings { eligible: false, ..Settings::new(1, "X") }));
+    bed.start();
+    for _ in 0..2 {
+        bed.put(controller::PATH, r#"{"version":2,"brokerid":9,"timestamp":"1"}"#);
+        bed.settle();
+        let path = controller::PATH.to_owned();
+        bed.apply(CONTROLLER_SESSION, &Op::Delete { path, version: ANY_VERSION }).unwrap();
+        bed.settle();
+        assert_eq!(bed.take_log(), ["follower of Some(9)", "follower of None"]);
+        assert!(bed.tree.node(controller::PATH).is_none(), "it leaves the office to others");
+    }
+}
+
+#[test]
+fn a_broker_whose_listener_moved_is_told_everything_anew() {
+    let mut bed = leading(&[1, 2]);
+    bed.write_topic("t", "2,1");
+    bed.take_log();
+    let elsewhere = super::testbed::registration(9999).encode();
+    bed.put(&crate::znodes::broker::path(2), std::str::from_utf8(&elsewhere).unwrap());
+    bed.settle();
+    assert_eq!(
+        bed.take_log(),
+        [
+            "UMR 1: live 1,2",
+            "UMR 2: live 1,2",
+            "disconnect 2",
+            "connect 2",
+            "UMR 2: live 1,2; t-0 leader 2",
+            "LISR 2: t-0 leader 2 epoch 0 isr 2,1",
+            "UMR 1: live 1,2; t-0 leader 2",
+            "UMR 2: live 1,2; t-0 leader 2",
+        ]
+    );
+}
+
+/// Whichever operation fails, five seconds later everything is as if none had.
+#[test]
+fn what_could_not_be_dealt_with_is_looked_at_again() {
+    for after in 0..25 {
+        let mut bed = leading(&[1, 2, 3]);
+        bed.write_topic("t", "2,1");
+        bed.write_topic("u", "3");
+        let rest = |bed: &mut Testbed| {
+            bed.refuse_after = None;
+            bed.now_ms += 5_000;
+            bed.event(Event::Tick);
+        };
+        bed.refuse_after = Some(after);
+        bed.unregister(2);
+        rest(&mut bed);
+        let state = bed.state("t", 0).unwrap();
+        assert_eq!((state.leader, state.isr), (1, vec![1]), "after {after} operations");
+        bed.unregister(3);
+        bed.refuse_after = Some(after);
+        bed.register(3);
+        rest(&mut bed);
+        assert_eq!(bed.state("u", 0).unwrap().leader, 3, "after {after} operations");
+        bed.refuse_after = Some(after);
+        bed.write_topic("new", "1,3");
+        rest(&mut bed);
+        let state = bed.state("new", 0).unwrap();
+        assert_eq!((state.leader, state.isr), (1, vec![1, 3]), "after {after} operations");
+    }
+    // Nor is an election lost.
+    for after in 0..25 {
+        let mut bed = Testbed::new();
+        bed.register(1);
+        bed.refuse_after = Some(after);
+        bed.start();
+        bed.refuse_after = None;
+        bed.now_ms += 5_000;
+        bed.event(Event::Tick);
+        assert!(bed.tree.node(controller::PATH).is_some(), "after {after} operations");
+        let log = bed.take_log();
+        assert!(log.iter().any(|line| line.starts_with("controller")), "{after}: {log:#?}");
+    }
+}
+
+#[test]
 fn an_office_that_cannot_be_filled_is_given_back() {
     let mut bed = Testbed::new();
     bed.put(feature::PATH, "no features");
