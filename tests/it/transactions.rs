@@ -1,10 +1,13 @@
 //! Transactions with stock clients: on one broker beside either metadata store, on a directory that
 //! changes hands between Apache's broker and ours, and in a cluster of both.
 
+use std::time::Duration;
+
 use tests::brokers::{Brokers, Kind, Plan};
 use tests::clients::python;
 use tests::java::{program, tool};
-use tests::{Cluster, on_both_stores};
+use tests::znodes::Znodes;
+use tests::{Cluster, on_both_stores, wait};
 
 on_both_stores!(java, librdkafka);
 
@@ -29,8 +32,11 @@ fn java(mut cluster: Cluster) {
     suite(&cluster.bootstrap(), "one", "all");
     suite(&cluster.bootstrap(), "left", "open");
     cluster.kill9();
+    wait_unregistered(&mut cluster);
     cluster.restart();
     suite(&cluster.bootstrap(), "left", "finish");
+    // Only a closed log ends with its last record.
+    cluster.stop();
     let states = dumped_states(&cluster.data_dir(), "left-left");
     let expected = [
         "0 Empty",
@@ -48,6 +54,14 @@ fn java(mut cluster: Cluster) {
         "2 CompleteCommit",
     ];
     assert_eq!(states, expected);
+}
+
+/// Until the killed broker may come back: nobody ends an Apache broker's session but its timeout.
+fn wait_unregistered(cluster: &mut Cluster) {
+    let Some(zookeeper) = cluster.zookeeper() else { return };
+    let znodes = Znodes::connect(&format!("{}/kafka", zookeeper.connect()));
+    let gone = || znodes.brokers().is_empty();
+    wait::until_true("the registration to go", Duration::from_secs(60), gone);
 }
 
 /// Epoch and state of each record of a transactional id, as Apache's tool reads them.
