@@ -17,6 +17,7 @@ mod mixed;
 mod replication;
 mod session;
 mod stops;
+mod takeover;
 mod tools;
 mod transactions;
 mod znodes;
