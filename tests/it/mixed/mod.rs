@@ -15,13 +15,8 @@ use crate::cluster::Alone;
 const TOPIC: &str = "load";
 const PARTITIONS: u32 = 6;
 
-/// Whether these run: `OTTLA_MIXED=1`.
-fn due() -> bool {
-    std::env::var("OTTLA_MIXED").is_ok() && Workload::can_run()
-}
-
 fn start(kinds: &[Kind]) -> Option<(Brokers, Alone)> {
-    if !due() {
+    if !Workload::can_run() {
         return None;
     }
     let alone = Alone::wait();
