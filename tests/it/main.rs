@@ -2,6 +2,7 @@
 
 mod batches;
 mod cluster;
+mod cluster_tools;
 mod confluent;
 mod crash;
 mod epochs;
