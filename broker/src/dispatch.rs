@@ -85,6 +85,7 @@ apis! {
         TxnOffsetCommit => handlers::txn_offset_commit::handle;
         DescribeConfigs => handlers::describe_configs::handle;
         AlterConfigs => handlers::alter_configs::handle;
+        AlterReplicaLogDirs => handlers::alter_replica_log_dirs::handle;
         DescribeLogDirs => handlers::describe_log_dirs::handle;
         CreatePartitions => handlers::create_partitions::handle;
         DeleteGroups => handlers::delete_groups::handle;
@@ -103,7 +104,7 @@ apis! {
         ConsumerGroupDescribe => handlers::consumer_group_describe::handle;
     }
     not_yet {
-    SaslHandshake DescribeAcls CreateAcls DeleteAcls AlterReplicaLogDirs SaslAuthenticate
+    SaslHandshake DescribeAcls CreateAcls DeleteAcls SaslAuthenticate
     CreateDelegationToken RenewDelegationToken ExpireDelegationToken DescribeDelegationToken
     DescribeClientQuotas AlterClientQuotas DescribeUserScramCredentials
     AlterUserScramCredentials UpdateFeatures Envelope

@@ -28,7 +28,7 @@ use crate::guard::{Guard, GuardProcess};
 use crate::metrics;
 use crate::network::listener::BindError;
 use crate::notify::notify;
-use crate::replication::{Hosting, dir_failures, fetcher, isr_changes, upkeep};
+use crate::replication::{Hosting, dir_failures, fetcher, isr_changes, mover, upkeep};
 use crate::tasks::Tasks;
 use crate::{controller_client, controller_link, transactions};
 
@@ -225,6 +225,7 @@ pub async fn start(
     metrics::session::count(&broker);
     dir_failures::report(&broker, end_without_directories);
     fetcher::start(&broker);
+    mover::start(&broker);
     features::watch(&broker).await?;
     if beside_zookeeper {
         history::keep(&broker, disk, dirs, mark);

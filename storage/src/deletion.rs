@@ -19,6 +19,16 @@ impl Log {
         self.rename_dir(&format!("{topic}{suffix}"))
     }
 
+    /// Renames the directory of a log that stays in use.
+    pub(crate) fn take_name(&self, name: &str) -> Result<(), StorageError> {
+        let _changes = self.changes.lock();
+        let from = self.dir.path();
+        let parent = from.parent().expect("a partition's directory is in a log directory");
+        self.dir.rename(parent.join(name))?;
+        self.dir.disk.sync_dir(parent).at("sync", parent)?;
+        Ok(())
+    }
+
     fn rename_dir(&self, name: &str) -> Result<PathBuf, StorageError> {
         let mut changes = self.changes.lock();
         if !changes.failed {

@@ -17,6 +17,7 @@ pub mod log_dir;
 pub mod log_manager;
 pub mod mapped;
 pub mod metadata_mark;
+pub mod moving;
 pub mod partition_dir;
 pub mod producer_state;
 pub mod read;

@@ -32,6 +32,8 @@ struct LoadJob {
     partition: TopicPartition,
     path: PathBuf,
     dir: usize,
+    /// The target of a move between log directories.
+    is_future: bool,
 }
 
 /// A renamed directory that waits for its removal.
@@ -49,6 +51,10 @@ pub struct LogManager {
     files: Arc<FileCache>,
     pub(crate) dirs: Vec<LogDir>,
     pub(crate) logs: RwLock<HashMap<TopicPartition, Hosted>>,
+    /// Logs that are to take the place of those, in other directories (`moving.rs`).
+    pub(crate) futures: RwLock<HashMap<TopicPartition, Hosted>>,
+    /// Where partitions without a log are to be made.
+    pub(crate) preferred: Mutex<HashMap<TopicPartition, usize>>,
     jobs: Mutex<VecDeque<LoadJob>>,
     /// Logs that are not loaded yet, by directory.
     unloaded: Vec<AtomicUsize>,
@@ -56,7 +62,7 @@ pub struct LogManager {
     failed: RwLock<BTreeMap<TopicPartition, (usize, String)>>,
     pub(crate) doomed: Mutex<Vec<Doomed>>,
     /// One partition is made at a time.
-    creating: Mutex<()>,
+    pub(crate) creating: Mutex<()>,
     lost_offsets: AtomicU64,
     accept_loss: bool,
     accept_loss_of: BTreeSet<TopicPartition>,
@@ -72,7 +78,7 @@ impl LogManager {
         now_ms: TimestampMs,
     ) -> Result<LogManager, StorageError> {
         let mut jobs: VecDeque<LoadJob> = VecDeque::new();
-        let mut seen: HashMap<TopicPartition, PathBuf> = HashMap::new();
+        let mut seen: HashMap<(TopicPartition, bool), PathBuf> = HashMap::new();
         let mut doomed = Vec::new();
         for (i, dir) in dirs.iter().enumerate().filter(|(_, dir)| !dir.is_offline()) {
             let partitions = match dir.partitions() {
@@ -85,19 +91,21 @@ impl LogManager {
                 Err(error) => return Err(error),
             };
             for (path, kind) in partitions {
+                let is_future = matches!(kind, DirKind::Future(_));
                 match kind {
-                    DirKind::Partition(partition) => {
-                        if let Some(other) = seen.insert(partition.clone(), path.clone()) {
+                    DirKind::Partition(partition) | DirKind::Future(partition) => {
+                        let key = (partition.clone(), is_future);
+                        if let Some(other) = seen.insert(key, path.clone()) {
                             let reason = format!("{partition} is in {} too", other.display());
                             return Err(StorageError::Conflict { path, reason });
                         }
-                        jobs.push_back(LoadJob { partition, path, dir: i });
+                        jobs.push_back(LoadJob { partition, path, dir: i, is_future });
                     }
                     DirKind::Deleted(_) => {
                         let due_ms = now_ms + LogConfig::default().file_delete_delay_ms;
                         doomed.push(Doomed { path, dir: i, due_ms });
                     }
-                    DirKind::Future(_) | DirKind::Ignored => {}
+                    DirKind::Ignored => {}
                 }
             }
         }
@@ -109,6 +117,8 @@ impl LogManager {
             files: FileCache::new(OPEN_FILES_MAX),
             dirs,
             logs: RwLock::default(),
+            futures: RwLock::default(),
+            preferred: Mutex::default(),
             jobs: Mutex::new(jobs),
             unloaded,
             failed: RwLock::default(),
@@ -157,12 +167,17 @@ impl LogManager {
                     self.lost_offsets.fetch_add((replicated - end) as u64, Ordering::Relaxed);
                 }
                 let hosted = Hosted { log: Arc::new(log), dir: job.dir };
-                self.logs.write().insert(job.partition, hosted);
+                let logs = if job.is_future { &self.futures } else { &self.logs };
+                logs.write().insert(job.partition, hosted);
             }
             Err(error) => {
                 tracing::error!(partition = %job.partition, %error, "a log cannot be loaded");
                 if matches!(error, StorageError::Disk(_)) {
                     dir.set_offline();
+                }
+                if job.is_future {
+                    // The current log has everything; the directory waits for somebody to look.
+                    return true;
                 }
                 self.failed.write().insert(job.partition, (job.dir, error.to_string()));
             }
@@ -193,7 +208,7 @@ impl LogManager {
         while self.load_next(config_of, now_ms) {}
     }
 
-    fn open_log(
+    pub(crate) fn open_log(
         &self,
         partition: &TopicPartition,
         path: PathBuf,
@@ -277,7 +292,11 @@ impl LogManager {
             let path = self.dirs[*dir].path().join(partition.to_string());
             return Err(StorageError::Corrupt { path, reason: reason.clone() });
         }
-        let dir = self.emptiest_dir()?;
+        let preferred = self.preferred.lock().remove(partition);
+        let dir = match preferred.filter(|dir| !self.dirs[*dir].is_offline()) {
+            Some(dir) => dir,
+            None => self.emptiest_dir()?,
+        };
         let root = self.dirs[dir].path();
         let path = root.join(partition.to_string());
         if self.disk.stat(&path).at("stat", &path)?.is_none() {
@@ -379,7 +398,7 @@ impl LogManager {
             .collect()
     }
 
-    fn checkpoint_dir(&self, dir: usize) -> Result<(), StorageError> {
+    pub(crate) fn checkpoint_dir(&self, dir: usize) -> Result<(), StorageError> {
         let mut points = self.offsets_of(dir, |log| Some(log.recovery_point()));
         self.keep_unloaded(dir, |c| &c.recovery_points, &mut points);
         self.dirs[dir].write_checkpoint(RECOVERY_POINT_FILE, &points)?;
@@ -414,8 +433,10 @@ impl LogManager {
     }
 
     fn offsets_of(&self, dir: usize, of: impl Fn(&Log) -> Option<Offset>) -> Offsets {
-        let logs = self.logs.read();
-        let here = logs.iter().filter(|(_, hosted)| hosted.dir == dir);
+        let (logs, futures) = (self.logs.read(), self.futures.read());
+        // No directory has both of a partition.
+        let all = logs.iter().chain(futures.iter());
+        let here = all.filter(|(_, hosted)| hosted.dir == dir);
         here.filter_map(|(tp, hosted)| Some((tp.clone(), of(&hosted.log)?))).collect()
     }
 
@@ -426,6 +447,7 @@ impl LogManager {
             return Vec::new();
         };
         self.dirs[dir].set_offline();
+        self.futures.write().retain(|_, hosted| hosted.dir != dir);
         let mut logs = self.logs.write();
         let gone: Vec<_> =
             logs.iter().filter(|(_, h)| h.dir == dir).map(|(tp, _)| tp.clone()).collect();
@@ -452,8 +474,11 @@ impl LogManager {
     }
 
     fn close_dir(&self, dir: usize) -> Result<(), StorageError> {
-        let logs: Vec<Arc<Log>> =
-            self.logs.read().values().filter(|h| h.dir == dir).map(|h| h.log.clone()).collect();
+        let logs: Vec<Arc<Log>> = {
+            let (logs, futures) = (self.logs.read(), self.futures.read());
+            let here = logs.values().chain(futures.values()).filter(|hosted| hosted.dir == dir);
+            here.map(|hosted| hosted.log.clone()).collect()
+        };
         let mut first_error = None;
         for log in logs {
             if let Err(error) = log.close() {

@@ -39,7 +39,7 @@ impl LogManager {
                 tracing::warn!(path = %doomed.path.display(), %error, "cannot remove a directory");
             }
         }
-        self.each_log(&mut report, |log| log.unlink_due(now_ms).map(|_| false));
+        self.each_log_and_future(&mut report, |log| log.unlink_due(now_ms).map(|_| false));
         report
     }
 
@@ -63,7 +63,7 @@ impl LogManager {
     /// `flush.ms`.
     pub fn flush_due(&self, now_ms: TimestampMs) -> StepReport {
         let mut report = StepReport::default();
-        self.each_log(&mut report, |log| {
+        self.each_log_and_future(&mut report, |log| {
             let due = log.is_flush_due(now_ms);
             if due {
                 log.flush(now_ms)?;
@@ -94,14 +94,14 @@ impl LogManager {
     /// Frees what logs hold that were not appended to for [`crate::mapped::IDLE_MS`].
     pub fn retire_idle(&self, now_ms: TimestampMs) -> StepReport {
         let mut report = StepReport::default();
-        self.each_log(&mut report, |log| Ok(log.retire_if_idle(now_ms)?));
+        self.each_log_and_future(&mut report, |log| Ok(log.retire_if_idle(now_ms)?));
         report
     }
 
     /// Makes new partitions' topic ids durable, so that no append has to.
     pub fn sync_metadata(&self) -> StepReport {
         let mut report = StepReport::default();
-        self.each_log(&mut report, |log| Ok(log.sync_metadata().map(|()| false)?));
+        self.each_log_and_future(&mut report, |log| Ok(log.sync_metadata().map(|()| false)?));
         report
     }
 
@@ -144,6 +144,26 @@ impl LogManager {
         mut work: impl FnMut(&Log) -> Result<bool, StorageError>,
     ) {
         let hosted: Vec<Hosted> = self.logs.read().values().cloned().collect();
+        self.each_of(hosted, report, &mut work);
+    }
+
+    /// The same with those that are to take a log's place.
+    fn each_log_and_future(
+        &self,
+        report: &mut StepReport,
+        mut work: impl FnMut(&Log) -> Result<bool, StorageError>,
+    ) {
+        let mut hosted: Vec<Hosted> = self.logs.read().values().cloned().collect();
+        hosted.extend(self.futures.read().values().cloned());
+        self.each_of(hosted, report, &mut work);
+    }
+
+    fn each_of(
+        &self,
+        hosted: Vec<Hosted>,
+        report: &mut StepReport,
+        work: &mut dyn FnMut(&Log) -> Result<bool, StorageError>,
+    ) {
         for Hosted { log, dir } in hosted {
             if self.dirs[dir].is_offline() {
                 continue;

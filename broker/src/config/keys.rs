@@ -17,7 +17,7 @@ const TIERED: Role = Ignored("tiered storage is off");
 const KRAFT: Role = Ignored("only a KRaft cluster reads it");
 const METRICS: Role = Ignored("metrics are served on ottla.http.listener");
 const THREADS: Role = Ignored("there is one worker per core, and bounds are in bytes");
-const MOVES: Role = Ignored("replicas do not move between log directories yet");
+const MOVES: Role = Ignored("one replica at a time moves between log directories");
 const PURGATORY: Role = Ignored("waits are forgotten as soon as they end");
 const TXN: Role =
     Ignored("the transaction coordinator is not asked about records before they are appended");

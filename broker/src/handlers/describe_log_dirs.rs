@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use protocol::error_code::ErrorCode;
+use protocol::ids::TopicPartition;
 use protocol::messages::describe_log_dirs::{
     DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
     DescribeLogDirsResult, DescribeLogDirsTopic,
@@ -47,15 +48,24 @@ fn describe(broker: &Broker, request: &DescribeLogDirsRequest) -> DescribeLogDir
             .collect()
     });
     let manager = broker.replicas.logs();
-    let mut by_dir: BTreeMap<&Path, Vec<Arc<Log>>> = BTreeMap::new();
-    for log in manager.logs() {
-        let name = log.partition();
-        let asked = wanted
-            .as_ref()
-            .is_none_or(|wanted| wanted.contains(&(name.topic.as_str(), name.partition)));
-        if let (true, Some(dir)) = (asked, manager.dir_of(name)) {
-            by_dir.entry(dir).or_default().push(log);
+    let asked = |name: &TopicPartition| {
+        wanted.as_ref().is_none_or(|wanted| wanted.contains(&(&*name.topic, name.partition)))
+    };
+    let mut by_dir: BTreeMap<&Path, Vec<Located>> = BTreeMap::new();
+    let current = manager.logs().into_iter().map(|log| Located { log, is_future: false });
+    let future = manager.futures().into_iter().map(|log| Located { log, is_future: true });
+    for located in current.chain(future).filter(|located| asked(located.log.partition())) {
+        let name = located.log.partition();
+        let dir = match located.is_future {
+            true => manager.future_dir_of(name),
+            false => manager.dir_of(name),
+        };
+        if let Some(dir) = dir {
+            by_dir.entry(dir).or_default().push(located);
         }
+    }
+    for logs in by_dir.values_mut() {
+        logs.sort_by(|a, b| a.log.partition().cmp(b.log.partition()));
     }
     let results = manager
         .dirs()
@@ -80,19 +90,27 @@ fn describe(broker: &Broker, request: &DescribeLogDirsRequest) -> DescribeLogDir
     DescribeLogDirsResponse { results, ..Default::default() }
 }
 
-fn topics(broker: &Broker, logs: &[Arc<Log>]) -> Vec<DescribeLogDirsTopic> {
+/// A log of one directory: the partition's own, or the one that is to take its place.
+struct Located {
+    log: Arc<Log>,
+    is_future: bool,
+}
+
+fn topics(broker: &Broker, logs: &[Located]) -> Vec<DescribeLogDirsTopic> {
     let mut topics: Vec<DescribeLogDirsTopic> = Vec::new();
-    for log in logs {
+    for Located { log, is_future } in logs {
         let name = log.partition();
-        let lag = match broker.replicas.hosted(&name.topic, name.partition) {
-            Ok(partition) => (partition.high_watermark() - log.log_end_offset()).max(0),
-            Err(_) => -1,
+        let partition = broker.replicas.hosted(&name.topic, name.partition).ok();
+        let lag = match partition.and_then(|partition| Some((partition.log()?, partition))) {
+            Some((current, _)) if *is_future => current.log_end_offset() - log.log_end_offset(),
+            Some((_, partition)) => (partition.high_watermark() - log.log_end_offset()).max(0),
+            None => -1,
         };
         let described = DescribeLogDirsPartition {
             partition_index: name.partition,
             partition_size: i64::try_from(log.size()).unwrap_or(i64::MAX),
             offset_lag: lag,
-            is_future_key: false,
+            is_future_key: *is_future,
         };
         match topics.last_mut() {
             Some(topic) if topic.name == name.topic => topic.partitions.push(described),

@@ -89,7 +89,7 @@ struct Hosted<'a> {
 
 impl Surroundings for Hosted<'_> {
     fn log_start(&self, partition: &TopicPartition) -> Option<Offset> {
-        let partition = self.replicas.find(&partition.topic, partition.partition).ok()?;
+        let partition = self.replicas.hosted(&partition.topic, partition.partition).ok()?;
         Some(partition.log_start()).filter(|start| *start >= 0)
     }
 
@@ -97,7 +97,7 @@ impl Surroundings for Hosted<'_> {
         self.over_quota
             && self
                 .replicas
-                .find(&partition.topic, partition.partition)
+                .hosted(&partition.topic, partition.partition)
                 .is_ok_and(|hosted| hosted.is_throttled(FOLLOWER_REPLICAS))
     }
 }

@@ -23,6 +23,7 @@ use super::topic_metrics::TopicMetricsRegistry;
 use crate::random;
 
 mod following;
+mod leaving;
 
 /// "Any leader epoch": a StopReplica of a version that names none.
 const NO_EPOCH: LeaderEpoch = -1;
@@ -131,6 +132,8 @@ pub struct ReplicaManager {
     isr_changes: Arc<IsrChanges>,
     /// Who fetches what this broker follows.
     fetchers: Fetchers,
+    /// A partition moves to another log directory, or may go on.
+    moves: Notify,
     /// A segment was closed or a log was made: something waits for a sync.
     work: Notify,
     /// Appends that `flush.messages` or `flush.ms` want on disk before anybody sees them.
@@ -156,6 +159,7 @@ impl ReplicaManager {
             cluster,
             isr_changes: Arc::default(),
             fetchers: Fetchers::default(),
+            moves: Notify::new(),
             work: Notify::new(),
             unseen: Mutex::default(),
             fence: OnceLock::new(),
@@ -398,19 +402,10 @@ impl ReplicaManager {
             return Err(OrderError::InconsistentTopicId);
         }
         partition.attach_log(log, self.logs.checkpointed_high_watermark(&name));
-        Ok(())
-    }
-
-    pub(super) fn set_offline(&self, topic: &str, index: i32) {
-        self.fetchers.stop(&TopicPartition::new(topic, index));
-        let mut hosted = self.hosted.write();
-        if let Some(slot) = hosted.get_mut(topic).and_then(|partitions| partitions.get_mut(&index))
-        {
-            if let Hosted::Online(partition) = slot {
-                partition.detach_log();
-            }
-            *slot = Hosted::Offline;
+        if self.logs.future(&name).is_some() {
+            self.note_moves();
         }
+        Ok(())
     }
 
     /// Carries out a StopReplica. Renames directories, so it blocks on the disk.
@@ -446,22 +441,10 @@ impl ReplicaManager {
                 partition.detach_log();
             }
             let name = TopicPartition::new(order.topic.clone(), order.index);
+            self.logs.delete_future(&name, random::uuid(), now_ms)?;
             self.logs.delete(&name, random::uuid(), now_ms)?;
         }
         Ok(())
-    }
-
-    fn unhost(&self, topic: &str, index: i32) -> Option<Arc<Partition>> {
-        let mut hosted = self.hosted.write();
-        let partitions = hosted.get_mut(topic)?;
-        let removed = partitions.remove(&index);
-        if partitions.is_empty() {
-            hosted.remove(topic);
-        }
-        match removed? {
-            Hosted::Online(partition) => Some(partition),
-            Hosted::Offline => None,
-        }
     }
 
     /// The broker's configuration changed, and with it every topic's.

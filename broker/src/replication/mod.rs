@@ -11,6 +11,7 @@ pub mod gauges;
 pub mod hosting;
 pub mod isr_changes;
 pub mod manager;
+pub mod mover;
 pub mod partition;
 pub mod session_fence;
 pub mod topic_configs;

@@ -41,7 +41,7 @@ fn append(
     fetched: &Fetched<'_>,
 ) {
     let replicas = &broker.replicas;
-    let Ok(hosted) = replicas.find(&partition.topic, partition.partition) else {
+    let Ok(hosted) = replicas.hosted(&partition.topic, partition.partition) else {
         let now_ms = broker.clock.monotonic_ms();
         return fetcher.follower.lock().delay(partition, leader_epoch, now_ms);
     };
@@ -78,7 +78,7 @@ pub fn cut(
     leader_epoch: i32,
     cut: Cut,
 ) {
-    let Ok(hosted) = broker.replicas.find(&partition.topic, partition.partition) else {
+    let Ok(hosted) = broker.replicas.hosted(&partition.topic, partition.partition) else {
         let now_ms = broker.clock.monotonic_ms();
         return fetcher.follower.lock().delay(partition, leader_epoch, now_ms);
     };

@@ -40,7 +40,7 @@ impl FetcherTask {
         leader_epoch: LeaderEpoch,
     ) -> Result<(), ErrorCode> {
         let leader_end = self.offset(connection, partition, leader_epoch, LATEST).await?;
-        let hosted = self.broker.replicas.find(&partition.topic, partition.partition)?;
+        let hosted = self.broker.replicas.hosted(&partition.topic, partition.partition)?;
         let gone = |_| ErrorCode::NOT_LEADER_OR_FOLLOWER;
         let log_end = hosted.follower_end(leader_epoch).map_err(gone)?.offset;
         let went_on = match after_latest(leader_end, log_end) {

@@ -1,4 +1,4 @@
-//! How the manager has its partitions fetched. Knows nothing of fetchers' work.
+//! How the manager has its partitions fetched and moved. Knows nothing of fetchers' work.
 
 use protocol::ids::TopicPartition;
 use replica::follower::{Start, first_offset};
@@ -7,6 +7,16 @@ use super::{ReplicaManager, RoleOrder};
 use crate::replication::fetchers::{Fetchers, FollowOrder};
 
 impl ReplicaManager {
+    /// A future log has something to do.
+    pub fn note_moves(&self) {
+        self.moves.notify_one();
+    }
+
+    /// Returns once `note_moves` was called since the last time.
+    pub async fn wait_for_moves(&self) {
+        self.moves.notified().await;
+    }
+
     pub fn fetchers(&self) -> &Fetchers {
         &self.fetchers
     }
@@ -19,7 +29,7 @@ impl ReplicaManager {
         name: &TopicPartition,
     ) -> Option<FollowOrder> {
         let leader = order.assignment.leader;
-        let partition = self.find(&name.topic, name.partition).ok()?;
+        let partition = self.hosted(&name.topic, name.partition).ok()?;
         let log = partition.log()?;
         let Some(endpoint) = self.cluster.replication_endpoint(leader) else {
             tracing::error!(partition = %name, leader, "no listener for other brokers");

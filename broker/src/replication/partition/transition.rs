@@ -127,6 +127,24 @@ impl Partition {
         log
     }
 
+    /// Puts `future` in the log's place if it ends where the log does; `promote` does the same on
+    /// disk, and nothing is appended meanwhile. Blocks on the disk.
+    pub fn swap_log<E>(
+        &self,
+        future: &Arc<Log>,
+        promote: impl FnOnce() -> Result<Arc<Log>, E>,
+    ) -> Result<bool, E> {
+        let mut inner = self.inner.write();
+        let ends = |log: &Arc<Log>| log.log_end_offset() == future.log_end_offset();
+        if !inner.log.as_ref().is_some_and(ends) {
+            return Ok(false);
+        }
+        let log = promote()?;
+        log.on_high_watermark(self.high_watermark());
+        inner.log = Some(log);
+        Ok(true)
+    }
+
     /// Raises the watermark after something other than an append, and wakes who can read more.
     pub(super) fn advance_and_wake(&self, inner: &Inner, log: &Log, now_ms: TimestampMs) {
         if self.advance(inner, log, now_ms) {

@@ -1,0 +1,97 @@
+//! AlterReplicaLogDirs (key 34): moves replicas of this broker to other log directories (KIP-113).
+//!
+//! Versions 0–2: v2 flexible. Answered when the moves have begun; DescribeLogDirs shows how far
+//! they are. A partition that is yet to come here will be made in the directory named, and is
+//! answered with REPLICA_NOT_AVAILABLE.
+//!
+//! Errors, per partition: CLUSTER_AUTHORIZATION_FAILED, LOG_DIR_NOT_FOUND, KAFKA_STORAGE_ERROR,
+//! REPLICA_NOT_AVAILABLE, INVALID_TOPIC_EXCEPTION (the name is too long).
+//!
+//! Differs from Apache: one partition at a time is copied, num.replica.alter.log.dirs.threads aside.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use protocol::error_code::ErrorCode;
+use protocol::ids::TopicPartition;
+use protocol::messages::alter_replica_log_dirs::{
+    AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult, AlterReplicaLogDirsRequest,
+    AlterReplicaLogDirsResponse,
+};
+use storage::moving::MoveError;
+
+use crate::authorizer::{Resource, op};
+use crate::broker::{Broker, Reply, RequestContext};
+use crate::replication::mover;
+
+pub fn handle(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: AlterReplicaLogDirsRequest,
+) -> Reply<AlterReplicaLogDirsResponse> {
+    let orders = orders_of(&request);
+    if broker.authorizer.authorize::<op::Alter>(context, Resource::Cluster).is_err() {
+        let denied = |tp: &TopicPartition| (tp.clone(), ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
+        return Reply::Now(respond(orders.keys().map(denied)));
+    }
+    let broker = broker.clone();
+    Reply::later(async move {
+        let owner = broker.clone();
+        let work = move || {
+            let results = orders.iter().map(|(partition, root)| {
+                let result = mover::order(&broker, partition, root);
+                if let Err(error) = &result {
+                    tracing::warn!(%partition, to = %root.display(), %error, "not moved");
+                }
+                (partition.clone(), code_of(result))
+            });
+            respond(results)
+        };
+        owner.tasks.blocking(work).await
+    })
+}
+
+/// Where each partition is to go; of several places, the last.
+fn orders_of(request: &AlterReplicaLogDirsRequest) -> BTreeMap<TopicPartition, PathBuf> {
+    let mut orders = BTreeMap::new();
+    for dir in &request.dirs {
+        for topic in &dir.topics {
+            for index in &topic.partitions {
+                let partition = TopicPartition::new(topic.name.clone(), *index);
+                orders.insert(partition, Path::new(&dir.path).to_owned());
+            }
+        }
+    }
+    orders
+}
+
+fn code_of(result: Result<(), MoveError>) -> ErrorCode {
+    match result {
+        Ok(()) => ErrorCode::NONE,
+        Err(MoveError::NameTooLong) => ErrorCode::INVALID_TOPIC_EXCEPTION,
+        Err(MoveError::UnknownDir) => ErrorCode::LOG_DIR_NOT_FOUND,
+        Err(MoveError::Offline | MoveError::Storage(_)) => ErrorCode::KAFKA_STORAGE_ERROR,
+        Err(MoveError::NoLog) => ErrorCode::REPLICA_NOT_AVAILABLE,
+    }
+}
+
+fn respond(
+    results: impl Iterator<Item = (TopicPartition, ErrorCode)>,
+) -> AlterReplicaLogDirsResponse {
+    let mut response = AlterReplicaLogDirsResponse::default();
+    for (partition, code) in results {
+        let result = AlterReplicaLogDirPartitionResult {
+            partition_index: partition.partition,
+            error_code: code.0,
+        };
+        match response.results.last_mut() {
+            Some(topic) if topic.topic_name == partition.topic => topic.partitions.push(result),
+            _ => response.results.push(AlterReplicaLogDirTopicResult {
+                topic_name: partition.topic,
+                partitions: vec![result],
+            }),
+        }
+    }
+    response
+}

@@ -1,0 +1,174 @@
+//! Moving a partition to another log directory of the same broker (KIP-113): a future log grows
+//! beside the current one until it takes its place. Copying is the caller's business.
+//!
+//! Source: `LogManager` of 3.9.1 (`futureLogs`, `preferredLogDirs`, `replaceCurrentWithFutureLog`).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use protocol::ids::{Offset, TimestampMs, TopicPartition, Uuid};
+
+use crate::config::LogConfig;
+use crate::error::StorageError;
+use crate::log::Log;
+use crate::log_manager::{Doomed, Hosted, LogManager};
+
+/// Longest name of a directory, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Why a partition cannot move.
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    /// INVALID_TOPIC_EXCEPTION.
+    #[error("the topic's name is too long for the name of a future directory")]
+    NameTooLong,
+    /// LOG_DIR_NOT_FOUND.
+    #[error("the broker has no such log directory")]
+    UnknownDir,
+    /// KAFKA_STORAGE_ERROR.
+    #[error("a log directory is offline")]
+    Offline,
+    /// REPLICA_NOT_AVAILABLE.
+    #[error("the partition has no log here")]
+    NoLog,
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl LogManager {
+    /// The log that is to take the partition's place.
+    pub fn future(&self, partition: &TopicPartition) -> Option<Arc<Log>> {
+        self.futures.read().get(partition).map(|hosted| hosted.log.clone())
+    }
+
+    /// Every future log, ordered by partition.
+    pub fn futures(&self) -> Vec<Arc<Log>> {
+        let mut logs: Vec<_> = self.futures.read().values().map(|h| h.log.clone()).collect();
+        logs.sort_by(|a, b| a.partition().cmp(b.partition()));
+        logs
+    }
+
+    /// Root of the log directory that a partition moves to.
+    pub fn future_dir_of(&self, partition: &TopicPartition) -> Option<&Path> {
+        let dir = self.futures.read().get(partition)?.dir;
+        Some(self.dirs[dir].path())
+    }
+
+    /// Checks that a partition may move to `root`, and notes that its log, if it is yet to be made,
+    /// is to be made there.
+    pub fn prefer_dir(&self, partition: &TopicPartition, root: &Path) -> Result<(), MoveError> {
+        if future_name(partition, Uuid::ZERO).len() > NAME_BYTES_MAX {
+            return Err(MoveError::NameTooLong);
+        }
+        let dir = self.dirs.iter().position(|dir| dir.path() == root);
+        let dir = dir.ok_or(MoveError::UnknownDir)?;
+        if self.dirs[dir].is_offline() {
+            return Err(MoveError::Offline);
+        }
+        let is_there = |hosted: Option<&Hosted>| hosted.is_some_and(|hosted| hosted.dir == dir);
+        if !is_there(self.logs.read().get(partition))
+            && !is_there(self.futures.read().get(partition))
+        {
+            self.preferred.lock().insert(partition.clone(), dir);
+        }
+        Ok(())
+    }
+
+    /// Makes an empty future log in the directory that `prefer_dir` noted. `None` if the partition
+    /// is there already, or on its way.
+    pub fn create_future(
+        &self,
+        partition: &TopicPartition,
+        config: Arc<LogConfig>,
+        unique: Uuid,
+        now_ms: TimestampMs,
+    ) -> Result<Option<Arc<Log>>, MoveError> {
+        let _one = self.creating.lock();
+        let current = self.logs.read().get(partition).cloned().ok_or(MoveError::NoLog)?;
+        let Some(dir) = self.preferred.lock().remove(partition) else { return Ok(None) };
+        if dir == current.dir || self.futures.read().contains_key(partition) {
+            return Ok(None);
+        }
+        if self.dirs.iter().any(|dir| dir.is_offline()) {
+            // The partition may have a future log in the one that cannot be read.
+            return Err(MoveError::Offline);
+        }
+        self.dirs[dir].forget(partition);
+        let path = self.dirs[dir].path().join(future_name(partition, unique));
+        let log = Arc::new(self.open_log(partition, path, dir, config, now_ms)?);
+        if let Some(id) = current.log.topic_id() {
+            log.assign_topic_id(id)?;
+        }
+        // It begins where the current one does, but for what is copied batch by batch.
+        let start = current.log.log_start_offset();
+        if start > 0 {
+            log.truncate_fully_and_start_at(start, None, now_ms)?;
+        }
+        self.futures.write().insert(partition.clone(), Hosted { log: log.clone(), dir });
+        Ok(Some(log))
+    }
+
+    /// Gives a move up: the future log goes as a deleted one does. `false` if there is none.
+    pub fn delete_future(
+        &self,
+        partition: &TopicPartition,
+        unique: Uuid,
+        now_ms: TimestampMs,
+    ) -> Result<bool, StorageError> {
+        let _one = self.creating.lock();
+        let Some(hosted) = self.futures.write().remove(partition) else { return Ok(false) };
+        self.doom(hosted, unique, now_ms)?;
+        Ok(true)
+    }
+
+    /// Truncates a future log, or with `start_over` empties it to go on at `offset`.
+    pub fn truncate_future(
+        &self,
+        partition: &TopicPartition,
+        offset: Offset,
+        start_over: bool,
+        now_ms: TimestampMs,
+    ) -> Result<(), StorageError> {
+        let Some(hosted) = self.futures.read().get(partition).cloned() else { return Ok(()) };
+        match start_over {
+            true => hosted.log.truncate_fully_and_start_at(offset, None, now_ms)?,
+            false => drop(hosted.log.truncate_to(offset, now_ms)?),
+        }
+        self.checkpoint_dir(hosted.dir)
+    }
+
+    /// Puts the future log in the current one's place; that one is deleted. The caller holds off
+    /// appends and truncations of both.
+    pub fn promote_future(
+        &self,
+        partition: &TopicPartition,
+        unique: Uuid,
+        now_ms: TimestampMs,
+    ) -> Result<Arc<Log>, MoveError> {
+        let _one = self.creating.lock();
+        let future = self.futures.read().get(partition).cloned().ok_or(MoveError::NoLog)?;
+        let current = self.logs.read().get(partition).cloned().ok_or(MoveError::NoLog)?;
+        // A crash between the two leaves the partition in two directories, as it does in Kafka:
+        // no start then until one of them is taken away by hand. The other order would lose it.
+        future.log.take_name(&partition.to_string())?;
+        self.futures.write().remove(partition);
+        self.logs.write().insert(partition.clone(), future.clone());
+        self.checkpoint_dir(future.dir)?;
+        self.doom(current, unique, now_ms)?;
+        Ok(future.log)
+    }
+
+    fn doom(&self, hosted: Hosted, unique: Uuid, now_ms: TimestampMs) -> Result<(), StorageError> {
+        let path = hosted.log.rename_for_deletion(unique)?;
+        self.dirs[hosted.dir].forget(hosted.log.partition());
+        let due_ms = now_ms.saturating_add(hosted.log.config().file_delete_delay_ms);
+        self.doomed.lock().push(Doomed { path, dir: hosted.dir, due_ms });
+        self.checkpoint_dir(hosted.dir)
+    }
+}
+
+/// `<topic>-<partition>.<32 hex>-future`.
+fn future_name(partition: &TopicPartition, unique: Uuid) -> String {
+    let hex: String = unique.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{partition}.{hex}-future")
+}
