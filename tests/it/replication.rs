@@ -3,10 +3,11 @@
 //!
 //! `OTTLA_TEST_SUBJECT=apache` puts Apache's in place of ours, which checks the tests.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tests::brokers::{Brokers, Kind, Plan};
-use tests::{clients, logs, ottla, wait};
+use tests::{clients, java, logs, ottla, wait};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -160,4 +161,72 @@ fn ours_begins_where_apache_does() {
 #[test]
 fn ours_begins_where_ours_does() {
     deletes(ours());
+}
+
+const REASSIGN: &str = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand";
+
+/// Orders by Java's tool that the partition moves to `dir`.
+fn move_to(brokers: &Brokers, dir: &Path) {
+    let file = dir.with_file_name("plan.json");
+    let plan = format!(
+        "{{\"version\":1,\"partitions\":[{{\"topic\":\"{TOPIC}\",\"partition\":0,\
+         \"replicas\":[1],\"log_dirs\":[\"{}\"]}}]}}",
+        dir.display()
+    );
+    std::fs::write(&file, plan).expect("a plan");
+    let (address, file) = (brokers.member(1).address(), file.to_string_lossy());
+    let args = ["--bootstrap-server", &address, "--reassignment-json-file", &file, "--execute"];
+    let said = java::tool(REASSIGN, &args, b"").ok();
+    assert!(said.contains("Successfully started moving log directory"), "{said}");
+}
+
+/// How many bytes a second may move between log directories.
+fn limit_moves(brokers: &Brokers, rate: u64) {
+    let address = brokers.member(1).address();
+    let config = format!("replica.alter.log.dirs.io.max.bytes.per.second={rate}");
+    let entity = ["--entity-type", "brokers", "--entity-name", "1", "--add-config", &config];
+    let alter = ["configs", "--bootstrap-server", &address, "--alter"];
+    ottla::tool(&[&alter[..], &entity].concat(), b"").ok();
+}
+
+fn described(brokers: &Brokers) -> String {
+    let address = brokers.member(1).address();
+    let describe = ["log-dirs", "--bootstrap-server", &address, "--describe"];
+    ottla::tool(&describe, b"").ok()
+}
+
+#[test]
+fn a_move_between_log_directories_survives_a_kill() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+    let lines = format!(
+        "log.dirs={},{}\ndefault.replication.factor=1\nmin.insync.replicas=1\n\
+         offsets.topic.replication.factor=1\nlog.segment.bytes=300000\n",
+        one.display(),
+        other.display()
+    );
+    let Some(mut brokers) = Plan::of(&[Kind::subject()]).lines(&lines).start() else { return };
+    brokers.create_topic_with(TOPIC, &["--replica-assignment", "1"]);
+    produce(&brokers, "moves", 3000, "none");
+    let (from, to) = match one.join("t-0").is_dir() {
+        true => (&one, &other),
+        false => (&other, &one),
+    };
+    limit_moves(&brokers, 100_000);
+    move_to(&brokers, to);
+    wait::until_true("a future log", LIMIT, || described(&brokers).contains("\"isFuture\":true"));
+    brokers.kill9(1);
+    assert!(from.join("t-0").is_dir() && !to.join("t-0").is_dir(), "still on its way");
+    brokers.restart(1);
+    produce(&brokers, "later", 100, "none");
+    assert!(described(&brokers).contains("\"isFuture\":true"), "on its way again");
+    limit_moves(&brokers, 1_000_000_000);
+    wait::until_true("the end of the move", LIMIT, || to.join("t-0").is_dir());
+    assert!(!described(&brokers).contains("\"isFuture\":true"), "there is one log");
+    produce(&brokers, "at last", 10, "none");
+    let read = ["-C", "-t", TOPIC, "-p", "0", "-o", "beginning", "-e", "-q", "-f", "%k%o\n"];
+    let read = clients::kcat(&brokers.bootstrap(), &read, b"").ok();
+    assert_eq!(read.lines().count(), 3110);
+    assert!(logs::batches(&to.join("t-0")).expect("whole batches").len() > 60);
+    brokers.stop_all();
 }
