@@ -177,7 +177,7 @@ impl LogManager {
                 }
                 if job.is_future {
                     // The current log has everything; the directory waits for somebody to look.
-                    return true;
+                    return;
                 }
                 self.failed.write().insert(job.partition, (job.dir, error.to_string()));
             }
@@ -292,11 +292,7 @@ impl LogManager {
             let path = self.dirs[*dir].path().join(partition.to_string());
             return Err(StorageError::Corrupt { path, reason: reason.clone() });
         }
-        let preferred = self.preferred.lock().remove(partition);
-        let dir = match preferred.filter(|dir| !self.dirs[*dir].is_offline()) {
-            Some(dir) => dir,
-            None => self.emptiest_dir()?,
-        };
+        let dir = self.dir_for(partition)?;
         let root = self.dirs[dir].path();
         let path = root.join(partition.to_string());
         if self.disk.stat(&path).at("stat", &path)?.is_none() {
@@ -309,18 +305,6 @@ impl LogManager {
         let hosted = Hosted { log: log.clone(), dir };
         self.logs.write().insert(partition.clone(), hosted);
         Ok(log)
-    }
-
-    fn emptiest_dir(&self) -> Result<usize, StorageError> {
-        let mut counts = vec![0usize; self.dirs.len()];
-        for hosted in self.logs.read().values() {
-            counts[hosted.dir] += 1;
-        }
-        let usable = (0..self.dirs.len()).filter(|i| !self.dirs[*i].is_offline());
-        usable.min_by_key(|i| counts[*i]).ok_or_else(|| StorageError::Conflict {
-            path: self.dirs.first().map(|d| d.path().to_owned()).unwrap_or_default(),
-            reason: "every log directory is offline".into(),
-        })
     }
 
     /// Takes a partition away: its directory is renamed now and removed by `remove_doomed` after

@@ -74,6 +74,28 @@ impl LogManager {
         Ok(())
     }
 
+    /// Where a new log is made: the directory that was noted for it, or else the one with the
+    /// fewest logs.
+    pub(crate) fn dir_for(&self, partition: &TopicPartition) -> Result<usize, StorageError> {
+        let preferred = self.preferred.lock().remove(partition);
+        match preferred.filter(|dir| !self.dirs[*dir].is_offline()) {
+            Some(dir) => Ok(dir),
+            None => self.emptiest_dir(),
+        }
+    }
+
+    fn emptiest_dir(&self) -> Result<usize, StorageError> {
+        let mut counts = vec![0usize; self.dirs.len()];
+        for hosted in self.logs.read().values() {
+            counts[hosted.dir] += 1;
+        }
+        let usable = (0..self.dirs.len()).filter(|i| !self.dirs[*i].is_offline());
+        usable.min_by_key(|i| counts[*i]).ok_or_else(|| StorageError::Conflict {
+            path: self.dirs.first().map(|d| d.path().to_owned()).unwrap_or_default(),
+            reason: "every log directory is offline".into(),
+        })
+    }
+
     /// Makes an empty future log in the directory that `prefer_dir` noted. `None` if the partition
     /// is there already, or on its way.
     pub fn create_future(
