@@ -9,6 +9,7 @@ pub mod frame;
 pub mod header;
 pub mod ids;
 pub mod messages;
+pub mod planted;
 pub mod records;
 pub mod varint;
 pub mod wire;

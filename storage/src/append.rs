@@ -2,6 +2,7 @@
 //! sockets and no watermark.
 
 use protocol::ids::{LeaderEpoch, Offset, TimestampMs};
+use protocol::planted::{self, Planted};
 use protocol::records::batch::BatchHeader;
 use protocol::records::view::{Batches, RecordsError};
 
@@ -68,6 +69,7 @@ impl Log {
             let producers = self.producers.read();
             if origin == AppendOrigin::Client
                 && stored.has_producer_id()
+                && !planted::is(Planted::ForgetSequences)
                 && let Some(known) = producers.duplicate_of(&stored)
             {
                 return Ok(self.duplicate(&known));

@@ -2,6 +2,7 @@
 //! what its answer means (KIP-497). Knows nothing of offsets, logs or connections.
 
 use protocol::ids::{BrokerId, LeaderEpoch};
+use protocol::planted::{self, Planted};
 
 /// `LeaderRecoveryState`: the leader was elected cleanly, or said that it has recovered.
 pub const RECOVERED: i8 = 0;
@@ -131,6 +132,9 @@ impl Isr {
             return None;
         }
         let sent = change(new_isr, leader_epoch, partition_epoch);
+        if planted::is(Planted::ShrinkTooEarly) {
+            self.committed.clone_from(&sent.new_isr);
+        }
         self.pending = Some(Pending::Shrink { sent: sent.clone() });
         Some(sent)
     }

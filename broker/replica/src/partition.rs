@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use protocol::ids::{BrokerId, LeaderEpoch, Offset, TimestampMs};
 
+use protocol::planted::{self, Planted};
+
 use crate::isr::{Isr, IsrAnswer, IsrChange, IsrOutcome};
 use crate::watermark::{self, FollowerFetch, FollowerProgress, LogOffsets};
 
@@ -305,6 +307,9 @@ impl PartitionState {
             return None;
         }
         let holding = self.followers.iter().filter(|(id, follower)| {
+            if planted::is(Planted::WatermarkAlone) {
+                return false;
+            }
             self.isr.maximal_contains(**id)
                 || (follower.is_caught_up(log.end, now_ms, max_lag_ms) && alive(**id))
         });
@@ -315,7 +320,7 @@ impl PartitionState {
     pub fn acks_all(&self, required: Offset, high_watermark: Offset, min_isr: usize) -> AcksAll {
         if !self.is_leader() {
             AcksAll::NotLeader
-        } else if high_watermark < required {
+        } else if high_watermark < required && !planted::is(Planted::AckBeforeIsr) {
             AcksAll::Waiting
         } else if self.isr.maximal_len() < self.effective_min_isr(min_isr) {
             AcksAll::NotEnoughReplicas
@@ -355,7 +360,8 @@ impl PartitionState {
             return None;
         }
         let end = self.followers.get(&replica)?.log_end;
-        let in_sync = end >= log.high_watermark && end >= self.epoch_start?;
+        let in_sync = planted::is(Planted::ExpandTooEarly)
+            || end >= log.high_watermark && end >= self.epoch_start?;
         if !in_sync || !self.is_leader() || !alive(replica) {
             return None;
         }

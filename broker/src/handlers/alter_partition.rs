@@ -73,7 +73,8 @@ async fn alter(
     }
 }
 
-fn as_asked(version: i16, request: AlterPartitionRequest) -> AlterPartition {
+/// The request as the controller takes it.
+pub fn as_asked(version: i16, request: AlterPartitionRequest) -> AlterPartition {
     let member = |broker: i32, epoch: i64| IsrMember {
         broker,
         broker_epoch: (epoch != -1).then_some(epoch),
@@ -108,7 +109,8 @@ fn as_asked(version: i16, request: AlterPartitionRequest) -> AlterPartition {
     }
 }
 
-fn respond(version: i16, answers: IsrAnswers) -> AlterPartitionResponse {
+/// The controller's answers as a response.
+pub fn respond(version: i16, answers: IsrAnswers) -> AlterPartitionResponse {
     let topic = |(key, partitions): (TopicKey, Vec<(i32, Result<Leadership, IsrRefusal>)>)| {
         let of_topic = TopicResponse {
             partitions: partitions.into_iter().map(|p| partition(version, p)).collect(),

@@ -9,8 +9,8 @@ use std::time::Duration;
 use metrics::{Counter, counter};
 use parking_lot::Mutex;
 use protocol::error_code::ErrorCode;
-use protocol::ids::{TimestampMs, TopicPartition, Uuid};
-use protocol::messages::alter_partition::AlterPartitionRequest;
+use protocol::ids::{BrokerId, TimestampMs, TopicPartition, Uuid};
+use protocol::messages::alter_partition::{AlterPartitionRequest, AlterPartitionResponse};
 use replica::alter_partition::{AlterPartitionQueue, IsrUpdate};
 use replica::isr::{IsrChange, IsrOutcome};
 use storage::StorageError;
@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use crate::broker::Broker;
 use crate::controller_channel::RETRY;
 use crate::controller_client::AskError;
+use crate::replication::manager::ReplicaManager;
 use crate::replication::partition::Partition;
 
 /// A partition whose log is to be made durable, and what may be asked for then.
@@ -125,6 +126,48 @@ impl IsrChanges {
         self.queue.lock().len()
     }
 
+    /// Whether nothing waits for the controller or for its answer.
+    pub fn is_empty(&self) -> bool {
+        self.queue.lock().is_empty()
+    }
+
+    /// See [`AlterPartitionQueue::next_request`].
+    pub fn next_request(
+        &self,
+        broker_id: BrokerId,
+        broker_epoch: i64,
+        version_max: i16,
+    ) -> Option<(AlterPartitionRequest, i16)> {
+        self.queue.lock().next_request(broker_id, broker_epoch, version_max)
+    }
+
+    /// The request was not answered: what it held waits again.
+    pub fn unanswered(&self) {
+        self.queue.lock().unanswered();
+    }
+
+    /// Takes the controller's answer. An error: ask again after a while.
+    pub fn settle(
+        &self,
+        replicas: &ReplicaManager,
+        response: &AlterPartitionResponse,
+        now_ms: TimestampMs,
+    ) -> Result<(), ErrorCode> {
+        let answers = self.queue.lock().answered(response)?;
+        let mut again = false;
+        for (name, update, answer) in answers {
+            let Ok(partition) = replicas.hosted(&name.topic, name.partition) else { continue };
+            let outcome = partition.isr_answered(&update.change, &answer, now_ms);
+            if outcome == IsrOutcome::Resend {
+                again = true;
+                self.submit(name, Some(update.topic_id), update.change);
+            }
+        }
+        // Kafka sends these again at once, and a controller that refuses them is asked without
+        // pause.
+        if again { Err(ErrorCode::UNKNOWN_SERVER_ERROR) } else { Ok(()) }
+    }
+
     /// Counts what became of a change from an ISR of `before` members to one of `after`.
     pub fn count(&self, outcome: IsrOutcome, before: usize, after: usize) {
         match outcome {
@@ -204,23 +247,10 @@ async fn send(broker: &Broker) -> Result<(), AskError> {
     let next = changes.queue.lock().next_request(broker.broker_id, broker_epoch, version);
     let Some((request, version)) = next else { return Ok(()) };
     let response = controller.call(broker, &request, version).await?;
-    let answered = changes.queue.lock().answered(&response);
-    let answers = answered.map_err(|code| {
+    changes.settle(&broker.replicas, &response, broker.clock.now_ms()).map_err(|code| {
         if code == ErrorCode::NOT_CONTROLLER {
             broker.to_controller.forget(&controller);
         }
         AskError::Code(code)
-    })?;
-    let now_ms = broker.clock.now_ms();
-    let mut again = false;
-    for (name, update, answer) in answers {
-        let Ok(partition) = broker.replicas.hosted(&name.topic, name.partition) else { continue };
-        let outcome = partition.isr_answered(&update.change, &answer, now_ms);
-        if outcome == IsrOutcome::Resend {
-            again = true;
-            changes.submit(name, Some(update.topic_id), update.change);
-        }
-    }
-    // Kafka sends these again at once, and a controller that refuses them is asked without pause.
-    if again { Err(AskError::Code(ErrorCode::UNKNOWN_SERVER_ERROR)) } else { Ok(()) }
+    })
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use protocol::ids::{BrokerId, LeaderEpoch};
+use protocol::planted::{self, Planted};
 
 use crate::znodes::partition_state::PartitionState;
 use crate::znodes::topic::ReplicaAssignment;
@@ -50,7 +51,7 @@ impl Elected {
     pub fn state(&self, before: LeaderEpoch, controller_epoch: i32) -> PartitionState {
         PartitionState {
             leader: self.leader,
-            leader_epoch: before + 1,
+            leader_epoch: before + i32::from(!planted::is(Planted::KeepLeaderEpoch)),
             isr: self.isr.clone(),
             controller_epoch,
             recovering: self.recovering,
@@ -61,7 +62,7 @@ impl Elected {
 /// `None`: nobody may lead.
 pub fn elect(strategy: Strategy, c: &Candidates<'_>) -> Option<Elected> {
     let replicas = &c.assignment.replicas;
-    let in_isr = |id: &BrokerId| c.state.isr.contains(id);
+    let in_isr = |id: &BrokerId| c.state.isr.contains(id) || planted::is(Planted::ElectOutsideIsr);
     let online = |id: &BrokerId| c.online.contains(id);
     let serving = |id: &BrokerId| online(id) || c.shutting_down.contains(id);
     let keep = |list: &[BrokerId], test: &dyn Fn(&BrokerId) -> bool| -> Vec<BrokerId> {

@@ -1,6 +1,7 @@
 //! How the manager has its partitions fetched and moved. Knows nothing of fetchers' work.
 
 use protocol::ids::TopicPartition;
+use protocol::planted::{self, Planted};
 use replica::follower::{Start, first_offset};
 
 use super::{ReplicaManager, RoleOrder};
@@ -35,7 +36,8 @@ impl ReplicaManager {
             tracing::error!(partition = %name, leader, "no listener for other brokers");
             return None;
         };
-        let last_epoch = log.latest_epoch();
+        let by_epoch = !planted::is(Planted::TruncateToWatermark);
+        let last_epoch = log.latest_epoch().filter(|_| by_epoch);
         let high_watermark = partition.high_watermark();
         let offset = first_offset(last_epoch, log.log_end_offset(), high_watermark);
         let (topic_id, leader_epoch) = (order.topic_id, order.assignment.leader_epoch);

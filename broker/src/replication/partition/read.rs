@@ -2,6 +2,7 @@
 //! and of waiting.
 
 use protocol::ids::{BrokerId, LeaderEpoch, Offset, TimestampMs};
+use protocol::planted::{self, Planted};
 use replica::fetch_session::FetchAsk;
 use replica::partition::AccessError;
 use storage::{Log, LogRead};
@@ -142,7 +143,7 @@ impl Partition {
             inner.log.clone().ok_or(AccessError::NotLeader)?
         };
         let mut read = limits(&log, self.high_watermark(), reader.isolation);
-        if ask.last_fetched_epoch >= 0 {
+        if ask.last_fetched_epoch >= 0 && !planted::is(Planted::IgnoreDivergence) {
             read.diverging = diverging(&log, ask, read.log_start)?;
             if read.diverging.is_some() {
                 return Ok(read);
@@ -173,6 +174,9 @@ pub(super) fn limits(log: &Log, high_watermark: Offset, isolation: Isolation) ->
         log_start: log.log_start_offset(),
         limit: match isolation {
             Isolation::LogEnd => log.log_end_offset(),
+            Isolation::HighWatermark if planted::is(Planted::ServeAboveWatermark) => {
+                log.log_end_offset()
+            }
             Isolation::HighWatermark => high_watermark,
             Isolation::LastStable => last_stable,
         },
