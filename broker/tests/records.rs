@@ -291,10 +291,10 @@ async fn refusals() {
             ErrorCode::INVALID_RECORD,
         ),
         (
-            "transactional",
+            "transactional without an id",
             1,
             batch(&["a"], BatchOptions { transactional: true, ..Default::default() }),
-            ErrorCode::INVALID_TXN_STATE,
+            ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
         ),
     ];
     for (name, acks, set, code) in table {
