@@ -84,7 +84,7 @@ impl ToController {
         version: i16,
     ) -> Result<R::Response, AskError> {
         let response = tokio::select! {
-            response = self.connection.call_in(request, version) => response.map_err(AskError::from),
+            answer = self.connection.call_in(request, version) => answer.map_err(AskError::from),
             () = deposed(broker, self.id) => Err(AskError::NoController),
         };
         if response.is_err() {

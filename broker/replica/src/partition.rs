@@ -279,9 +279,9 @@ impl PartitionState {
         min_isr.min(self.followers.len() + 1)
     }
 
-    /// Whether an ISR of `isr_len` is this broker alone, or smaller than `min_isr`, though there are
-    /// other replicas: a power loss of fewer brokers than an acks=all append was promised to survive
-    /// would then lose what is only in memory here. So it is made durable before.
+    /// Whether an ISR of `isr_len` is this broker alone, or smaller than `min_isr`, though there
+    /// are other replicas: a power loss of fewer brokers than an acks=all append was promised to
+    /// survive would then lose what is only in memory here. So it is made durable before.
     pub fn is_isr_thin(&self, isr_len: usize, min_isr: usize) -> bool {
         !self.followers.is_empty() && isr_len < self.effective_min_isr(min_isr).max(2)
     }

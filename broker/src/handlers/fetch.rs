@@ -5,11 +5,11 @@
 //! consumers · v12 flexible, diverging epochs (KIP-595) · v13 topic ids · v15 replica state as a
 //! tag · v16 the leader to go to instead (KIP-951).
 //!
-//! Answers at once when `min_bytes` are there, on any error and on a diverging epoch; else waits at
-//! most `max_wait_ms`. With Kafka's rack-aware `replica.selector.class` a consumer with a rack is
-//! sent to an in-sync replica there (KIP-392). Listed followers outside the ISR get no records while
-//! `leader.replication.throttled.rate` is exceeded (KIP-73). Records go out as ranges of the segment files. Versions 0 to 3 get them
-//! rewritten in the format that they know.
+//! Answers at once when `min_bytes` are there, on any error and on a diverging epoch; else waits
+//! at most `max_wait_ms`. With Kafka's rack-aware `replica.selector.class` a consumer with a rack
+//! is sent to an in-sync replica there (KIP-392). Listed followers outside the ISR get no records
+//! while `leader.replication.throttled.rate` is exceeded (KIP-73). Records go out as ranges of the
+//! segment files. Versions 0 to 3 get them rewritten in the format that they know.
 //!
 //! Errors: of the request FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH,
 //! FETCH_SESSION_TOPIC_ID_ERROR; of a partition UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION,

@@ -1,4 +1,5 @@
-//! Records for versions that know only message formats 0 and 1. Knows nothing of how they were found.
+//! Records for versions that know only message formats 0 and 1. Knows nothing of how they were
+//! found.
 
 use bytes::Bytes;
 use protocol::error_code::ErrorCode;
