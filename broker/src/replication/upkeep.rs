@@ -12,6 +12,9 @@ use crate::broker::Broker;
 /// How often removed files and idle partitions are looked for; their delays are at least 10 s.
 const REMOVAL: Duration = Duration::from_secs(5);
 
+/// Offsets below the high watermarks of the last run that this start did not find.
+const LOST: &str = "ottla_log_offsets_lost_at_start";
+
 /// Starts every loop. They end when the broker stops.
 pub fn start(broker: &Arc<Broker>) {
     let config = broker.config.load();
@@ -37,6 +40,7 @@ pub fn start(broker: &Arc<Broker>) {
     });
     prepare_when_asked(broker);
     super::cleaner::start(broker);
+    metrics::gauge!(LOST).set(broker.replicas.logs().lost_offsets() as f64);
     // A closed segment is synced at once, a new partition's topic id before anybody appends.
     let owner = broker.clone();
     broker.tasks.spawn_until_stop(async move {

@@ -435,3 +435,33 @@ fn a_crash_at_every_step_of_a_compaction_changes_nothing_that_is_promised() {
         }
     });
 }
+
+#[test]
+fn a_partition_that_cannot_be_compacted_is_left_alone_and_told() {
+    let mut keyed = Keyed::new(MemoryDisk::default(), settings());
+    for op in history(8) {
+        keyed.act(&op).unwrap();
+    }
+    let before = keyed.log.segment_sizes();
+    let path = keyed.log.path().join(format!("{:020}.log", before[1].0));
+    let file = keyed.disk.open(&path, storage::disk::OpenHow::Write).unwrap();
+    let mut byte = [0];
+    file.read_at(&mut byte, 80).unwrap();
+    file.write_at(&[&[byte[0] ^ 1]], 80).unwrap();
+    let (mut cleaner, board) = (Cleaner::default(), CleanerBoard::default());
+    let end_of = |tp: &TopicPartition| keyed.manager.log(tp).map(|log| log.log_end_offset());
+    let mut step = || cleaner.step(&keyed.manager, &board, &settings(), &end_of, (700, NOW));
+    for _ in 0..1_000 {
+        let step = step();
+        assert!(step.finished.is_none() && step.error.is_none());
+        if step.idle {
+            break;
+        }
+    }
+    assert!(step().idle);
+    let uncleanable = board.uncleanable();
+    assert!(uncleanable[&partition()].contains("CRC"), "{uncleanable:?}");
+    assert_eq!(keyed.log.segment_sizes(), before);
+    let left = keyed.disk.list(Path::new("/data/t-0")).unwrap();
+    assert!(left.iter().all(|entry| !entry.name.contains(".cleaned")), "{left:?}");
+}
