@@ -5,6 +5,7 @@ mod cluster;
 mod cluster_tools;
 mod confluent;
 mod crash;
+mod describe_configs;
 mod epochs;
 mod group_apis;
 mod groups;

@@ -91,10 +91,42 @@ fn topic_entry(broker: &BrokerConfig, key: &TopicKey, own: Option<&String>) -> E
     }
 }
 
+/// Keys that Kafka calls internal: told only where somebody has set them.
+const INTERNAL: &[&str] = &[
+    "group.consumer.migration.policy",
+    "group.coordinator.new.enable",
+    "group.share.enable",
+    "log.initial.task.delay.ms",
+    "metadata.log.segment.min.bytes",
+    "producer.id.expiration.check.interval.ms",
+    "remote.log.manager.task.retry.backoff.max.ms",
+    "remote.log.manager.task.retry.backoff.ms",
+    "remote.log.manager.task.retry.jitter",
+    "server.max.startup.time.ms",
+    "unclean.leader.election.interval.ms",
+    "unstable.api.versions.enable",
+    "unstable.feature.versions.enable",
+    "zookeeper.metadata.migration.min.batch.size",
+];
+
 /// Every key of this broker, by name, and then the unknown ones of its file.
 pub fn broker(config: &BrokerConfig) -> Vec<Entry> {
     let unknown = config.unknown.keys().map(|name| unknown_key(name));
-    KEYS.iter().map(|key| broker_entry(config, key)).chain(unknown).collect()
+    let told = |key: &&KeyDef| !INTERNAL.contains(&key.name) || config.is_set(key.name);
+    let known = KEYS.iter().filter(told).map(|key| match key.name {
+        "node.id" if !config.is_set(key.name) && config.is_set("broker.id") => node_id(config, key),
+        _ => broker_entry(config, key),
+    });
+    known.chain(unknown).collect()
+}
+
+/// Kafka sets it to `broker.id` where it is not set itself.
+fn node_id(config: &BrokerConfig, key: &KeyDef) -> Entry {
+    let value = Some(config.int("broker.id").to_string());
+    let mut entry = broker_entry(config, key);
+    let (name, source) = (key.name.to_owned(), Source::Static as i8);
+    entry.synonyms.insert(0, Synonym { name, value: value.clone(), source });
+    Entry { value, source, ..entry }
 }
 
 /// What is set for all brokers together.
@@ -112,7 +144,10 @@ pub fn broker_default(config: &BrokerConfig) -> Vec<Entry> {
 
 fn broker_entry(config: &BrokerConfig, key: &KeyDef) -> Entry {
     let is_sensitive = key.is_sensitive();
-    let text = config.effective(key.name).and_then(|(text, _)| text);
+    let text = match is_overridden(config, key.name) {
+        true => key.default,
+        false => config.effective(key.name).and_then(|(text, _)| text),
+    };
     let value = text.filter(|_| !is_sensitive).map(|text| match key.wire_type() {
         7 => items(text),
         _ => text.trim().to_owned(),
@@ -128,6 +163,16 @@ fn broker_entry(config: &BrokerConfig, key: &KeyDef) -> Entry {
         kind: key.wire_type(),
         documentation: format!("Takes {}.", key.expected()),
     }
+}
+
+/// Whether a key that says the same was set while the broker runs, and this one was not: Kafka then
+/// forgets what the file says of it.
+fn is_overridden(config: &BrokerConfig, name: &str) -> bool {
+    let dynamic = |name: &str| {
+        let levels = config.levels(name);
+        levels.iter().any(|(s, _)| [Source::DynamicBroker, Source::DynamicDefault].contains(s))
+    };
+    !dynamic(name) && synonyms(name).iter().any(|other| dynamic(other))
 }
 
 /// Kafka takes what it does not know for a secret.
