@@ -53,7 +53,12 @@ pub struct Plan {
 impl Plan {
     /// Broker 1 is of the first kind, and so on; beside one ZooKeeper, on loopback.
     pub fn of(kinds: &[Kind]) -> Plan {
-        let lines = PROPERTIES.to_owned();
+        let mut lines = PROPERTIES.to_owned();
+        if kinds.contains(&Kind::Apache) {
+            // A JVM that starts on a busy machine may stand still for longer than ours does, and
+            // Apache's broker does not start if its session ends meanwhile.
+            lines.push_str("zookeeper.session.timeout.ms=9000\n");
+        }
         Plan { kinds: kinds.to_vec(), ensemble: false, namespaces: false, jvm: member::HEAP, lines }
     }
 

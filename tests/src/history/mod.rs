@@ -1,11 +1,11 @@
 //! What clients did and saw, as events: one JSON object a line. Knows nothing of who wrote them.
 //!
 //! `{"process": "a", "f": "send", "type": "invoke|ok|fail|info", "time": ns, "partition": 0,
-//! "offset": 17, "value": 5}`: every value is sent once in the whole run. `ok` is acknowledged, at a
-//! null offset if a later one's answer told it; `fail` is certainly not written, `info` unknown (a
-//! timeout). `poll` events are always `ok`;
-//! `subscribe` says that a group gives the process its partitions, `assign` that it reads from a
-//! position of its own choice from now on. `error` is what a client told its user.
+//! "offset": 17, "value": 5}`: every value is sent once in the whole run. `ok` is acknowledged, at
+//! a null offset if a later one's answer told it; `fail` is certainly not written, `info` unknown
+//! (a timeout). `poll` events are always `ok`; `subscribe` says that a group gives the process its
+//! partitions, `assign` that it reads from a position of its own choice from now on. `error` is
+//! what a client told its user.
 
 pub mod check;
 
