@@ -15,7 +15,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const LINES: &str = "default.replication.factor=2\nmin.insync.replicas=1\n\
                      offsets.topic.replication.factor=1\ntransaction.state.log.min.isr=1\n\
                      transaction.state.log.replication.factor=1\nlog.segment.bytes=100000\n\
-                     auto.leader.rebalance.enable=false\nzookeeper.session.timeout.ms=6000\n";
+                     auto.leader.rebalance.enable=false\nzookeeper.session.timeout.ms=6000\n\
+                     auto.create.topics.enable=false\n";
 
 const TOPIC: &str = "t";
 
