@@ -194,9 +194,9 @@ pub async fn start(
         history::check(&*store, data_dirs.mark).await?;
     }
     registration::create_containers(&*store).await?;
-    let known_cluster = known.as_ref().and_then(|meta| meta.cluster_id.as_deref());
+    let (known_cluster, known_id) =
+        known.as_ref().map_or((None, None), |meta| (meta.cluster_id.as_deref(), meta.broker_id));
     let cluster_id = metadata::cluster_id(&*store, known_cluster).await?;
-    let known_id = known.as_ref().and_then(|meta| meta.broker_id);
     let broker_id = metadata::broker_id(&*store, &config, known_id).await?;
     let config = metadata::with_dynamic(&*store, config, broker_id).await?;
     let topics = Arc::new(metadata::topic_configs(&*store, &config).await?);
@@ -209,10 +209,7 @@ pub async fn start(
     let metrics_page = metrics::install();
     let hosting = Hosting::new(broker_id, &config, topics, logs);
 
-    let metadata_shown = match config.zookeeper() {
-        Some(connect) => format!("zookeeper:{connect}"),
-        None => "embedded".to_owned(),
-    };
+    let metadata_shown = metadata_shown(&config);
     let bound = network::bind(&config)?;
     let listeners: Vec<_> =
         bound.iter().map(|listener| (listener.name.clone(), listener.local)).collect();
@@ -220,12 +217,7 @@ pub async fn start(
         Arc::new(Broker::new(config, clock, store.clone(), broker_id, cluster_id, hosting));
     groups::learn_partition_count(&broker.groups, &*store).await?;
     transactions::learn_partition_count(&broker.transactions, &*store).await?;
-    transactions::markers::start(&broker);
-    upkeep::start(&broker);
-    metrics::session::count(&broker);
-    dir_failures::report(&broker, end_without_directories);
-    fetcher::start(&broker);
-    mover::start(&broker);
+    start_tasks(&broker);
     features::watch(&broker).await?;
     if beside_zookeeper {
         history::keep(&broker, disk, dirs, mark);
@@ -253,6 +245,24 @@ pub async fn start(
         guard,
         store_tasks,
     })
+}
+
+/// What runs beside requests from the first on, each with nothing to do yet.
+fn start_tasks(broker: &Arc<Broker>) {
+    transactions::markers::start(broker);
+    upkeep::start(broker);
+    metrics::session::count(broker);
+    dir_failures::report(broker, end_without_directories);
+    fetcher::start(broker);
+    mover::start(broker);
+}
+
+/// How the ready line names the place of the metadata.
+fn metadata_shown(config: &BrokerConfig) -> String {
+    match config.zookeeper() {
+        Some(connect) => format!("zookeeper:{connect}"),
+        None => "embedded".to_owned(),
+    }
 }
 
 impl Running {

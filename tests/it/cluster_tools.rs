@@ -47,7 +47,7 @@ impl Scene {
     fn plan(&self, replicas: &str) -> String {
         let path: PathBuf = self.dir.path().join(replicas.replace(',', "-"));
         let text = format!(
-            r#"{{"version":1,"partitions":[{{"topic":"moved","partition":0,"replicas":[{replicas}]}}]}}"#
+            r#"{{"partitions":[{{"topic":"moved","partition":0,"replicas":[{replicas}]}}]}}"#
         );
         std::fs::write(&path, text).expect("a plan");
         path.to_str().expect("a plain path").to_owned()

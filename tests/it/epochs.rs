@@ -40,23 +40,7 @@ fn requests_for_a_former_life_are_refused() {
     let present = epoch_of(&connect, 1);
     assert!(present > former);
     let (controller_id, controller_epoch) = (9, 1000);
-    let isr = LeaderAndIsrRequest {
-        controller_id,
-        controller_epoch,
-        broker_epoch: former,
-        topic_states: vec![LeaderAndIsrTopicState {
-            topic_name: "t".to_owned(),
-            partition_states: vec![LeaderAndIsrPartitionState {
-                leader: 9,
-                leader_epoch: 1000,
-                isr: vec![9],
-                replicas: vec![9, 1],
-                ..Default::default()
-            }],
-            ..Default::default()
-        }],
-        ..Default::default()
-    };
+    let isr = follow_nobody(controller_id, controller_epoch, former);
     let stop = StopReplicaRequest {
         controller_id,
         controller_epoch,
@@ -101,4 +85,29 @@ fn requests_for_a_former_life_are_refused() {
         assert_eq!(ask(&bootstrap, &stop, 4).expect("an answer").error_code, 0);
     }
     assert_eq!(consume(&bootstrap, "t"), "kept\n");
+}
+
+/// An order to follow a broker that is not there, in a leader epoch far ahead.
+fn follow_nobody(
+    controller_id: i32,
+    controller_epoch: i32,
+    broker_epoch: i64,
+) -> LeaderAndIsrRequest {
+    LeaderAndIsrRequest {
+        controller_id,
+        controller_epoch,
+        broker_epoch,
+        topic_states: vec![LeaderAndIsrTopicState {
+            topic_name: "t".to_owned(),
+            partition_states: vec![LeaderAndIsrPartitionState {
+                leader: 9,
+                leader_epoch: 1000,
+                isr: vec![9],
+                replicas: vec![9, 1],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
 }

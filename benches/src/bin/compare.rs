@@ -25,8 +25,8 @@ The time until then is not in the table. The rows of three brokers
 start one cluster at a time, beside one ZooKeeper, with Kafka's own values of every setting but
 min.insync.replicas 2 and a session of 10 s (`benches/src/rows/cluster.rs`). A gap is the longest
 time in which one of six partitions acknowledged nothing to an idempotent librdkafka producer that
-sends one record a millisecond and retries every 10 ms. Memory when idle is read right after the start. Absolute
-figures drift with the machine; the ratio is what counts.
+sends one record a millisecond and retries every 10 ms. Memory when idle is read right after the
+start. Absolute figures drift with the machine; the ratio is what counts.
 
 `met` reads the ratio alone. A CPU goal is also met within 1.5 times the floor of the same run
 (consume: 1.3 times): receive, CRC-32C and append by pwrite in 64 KiB pieces for produce, sendfile

@@ -1,4 +1,4 @@
-//! Three brokers of each kind: replicated throughput, its cost over all brokers, and the round trip.
+//! Three brokers of each kind: replicated throughput, its cost over all brokers, the round trip.
 //! One cluster runs at a time, since six brokers do not fit on a small machine.
 
 use std::time::{Duration, Instant};

@@ -1,9 +1,9 @@
 //! InitProducerId (key 22): give a producer its id and epoch.
 //!
 //! Versions 0 to 5: v2 flexible · v3 the id to go on with (KIP-360) · v4 may answer
-//! PRODUCER_FENCED, earlier ones INVALID_PRODUCER_EPOCH. Without a transactional id every answer has a new id and
-//! epoch 0, whatever id the producer had; with one, whoever had it before is fenced, and its open
-//! transaction aborted.
+//! PRODUCER_FENCED, earlier ones INVALID_PRODUCER_EPOCH. Without a transactional id every answer
+//! has a new id and epoch 0, whatever id the producer had; with one, whoever had it before is
+//! fenced, and its open transaction aborted.
 //!
 //! Errors: CLUSTER_AUTHORIZATION_FAILED, TRANSACTIONAL_ID_AUTHORIZATION_FAILED, INVALID_REQUEST
 //! (an id without its epoch or the reverse, or an empty transactional id),

@@ -158,10 +158,7 @@ fn list<'a>(json: &'a Value, key: &str) -> &'a [Value] {
     json.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn duplicates<T: Ord>(items: impl IntoIterator<Item = T>) -> BTreeSet<T>
-where
-    T: Copy,
-{
+fn duplicates<T: Ord + Copy>(items: impl IntoIterator<Item = T>) -> BTreeSet<T> {
     let mut seen = BTreeSet::new();
     items.into_iter().filter(|item| !seen.insert(*item)).collect()
 }
@@ -234,7 +231,11 @@ mod tests {
         let text = to_json(&all);
         assert_eq!(
             text,
-            r#"{"version":1,"partitions":[{"topic":"a","partition":0,"replicas":[1,2],"log_dirs":["any","any"]},{"topic":"b","partition":3,"replicas":[3],"log_dirs":["any"]}]}"#
+            concat!(
+                r#"{"version":1,"partitions":["#,
+                r#"{"topic":"a","partition":0,"replicas":[1,2],"log_dirs":["any","any"]},"#,
+                r#"{"topic":"b","partition":3,"replicas":[3],"log_dirs":["any"]}]}"#
+            )
         );
         let plan = Plan::parse(&text).unwrap();
         assert_eq!(plan.for_execution().unwrap(), all);
