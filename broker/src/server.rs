@@ -211,8 +211,7 @@ pub async fn start(
 
     let metadata_shown = metadata_shown(&config);
     let bound = network::bind(&config)?;
-    let listeners: Vec<_> =
-        bound.iter().map(|listener| (listener.name.clone(), listener.local)).collect();
+    let listeners: Vec<_> = bound.iter().map(|one| (one.name.clone(), one.local)).collect();
     let broker =
         Arc::new(Broker::new(config, clock, store.clone(), broker_id, cluster_id, hosting));
     groups::learn_partition_count(&broker.groups, &*store).await?;
