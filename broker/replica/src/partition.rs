@@ -236,8 +236,11 @@ impl PartitionState {
         if !new_epoch {
             return MadeLeader::SameEpoch;
         }
+        // Unlike Apache's: after an epoch that was missed here another may have led, and followers
+        // may have cut what they are known to have.
+        let keep = was_leader && assignment.leader_epoch == self.leader_epoch + 1;
         for (id, follower) in &mut self.followers {
-            follower.reset(now_ms, log_end, was_leader, self.isr.contains(*id));
+            follower.reset(now_ms, log_end, keep, self.isr.contains(*id));
         }
         self.leader_epoch = assignment.leader_epoch;
         self.epoch_start = Some(log_end);
