@@ -124,7 +124,6 @@ async fn latest(connection: &Connection) -> i64 {
         replica_id: -1,
         isolation_level: READ_COMMITTED,
         topics: vec![ListOffsetsTopic { name: TOPIC.into(), partitions: vec![partition] }],
-        ..Default::default()
     };
     let answer = connection.call_in(&request, 5).await.expect("an answer");
     answer.topics[0].partitions[0].offset

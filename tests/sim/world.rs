@@ -184,7 +184,7 @@ impl World {
                     self.calls.remove(id);
                 }
                 match to {
-                    Node::ZooKeeper => self.to_zookeeper(from, flow, packet),
+                    Node::ZooKeeper => self.reach_zookeeper(from, flow, packet),
                     to => self.act(to, |node, ctx| node.packet(from, flow, packet, ctx)),
                 }
             }
@@ -199,7 +199,7 @@ impl World {
         }
     }
 
-    fn to_zookeeper(&mut self, from: Node, flow: Flow, packet: Packet) {
+    fn reach_zookeeper(&mut self, from: Node, flow: Flow, packet: Packet) {
         match packet {
             Packet::ZooKeeperConnect { connection } => {
                 if self.zookeeper.is_away() {
