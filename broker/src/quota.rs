@@ -23,6 +23,9 @@ const LEADER_RATE: &str = "leader.replication.throttled.rate";
 const FOLLOWER_RATE: &str = "follower.replication.throttled.rate";
 const ALTER_LOG_DIRS_RATE: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
 
+/// Dynamic settings that [`Quotas::configure`] minds: no configuration has such keys.
+pub const RATES: [&str; 3] = [LEADER_RATE, FOLLOWER_RATE, ALTER_LOG_DIRS_RATE];
+
 /// The three throttles of a broker.
 #[derive(Debug)]
 pub struct Quotas {
@@ -36,16 +39,21 @@ pub struct Quotas {
 
 impl Quotas {
     pub fn new(config: &BrokerConfig) -> Quotas {
-        let quota = |name, prefix: &str| {
-            let key = |rest| format!("{prefix}replication.quota.window.{rest}");
-            let windows = usize::try_from(config.long(&key("num"))).unwrap_or(1).max(1);
-            let window_ms = config.long(&key("size.seconds")).max(1).saturating_mul(1000);
+        let quota = |name, [number, seconds]: [&str; 2]| {
+            let windows = usize::try_from(config.long(number)).unwrap_or(1).max(1);
+            let window_ms = config.long(seconds).max(1).saturating_mul(1000);
             ReplicationQuota::new(name, windows, window_ms)
         };
+        let between_brokers =
+            ["replication.quota.window.num", "replication.quota.window.size.seconds"];
+        let between_dirs = [
+            "alter.log.dirs.replication.quota.window.num",
+            "alter.log.dirs.replication.quota.window.size.seconds",
+        ];
         Quotas {
-            leader: quota("leaderreplication", ""),
-            follower: quota("followerreplication", ""),
-            alter_log_dirs: quota("alterlogdirsreplication", "alter.log.dirs."),
+            leader: quota("leaderreplication", between_brokers),
+            follower: quota("followerreplication", between_brokers),
+            alter_log_dirs: quota("alterlogdirsreplication", between_dirs),
         }
     }
 

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use self::key::{KeyDef, Update, Value};
 use self::keys::KEYS;
+use crate::quota::RATES;
 
 /// Where a value comes from, in rising precedence; the numbers are those of DescribeConfigs v1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,7 +91,7 @@ impl BrokerConfig {
 
     /// This configuration with the dynamic settings of the cluster and of this broker in place of
     /// any former ones. What cannot be read is left out and handed back, as Kafka logs it and goes
-    /// on.
+    /// on. The rates of replication throttles are no keys and left to those who mind them.
     pub fn with_dynamic(
         &self,
         cluster: &BTreeMap<String, String>,
@@ -105,7 +106,8 @@ impl BrokerConfig {
         }
         let levels = [(Source::DynamicDefault, cluster), (Source::DynamicBroker, broker)];
         for (source, settings) in levels {
-            for (name, text) in settings {
+            let kept = settings.iter().filter(|(name, _)| !RATES.contains(&name.as_str()));
+            for (name, text) in kept {
                 if let Err(error) = next.set(source, name, text) {
                     refused.push(error);
                 }
@@ -274,6 +276,7 @@ mod tests {
         let broker = BTreeMap::from([
             ("message.max.bytes".to_owned(), "7".to_owned()),
             ("log.segment.bytes".to_owned(), "no".to_owned()),
+            (RATES[0].to_owned(), "1000".to_owned()),
         ]);
         let (dynamic, refused) = config.with_dynamic(&cluster, &broker);
         assert_eq!(dynamic.int("message.max.bytes"), 7);
