@@ -190,6 +190,7 @@ async fn under_way(port: u16) {
     let doubtful = s.submit(ops);
     let sure = s.submit(vec![create("/sure", None)]);
     let mut events = s.subscribe();
+    gate.holds().await;
     gate.set(Passage::Cut);
     event(&mut events, |e| (*e == StoreEvent::Disconnected).then_some(())).await;
     gate.set(Passage::Open);
