@@ -266,6 +266,12 @@ impl Brokers {
 
     /// Starts one that is down, and waits until it serves.
     pub fn restart(&mut self, id: i32) {
+        if self.member(id).kind() == Kind::Apache {
+            // Apache's does not start while its killed predecessor is still registered.
+            wait::until_true(&format!("broker {id}'s session to end"), LIMIT, || {
+                !self.znodes.brokers().contains(&id)
+            });
+        }
         self.member_mut(id).start();
         self.member_mut(id).wait_ready();
     }
