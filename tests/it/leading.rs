@@ -175,12 +175,14 @@ fn the_isr_goes_and_comes_with_apaches_follower() {
     scene.follower.restart();
     scene.await_isr("two", "2,3");
     scene.await_isr("one", "2,3");
-    // The leader counts when it has heard of what ZooKeeper shows already. A busy machine may have
-    // seen the follower lag before.
+    // The leader counts when it has heard of what ZooKeeper shows already. Of `one` the follower had
+    // everything, so that the controller took it out and the leader counts no shrink. A busy
+    // machine may have seen the follower lag before.
     wait::until_true("the ISR's changes to be counted", LIMIT, || {
-        let changes = ["isrshrinks_total", "isrexpands_total"].map(|name| counted(&http, name));
         let lacking = ["underreplicatedpartitions", "underminisrpartitioncount"];
-        changes.iter().all(|count| *count >= 2) && lacking.iter().all(|n| counted(&http, n) == 0)
+        counted(&http, "isrshrinks_total") >= 1
+            && counted(&http, "isrexpands_total") >= 2
+            && lacking.iter().all(|name| counted(&http, name) == 0)
     });
     for topic in ["two", "one"] {
         assert_eq!(scene.produce(topic, -1, 30_000, "e"), ErrorCode::NONE, "{topic}");
