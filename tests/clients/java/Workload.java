@@ -11,10 +11,13 @@ import java.time.Duration;
 import java.util.Collections;
 import java.util.Properties;
 import java.util.Random;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Future;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.serialization.StringDeserializer;
@@ -46,9 +49,23 @@ public class Workload {
         return p;
     }
 
+    static Future<RecordMetadata> send(KafkaProducer<String, String> producer, String topic,
+            int partition, long value) {
+        String process = "java";
+        String sent = ",\"partition\":" + partition + ",\"value\":" + value;
+        write(process, "send", "invoke", sent);
+        return producer.send(new ProducerRecord<>(topic, partition, null, "" + value), (m, e) -> {
+            if (e == null) {
+                write(process, "send", "ok", sent + ",\"offset\":" + m.offset());
+            } else {
+                boolean unsent = e instanceof RecordTooLargeException;
+                write(process, "send", unsent ? "fail" : "info", sent + text(e));
+            }
+        });
+    }
+
     static void produce(String bootstrap, String topic, int partitions, long seed, long first,
             double perSecond) throws Exception {
-        String process = "java";
         Properties p = common(bootstrap);
         p.put("acks", "all");
         p.put("enable.idempotence", "true");
@@ -58,18 +75,17 @@ public class Workload {
         KafkaProducer<String, String> producer =
                 new KafkaProducer<>(p, new StringSerializer(), new StringSerializer());
         Random chance = new Random(seed);
-        for (long value = first; !stopping; value++) {
-            int partition = chance.nextInt(partitions);
-            String sent = ",\"partition\":" + partition + ",\"value\":" + value;
-            write(process, "send", "invoke", sent);
-            producer.send(new ProducerRecord<>(topic, partition, null, "" + value), (m, e) -> {
-                if (e == null) {
-                    write(process, "send", "ok", sent + ",\"offset\":" + m.offset());
-                } else {
-                    boolean unsent = e instanceof RecordTooLargeException;
-                    write(process, "send", unsent ? "fail" : "info", sent + text(e));
-                }
-            });
+        long value = first;
+        // Like workload.py: a partition's first record is answered before others follow it.
+        for (int partition = 0; partition < partitions; partition++, value++) {
+            try {
+                send(producer, topic, partition, value).get();
+            } catch (ExecutionException e) {
+                // Its callback has written that down.
+            }
+        }
+        for (; !stopping; value++) {
+            send(producer, topic, chance.nextInt(partitions), value);
             Thread.sleep((long) (1000 / perSecond));
         }
         producer.close(Duration.ofSeconds(150));
