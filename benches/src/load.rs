@@ -60,7 +60,9 @@ impl Load {
         let mut command = Command::new(self.program());
         let seconds = patience.as_secs().to_string();
         command.args(["gap", bootstrap, topic, &seconds, &partitions.to_string()]);
-        let mut process = Process::start("gap", self.dir.path(), &mut command);
+        // A run of its own writes files of its own: an older one's `steady` says nothing.
+        let out = tempfile::tempdir().expect("a temporary directory");
+        let mut process = Process::start("gap", out.path(), &mut command);
         process.ready(STEADY_LIMIT, |p| p.stdout().contains("steady").then_some(()));
         disturb();
         let status = process.wait(patience + STEADY_LIMIT);

@@ -41,10 +41,16 @@ pub fn rows(load: &Load) -> Vec<Row> {
 fn gap(load: &Load, brokers: &mut Brokers, disturb: fn(&mut Brokers, i32)) -> f64 {
     brokers.elect_preferred();
     let victim = brokers.controller();
+    assert!(leads(brokers, victim) > 0, "the controller leads something to lose");
     let bootstrap = brokers.bootstrap();
     let gap = load.gap(&bootstrap, "gaps", PARTITIONS, PATIENCE, || disturb(brokers, victim));
+    assert_eq!(leads(brokers, victim), 0, "others lead what it led");
     brokers.restart(victim);
     brokers.wait_members();
     brokers.wait_full_isr("gaps");
     gap
+}
+
+fn leads(brokers: &Brokers, id: i32) -> usize {
+    brokers.znodes().partitions("gaps").iter().filter(|partition| partition.leader == id).count()
 }
