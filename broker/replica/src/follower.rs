@@ -27,6 +27,11 @@ pub mod session;
 
 pub use request::Surroundings;
 
+/// A partition's first pause, unless `replica.fetch.backoff.ms` is shorter; each further one is
+/// twice as long, up to that.
+const FIRST_PAUSE_MS: i64 = 10;
+const PAUSE_DOUBLINGS_MAX: u32 = 16;
+
 /// What is the same in every request of a follower.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FollowerSettings {
@@ -39,7 +44,7 @@ pub struct FollowerSettings {
     pub response_bytes_max: i32,
     /// `replica.fetch.max.bytes`, of one partition.
     pub partition_bytes_max: i32,
-    /// `replica.fetch.backoff.ms`.
+    /// `replica.fetch.backoff.ms`: the longest pause before a partition is asked for again.
     pub backoff_ms: i64,
 }
 
@@ -95,11 +100,21 @@ pub struct FetchState {
     pub last_epoch: Option<LeaderEpoch>,
     pub stage: Stage,
     pub delayed_until_ms: Option<TimestampMs>,
+    /// Pauses in a row; each is longer.
+    pub pauses: u32,
     /// High watermark of the leader minus `offset`, at least 0; `None` before the first answer.
     pub lag: Option<i64>,
 }
 
 impl FetchState {
+    /// Pauses from now on. The first pauses are short: after an election the followers often hear
+    /// of it before the leader does, and until they are back no acks=all write is answered.
+    fn pause(&mut self, backoff_ms: i64, now_ms: TimestampMs) {
+        let pause_ms = FIRST_PAUSE_MS.saturating_mul(1 << self.pauses.min(PAUSE_DOUBLINGS_MAX));
+        self.pauses = self.pauses.saturating_add(1);
+        self.delayed_until_ms = Some(now_ms.saturating_add(pause_ms.min(backoff_ms)));
+    }
+
     fn is_delayed(&self, now_ms: TimestampMs) -> bool {
         self.delayed_until_ms.is_some_and(|until| now_ms < until)
     }
@@ -244,6 +259,7 @@ impl Follower {
             last_epoch: start.last_epoch,
             stage,
             delayed_until_ms: None,
+            pauses: 0,
             lag: None,
         };
         self.push(Entry { partition, state, asked });

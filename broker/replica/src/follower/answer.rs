@@ -53,6 +53,7 @@ impl Follower {
         let Some(entry) = self.current(partition, leader_epoch) else { return };
         let state = &mut entry.state;
         let first = state.lag.is_none();
+        state.pauses = 0;
         state.offset = next_offset.unwrap_or(state.offset);
         state.lag = Some((high_watermark - state.offset).max(0));
         if next_offset.is_some() {
@@ -117,18 +118,17 @@ impl Follower {
         leader_epoch: LeaderEpoch,
         now_ms: TimestampMs,
     ) {
-        let until_ms = now_ms.saturating_add(self.settings.backoff_ms);
+        let backoff_ms = self.settings.backoff_ms;
         let Some(entry) = self.current(partition, leader_epoch) else { return };
         if !entry.state.is_delayed(now_ms) {
-            entry.state.delayed_until_ms = Some(until_ms);
+            entry.state.pause(backoff_ms, now_ms);
             self.move_to_end(partition);
         }
     }
 
     fn delay_all(&mut self, now_ms: TimestampMs) {
-        let until_ms = now_ms.saturating_add(self.settings.backoff_ms);
         for entry in self.entries.values_mut().filter(|entry| !entry.state.is_delayed(now_ms)) {
-            entry.state.delayed_until_ms = Some(until_ms);
+            entry.state.pause(self.settings.backoff_ms, now_ms);
         }
     }
 

@@ -58,7 +58,8 @@ impl Follower {
             self.session.restart();
             self.by_id = with_ids;
         }
-        let request = Box::new(self.request(wanted, broker_epoch));
+        let mut request = Box::new(self.request(wanted, broker_epoch));
+        request.max_wait_ms = self.max_wait_ms(now_ms);
         Step::Fetch { request, version: if with_ids { VERSION } else { VERSION_WITHOUT_IDS } }
     }
 
@@ -85,10 +86,18 @@ impl Follower {
             }
             match surroundings.log_start(&entry.partition) {
                 Some(log_start) => drop(wanted.insert(*turn, asked(state, log_start))),
-                None => state.delayed_until_ms = Some(now_ms.saturating_add(backoff_ms)),
+                None => state.pause(backoff_ms, now_ms),
             }
         }
         wanted
+    }
+
+    /// The answer is not to keep a partition waiting whose pause ends before.
+    fn max_wait_ms(&self, now_ms: TimestampMs) -> i32 {
+        let delayed = self.entries.values().filter(|entry| entry.state.is_delayed(now_ms));
+        let next_ms = delayed.filter_map(|entry| entry.state.delayed_until_ms).min();
+        let pause_ms = next_ms.map_or(i64::MAX, |until_ms| until_ms - now_ms);
+        i32::try_from(pause_ms).unwrap_or(i32::MAX).min(self.settings.max_wait_ms)
     }
 
     fn request(&mut self, mut wanted: BTreeMap<u64, Asked>, broker_epoch: i64) -> FetchRequest {
@@ -127,7 +136,6 @@ impl Follower {
         let (session_id, session_epoch) = self.session.id_and_epoch();
         let replica_id = self.settings.replica_id;
         let mut request = FetchRequest {
-            max_wait_ms: self.settings.max_wait_ms,
             min_bytes: self.settings.min_bytes,
             max_bytes: self.settings.response_bytes_max,
             session_id,

@@ -236,7 +236,7 @@ fn faults_begin_a_new_session() {
         // Twice in a row: not without a pause.
         assert!(bed.follower.on_response(refused(wrong_epoch), 0).is_err());
         let step = bed.follower.step(99, &bed.world, 0);
-        assert_eq!(step, Step::Wait { until_ms: Some(BACKOFF) });
+        assert_eq!(step, Step::Wait { until_ms: Some(FIRST_PAUSE_MS) });
     }
     // A full answer without one of the partitions.
     let mut bed = Bed::following(&["a-0", "b-0"]);
@@ -255,9 +255,36 @@ fn a_broken_connection_pauses_everything() {
     bed.gives(&[("a-0", ok()), ("b-0", ok())]);
     bed.asks();
     bed.follower.on_network_error(0);
-    assert_eq!(bed.follower.step(99, &bed.world, 1), Step::Wait { until_ms: Some(BACKOFF) });
-    bed.now_ms = BACKOFF;
+    let wait = Step::Wait { until_ms: Some(FIRST_PAUSE_MS) };
+    assert_eq!(bed.follower.step(99, &bed.world, 1), wait);
+    bed.now_ms = FIRST_PAUSE_MS;
     assert_eq!(bed.asks(), "77:0 +a-0@5/3 +b-0@5/3");
+}
+
+#[test]
+fn pauses_grow_up_to_the_configured_one_and_shorten_the_wait_of_others() {
+    let mut bed = Bed::following(&["a-0", "b-0"]);
+    let mut waits = vec![];
+    for _ in 0..10 {
+        bed.asks();
+        bed.gives(&[("a-0", error(ErrorCode::UNKNOWN_LEADER_EPOCH)), ("b-0", ok())]);
+        bed.append("b-0", 6);
+        // The other partition is asked for meanwhile, and its answer comes at once.
+        let wait_ms = bed.fetch().0.max_wait_ms;
+        bed.gives(&[]);
+        let delayed = bed.follower.state(&tp("a-0")).and_then(|state| state.delayed_until_ms);
+        let pause_ms = delayed.expect("it pauses") - bed.now_ms;
+        assert_eq!(i64::from(wait_ms), pause_ms.min(500));
+        waits.push(pause_ms);
+        bed.now_ms += pause_ms;
+    }
+    assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000]);
+    bed.asks();
+    bed.gives(&[("a-0", ok())]);
+    bed.append("a-0", 6);
+    assert_eq!(bed.fetch().0.max_wait_ms, 500);
+    bed.gives(&[("a-0", error(ErrorCode::NOT_LEADER_OR_FOLLOWER))]);
+    assert_eq!(bed.fetch().0.max_wait_ms, 10, "after a good answer it begins anew");
 }
 
 #[test]
@@ -375,7 +402,7 @@ fn who_has_no_log_waits_and_who_is_throttled_too_unless_in_sync() {
     assert_eq!(bed.asks(), "77:2 -c-0");
     bed.gives(&[]);
     let step = bed.follower.step(99, &bed.world, 1);
-    assert_eq!(step, Step::Wait { until_ms: Some(BACKOFF) });
+    assert_eq!(step, Step::Wait { until_ms: Some(FIRST_PAUSE_MS) });
     bed.follower.stop(&tp("a-0"));
     bed.follower.stop(&tp("b-0"));
     assert_eq!(bed.follower.step(99, &bed.world, 1), Step::Wait { until_ms: None });
