@@ -19,6 +19,9 @@ use crate::znodes::{
 /// Pause before what failed is tried again. After a failed start of a term others stand first.
 pub(super) const REST_MS: i64 = 5_000;
 
+/// Longest pause before everything is looked at again: with every try in vain the pause doubles.
+const REST_MAX_MS: i64 = 320_000;
+
 /// Why a handler stopped short.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Halt {
@@ -47,6 +50,8 @@ pub(super) struct Core {
     pub(super) next_rebalance_ms: Option<i64>,
     /// When everything is looked at again, after an event that could not be dealt with.
     look_again_ms: Option<i64>,
+    /// Pause before the next look, should something fail again.
+    rest_ms: i64,
     /// Until then this broker does not stand for election: its last term failed.
     pub(super) stand_again_ms: Option<i64>,
     random: u64,
@@ -64,6 +69,7 @@ impl Core {
             controller: None,
             next_rebalance_ms: None,
             look_again_ms: None,
+            rest_ms: REST_MS,
             stand_again_ms: None,
             random: seed,
         }
@@ -82,6 +88,7 @@ impl Core {
                     if let Err(error) = self.look_for_controller().await {
                         tracing::error!(%error, "cannot read who is controller");
                         self.resign();
+                        self.look_again();
                     }
                 }
                 error => {
@@ -92,9 +99,13 @@ impl Core {
         }
     }
 
-    /// Something could not be written or read: in a while everything is looked at again.
+    /// Something could not be written or read: in a while everything is looked at again. What
+    /// fails meanwhile does not put that off.
     pub(super) fn look_again(&mut self) {
-        self.look_again_ms = Some(self.io.now_ms() + REST_MS);
+        if self.look_again_ms.is_none() {
+            self.look_again_ms = Some(self.io.now_ms() + self.rest_ms);
+            self.rest_ms = (self.rest_ms * 2).min(REST_MAX_MS);
+        }
     }
 
     /// What could not be done may be possible by now; the rest of a term begins where it stopped.
@@ -105,6 +116,9 @@ impl Core {
             self.on_events_lost().await?;
             if self.leading {
                 self.catch_up().await?;
+            }
+            if self.look_again_ms.is_none() {
+                self.rest_ms = REST_MS;
             }
         }
         if self.stand_again_ms.is_some_and(|at| now_ms >= at) {
@@ -139,9 +153,7 @@ impl Core {
             }
             Event::GiveUp if self.leading => {
                 tracing::error!("giving the controller's office up");
-                self.delete_nodes(vec![controller::PATH.to_owned()]).await?;
-                self.resign();
-                Ok(())
+                self.give_office_back().await
             }
             Event::Changed { .. }
             | Event::GiveUp
@@ -313,6 +325,14 @@ impl Core {
     /// Brokers that can serve `tp` now.
     pub(super) fn online_brokers(&self, tp: &TopicPartition) -> BTreeSet<BrokerId> {
         self.cluster.brokers.keys().copied().filter(|id| self.cluster.is_online(*id, tp)).collect()
+    }
+
+    /// Gives the office up, also where its node cannot be deleted: then this session still holds
+    /// it, and takes it anew with the next look.
+    pub(super) async fn give_office_back(&mut self) -> Result<(), Halt> {
+        let deleted = self.delete_nodes(vec![controller::PATH.to_owned()]).await;
+        self.resign();
+        deleted
     }
 
     /// Gives the office up, in memory: channels closed, everything forgotten.

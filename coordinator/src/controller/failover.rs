@@ -141,9 +141,7 @@ impl Core {
             Err(error) => {
                 tracing::error!(%error, "cannot become controller: the office is given back");
                 self.stand_again_ms = Some(self.io.now_ms() + REST_MS);
-                self.delete_nodes(vec![controller::PATH.to_owned()]).await?;
-                self.resign();
-                Ok(())
+                self.give_office_back().await
             }
         }
     }

@@ -141,6 +141,49 @@ fn what_could_not_be_dealt_with_is_looked_at_again() {
     }
 }
 
+/// While nothing gets through the looks become rarer; what else fails does not put them off.
+#[test]
+fn looks_in_vain_become_rarer() {
+    let mut bed = leading(&[1]);
+    let fail = |bed: &mut Testbed, event: Event| {
+        bed.refuse_after = Some(0);
+        bed.event(event);
+        bed.refuse_after.take().is_none()
+    };
+    let brokers_changed = || Event::Changed { path: crate::znodes::broker::IDS_PATH.to_owned() };
+    assert!(fail(&mut bed, brokers_changed()));
+    let (mut pauses, mut since) = (Vec::new(), bed.now_ms);
+    for _ in 0..960 {
+        bed.now_ms += 1_000;
+        if fail(&mut bed, Event::Tick) {
+            pauses.push((bed.now_ms - since) / 1_000);
+            since = bed.now_ms;
+        }
+        assert!(fail(&mut bed, brokers_changed()));
+    }
+    assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 320]);
+    bed.now_ms += 320_000;
+    bed.event(Event::Tick);
+    assert!(fail(&mut bed, brokers_changed()));
+    bed.now_ms += 5_000;
+    assert!(fail(&mut bed, Event::Tick), "once all went well, the next look is soon");
+}
+
+#[test]
+fn an_office_that_cannot_be_given_back_is_taken_anew() {
+    let mut bed = leading(&[1]);
+    bed.write_topic("t", "1");
+    bed.take_log();
+    bed.refuse_after = Some(0);
+    bed.event(Event::GiveUp);
+    assert_eq!(bed.take_log(), ["disconnect 1", "follower of None"]);
+    bed.now_ms += 5_000;
+    bed.event(Event::Tick);
+    let log = bed.take_log();
+    assert!(log.contains(&"LISR 1: t-0 leader 1 epoch 0 isr 1".to_owned()), "{log:?}");
+    assert!(log.contains(&"controller 1".to_owned()), "{log:?}");
+}
+
 #[test]
 fn an_office_that_cannot_be_filled_is_given_back() {
     let mut bed = Testbed::new();
