@@ -290,12 +290,6 @@ impl Checker {
         }
     }
 
-    /// Whether some partition has this broker in its ISR, and others beside it.
-    pub fn counts_on(world: &World, id: BrokerId) -> bool {
-        let mut all = world.checker.stored.values().map(|stored| &stored.state.isr);
-        all.any(|isr| isr.len() > 1 && isr.contains(&id))
-    }
-
     /// Whether every partition's ISR is whole, or nothing but this broker.
     pub fn stands_alone(world: &World, id: BrokerId) -> bool {
         let mut all = world.checker.stored.values().map(|stored| &stored.state.isr);

@@ -230,12 +230,6 @@ fn admin(
 
 fn undo_fault(world: &mut World, undo: Undo) {
     match undo {
-        // A machine whose power failed is not back before the controller has seen that it went.
-        // Otherwise a controller elected in between takes it for the one that it was, as Apache's
-        // does, and what it lost with the power is lost.
-        Undo::Start(id) if world.machines[&id].lost_power && Checker::counts_on(world, id) => {
-            return world.nemesis.later(world.now_us, RETRY_MS, undo);
-        }
         Undo::Start(id) if world.machines[&id].broker.is_none() => world.start(id),
         // A clean stop that takes long is ended by force, as service managers do.
         Undo::Start(id) => {

@@ -37,6 +37,7 @@ impl Core {
         tracing::info!(new = ?ids(&new), bounced = ?ids(&bounced), ?dead, "brokers changed");
         self.adjust_channels(&new, &bounced, &dead);
         if !new.is_empty() {
+            self.distrust_returned(&new).await?;
             let ids = new.keys().copied().collect();
             self.cluster.brokers.extend(new);
             self.on_brokers_joined(ids).await?;

@@ -9,6 +9,7 @@ use protocol::ids::TopicPartition;
 use super::core::{Core, Halt, REST_MS};
 use super::effect::{Effect, Role};
 use super::election::Strategy;
+use super::returned::epochs_of;
 use super::state::{Broker, Partition, PartitionPhase, ReplicaPhase, Topic};
 use super::store_access::{Node, children, create, get, set};
 use crate::metadata::store::{CreateMode, Op, Reply, StoreError};
@@ -193,11 +194,8 @@ impl Core {
         }
         self.load_topics(topics).await?;
         let all: Vec<_> = self.cluster.all_partitions().map(|(tp, _)| tp).collect();
-        for (tp, leadership) in self.read_states(&all).await? {
-            if let Some(partition) = self.cluster.partition_mut(&tp) {
-                partition.leadership = Some(leadership);
-            }
-        }
+        // Nobody has been told anything yet: with the first word everybody learns what changed.
+        self.load_states(&all, &epochs_of(&self.cluster.brokers)).await?;
         self.load_deletions(deletions).await
     }
 

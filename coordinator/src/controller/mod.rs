@@ -31,6 +31,9 @@ mod reassignment_node;
 mod reassignment_tests;
 mod rebalance;
 mod replicas;
+mod returned;
+#[cfg(test)]
+mod returned_tests;
 mod shutdown;
 mod state;
 mod store_access;

@@ -34,6 +34,8 @@ enum Act {
     Reassign(usize, i32, Option<Vec<BrokerId>>),
     Elect(usize, i32),
     NewSession,
+    /// These go and come back while nobody is controller.
+    BounceUnseen(Vec<BrokerId>),
     /// Another becomes controller and this one is not told.
     Depose,
     LoseAnswers(usize),
@@ -56,6 +58,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
             .prop_map(|(t, p, target)| Act::Reassign(t, p, target)),
         1 => (topic, partition).prop_map(|(t, p)| Act::Elect(t, p)),
         2 => Just(Act::NewSession),
+        2 => proptest::sample::subsequence(BROKERS.collect::<Vec<_>>(), 1..=3)
+            .prop_map(Act::BounceUnseen),
         1 => Just(Act::Depose),
         1 => (1..5usize).prop_map(Act::LoseAnswers),
     ];
@@ -111,7 +115,8 @@ impl World {
                 let partitions = BTreeSet::from([TopicPartition::new(TOPICS[t], p)]);
                 self.bed.event(Event::ElectLeaders { ticket: 0, partitions, unclean: false });
             }
-            Act::NewSession => self.new_session(),
+            Act::NewSession => self.new_session(&[]),
+            Act::BounceUnseen(ids) => self.new_session(&ids),
             Act::Depose => self.depose(),
             Act::LoseAnswers(n) => self.bed.lose_answers = n,
         }
@@ -171,12 +176,38 @@ impl World {
         let _ = self.bed.apply(CONTROLLER_SESSION, &gone);
     }
 
-    fn new_session(&mut self) {
+    fn new_session(&mut self, bounced: &[BrokerId]) {
         self.bed.event(Event::SessionExpired);
         self.delete_controller();
+        let bounced: Vec<_> = bounced.iter().copied().filter(|id| self.up.contains(id)).collect();
+        self.bed.bounce(&bounced);
+        self.stopping.retain(|id| !bounced.contains(id));
         self.bed.forget_events();
         self.deposed = None;
+        let before = self.counted_on();
         self.bed.start();
+        for (tp, (returned, somebody_stayed)) in before {
+            let Some(state) = self.bed.state(&tp.topic, tp.partition) else { continue };
+            let trusted = state.isr.iter().any(|id| returned.contains(id));
+            assert!(!somebody_stayed || !trusted, "{tp}: {returned:?} have returned: {state:?}");
+        }
+    }
+
+    /// Of each partition, the members of its ISR that registered after its state was written, and
+    /// whether some live member did not.
+    fn counted_on(&self) -> BTreeMap<TopicPartition, (Vec<BrokerId>, bool)> {
+        let of = |tp: TopicPartition| {
+            let state = self.bed.state(&tp.topic, tp.partition)?;
+            let assigned = self.assignment(&tp)?.replicas;
+            let written = self.bed.tree.node(&partition_state::path(&tp))?.mzxid;
+            let live = state.isr.into_iter().filter(|id| self.up.contains(id));
+            let (returned, stayed): (Vec<_>, Vec<_>) =
+                live.partition(|id| self.bed.epoch_of(*id) > written);
+            let somebody_stayed = stayed.iter().any(|id| assigned.contains(id));
+            Some((tp, (returned, somebody_stayed)))
+        };
+        let named = |name: &'static str| (0..PARTITIONS).map(move |p| TopicPartition::new(name, p));
+        TOPICS.into_iter().flat_map(named).filter_map(of).collect()
     }
 
     fn depose(&mut self) {
@@ -233,7 +264,7 @@ impl World {
     fn settle(&mut self) {
         self.bed.lose_answers = 0;
         if self.deposed.is_some() {
-            self.new_session();
+            self.new_session(&[]);
         }
         for id in BROKERS {
             if self.stopping.contains(&id) {

@@ -195,6 +195,15 @@ impl Core {
         &mut self,
         tps: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, Leadership>, Halt> {
+        let found = self.find_states(tps).await?.into_iter();
+        Ok(found.map(|(tp, (leadership, _))| (tp, leadership)).collect())
+    }
+
+    /// As `read_states`, each with the transaction that wrote it.
+    pub(super) async fn find_states(
+        &mut self,
+        tps: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, (Leadership, i64)>, Halt> {
         let ops = tps.iter().map(|tp| get(partition_state::path(tp), false)).collect();
         let mut states = BTreeMap::new();
         for (tp, node) in tps.iter().zip(self.read(ops).await?) {
@@ -202,7 +211,7 @@ impl Core {
             match PartitionState::decode(tp, data.as_deref()) {
                 Ok(state) => {
                     let leadership = Leadership { state, partition_epoch: stat.version };
-                    states.insert(tp.clone(), leadership);
+                    states.insert(tp.clone(), (leadership, stat.mzxid));
                 }
                 Err(error) => tracing::error!(%error, "partition state skipped"),
             }

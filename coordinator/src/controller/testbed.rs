@@ -117,6 +117,20 @@ impl Testbed {
         self.settle();
     }
 
+    /// Goes and comes back; what the watches tell is not fed yet.
+    pub(super) fn bounce(&mut self, ids: &[BrokerId]) {
+        for id in ids {
+            let session = 100 + i64::from(*id);
+            let mut fired = self.tree.close_session(session).fired;
+            fired.retain(|fired| fired.session_id == CONTROLLER_SESSION);
+            let changed = fired.into_iter().map(|fired| Event::Changed { path: fired.path });
+            self.pending.extend(changed);
+            self.tree.open_session(session);
+            let data = Some(registration(9000 + id).encode());
+            self.create(broker::path(*id), data, CreateMode::Ephemeral, session);
+        }
+    }
+
     pub(super) fn epoch_of(&self, id: BrokerId) -> i64 {
         self.tree.node(&broker::path(id)).expect("registered").czxid
     }
