@@ -25,6 +25,13 @@ use crate::broker::Broker;
 /// to wait for the ensemble.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Nobody is controller.
+const NOBODY: Role = Role::Follower { controller: None };
+
+/// How long a controller that is about to stop waits for another to take the office, if there are
+/// others: an election takes milliseconds.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Why the controller gave no answer, or not the one that was hoped for.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
@@ -86,15 +93,21 @@ async fn controlled_shutdown(broker: &Broker) -> Result<Vec<TopicPartition>, Ask
 }
 
 /// Moves this broker's leaderships to others before it stops, as long as `controlled.shutdown.*`
-/// allows. Serving goes on meanwhile.
+/// allows. Serving goes on meanwhile. A controller gives its office up first and then asks its
+/// successor, who knows from then on that this broker goes, and outlives the requests that tell
+/// everybody. (Apache's keeps the office to the end of its stop.)
 pub async fn leave(broker: &Arc<Broker>) {
     let config = broker.config.load_full();
     if !config.bool("controlled.shutdown.enable") {
         return;
     }
+    if broker.controller.handle.is_controller() && broker.metadata.load().brokers.len() > 1 {
+        hand_over(broker).await;
+    }
     let pause = config.long("controlled.shutdown.retry.backoff.ms");
     let pause = Duration::from_millis(u64::try_from(pause).unwrap_or(0));
     for attempt in 1..=config.int("controlled.shutdown.max.retries") {
+        let asked = controller_or_none(broker).await;
         let tried = tokio::time::timeout(LEAVE_TIMEOUT, controlled_shutdown(broker)).await;
         let Ok(answer) = tried else {
             tracing::warn!("no answer about the controlled shutdown");
@@ -111,9 +124,43 @@ pub async fn leave(broker: &Arc<Broker>) {
             }
             Err(error) => tracing::warn!(attempt, %error, "controlled shutdown"),
         }
-        tokio::time::sleep(pause).await;
+        // Another controller can be asked at once.
+        let mut role = broker.controller.handle.role();
+        let other = role.wait_for(|now| *now != asked && *now != NOBODY);
+        let _ = tokio::time::timeout(pause, other).await;
     }
     tracing::warn!("stopping although leaderships were not moved");
+}
+
+/// Who controls, once somebody does: between two controllers there is nobody for a moment. Without
+/// a session nobody is waited for.
+async fn controller_or_none(broker: &Broker) -> Role {
+    let handle = &broker.controller.handle;
+    let mut role = handle.role();
+    if handle.may_command() {
+        let _ = tokio::time::timeout(HAND_OVER_TIMEOUT, role.wait_for(|r| *r != NOBODY)).await;
+    }
+    *role.borrow()
+}
+
+/// Until another is controller; if nobody is there to be, this broker is it again.
+async fn hand_over(broker: &Broker) {
+    let handle = &broker.controller.handle;
+    let mut role = handle.role();
+    let retire = async {
+        handle.retire().await;
+        // Fails only if the sender is gone, which the broker holds.
+        let _ = role.wait_for(|role| matches!(role, Role::Follower { controller: Some(_) })).await;
+    };
+    if tokio::time::timeout(HAND_OVER_TIMEOUT, retire).await.is_ok() || *role.borrow() != NOBODY {
+        return;
+    }
+    tracing::warn!("nobody else takes the controller's office");
+    let stand = async {
+        handle.stand_again().await;
+        let _ = role.wait_for(|role| *role != NOBODY).await;
+    };
+    let _ = tokio::time::timeout(HAND_OVER_TIMEOUT, stand).await;
 }
 
 /// `None`: this very broker is the controller.

@@ -1,13 +1,15 @@
-//! How a broker beside ZooKeeper ends, or does not begin: told twice to stop, and with an id that
-//! another broker has.
+//! How a broker beside ZooKeeper ends, or does not begin: told twice to stop, while it controls, and
+//! with an id that another broker has.
 
 use std::time::{Duration, Instant};
 
+use protocol::error_code::ErrorCode;
 use tests::ottla::Ottla;
 use tests::wait;
+use tests::znodes::Znodes;
 use tests::zookeeper::ZooKeeperServer;
 
-use crate::zookeeper_faults::{chroot, created, ready};
+use crate::zookeeper_faults::{chroot, created, list_offsets, ready};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -36,6 +38,50 @@ fn a_second_signal_stops_at_once() {
     );
     controller.process().signal(libc::SIGCONT);
     broker.restart();
+}
+
+/// Its office goes first: another moves its leaderships away, and stays to tell everybody.
+#[test]
+fn a_controller_leaves_by_its_successor() {
+    if !ready() {
+        return;
+    }
+    let zookeeper = ZooKeeperServer::start();
+    let mut first = Ottla::start(Some(&chroot(&zookeeper)), "");
+    let second = Ottla::start(Some(&chroot(&zookeeper)), "broker.id=2");
+    created(&first.bootstrap(), "t", &[1, 2]);
+    first.process().signal(libc::SIGTERM);
+    let status = wait::until("its end", LIMIT, || first.ended());
+    assert_eq!(status.code(), Some(0));
+    let said = second.process().stderr();
+    assert!(said.contains("moving its leaderships away"), "{said}");
+    let znodes = Znodes::connect(&chroot(&zookeeper));
+    assert_eq!(znodes.controller(), Some(2));
+    let state = znodes.partition("t", 0).expect("a state");
+    assert_eq!((state.leader, state.isr), (2, vec![2]));
+    wait::until_true("the new leader to serve", LIMIT, || {
+        list_offsets(&second.bootstrap(), "t") == Some(ErrorCode::NONE)
+    });
+}
+
+/// Nobody else wants the office: it moves its own leaderships.
+#[test]
+fn a_controller_without_a_successor_stays_in_office() {
+    if !ready() {
+        return;
+    }
+    let zookeeper = ZooKeeperServer::start();
+    let mut first = Ottla::start(Some(&chroot(&zookeeper)), "");
+    let unwilling = "broker.id=2\nottla.controller.eligible=false";
+    let second = Ottla::start(Some(&chroot(&zookeeper)), unwilling);
+    created(&first.bootstrap(), "t", &[1, 2]);
+    first.process().signal(libc::SIGTERM);
+    let status = wait::until("its end", LIMIT, || first.ended());
+    assert_eq!(status.code(), Some(0));
+    assert!(!second.process().stderr().contains("elected as controller"));
+    let znodes = Znodes::connect(&chroot(&zookeeper));
+    let state = znodes.partition("t", 0).expect("a state");
+    assert_eq!((state.leader, state.isr), (2, vec![2]));
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub(super) struct Core {
     rest_ms: i64,
     /// Until then this broker does not stand for election: its last term failed.
     pub(super) stand_again_ms: Option<i64>,
+    /// Nor does it while this is set: it is about to stop.
+    pub(super) retired: bool,
     random: u64,
 }
 
@@ -71,6 +73,7 @@ impl Core {
             look_again_ms: None,
             rest_ms: REST_MS,
             stand_again_ms: None,
+            retired: false,
             random: seed,
         }
     }
@@ -154,6 +157,14 @@ impl Core {
             Event::GiveUp if self.leading => {
                 tracing::error!("giving the controller's office up");
                 self.give_office_back().await
+            }
+            Event::Retire => {
+                self.retired = true;
+                if self.leading { self.give_office_back().await } else { Ok(()) }
+            }
+            Event::StandAgain => {
+                self.retired = false;
+                if self.session_id == 0 { Ok(()) } else { self.look_for_controller().await }
             }
             Event::Changed { .. }
             | Event::GiveUp

@@ -46,6 +46,11 @@ pub enum Event {
     /// What was to be sent cannot be kept any longer: give the office up, so that the next
     /// controller (perhaps this one) tells everybody everything anew.
     GiveUp,
+    /// This broker is about to stop: it gives the office up and stands for it no more, in this
+    /// session.
+    Retire,
+    /// Nobody else took the office: it stands again.
+    StandAgain,
     /// Unclean elections were turned on, for a topic or (`None`) for all: try the offline ones.
     UncleanElectionEnabled { topic: Option<String> },
 }

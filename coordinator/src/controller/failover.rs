@@ -70,7 +70,7 @@ impl Core {
                 tracing::error!("/migration names a KRaft controller: this broker takes no part");
                 return Ok(());
             }
-            let resting = self.stand_again_ms.is_some();
+            let resting = self.stand_again_ms.is_some() || self.retired;
             if resting || !self.settings.eligible || self.elect().await? {
                 return Ok(());
             }

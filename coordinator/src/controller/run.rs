@@ -79,6 +79,16 @@ impl ControllerHandle {
         self.tell(Event::GiveUp).await;
     }
 
+    /// This broker is about to stop: another is to become controller.
+    pub async fn retire(&self) {
+        self.tell(Event::Retire).await;
+    }
+
+    /// Nobody else became controller: this broker stands for the office again.
+    pub async fn stand_again(&self) {
+        self.tell(Event::StandAgain).await;
+    }
+
     /// Partitions with other replicas that the broker still leads; empty: it may stop.
     pub async fn controlled_shutdown(
         &self,
