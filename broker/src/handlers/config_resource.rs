@@ -9,7 +9,7 @@ use protocol::ids::BrokerId;
 
 use super::api_error::ApiError;
 use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, RequestContext};
+use crate::broker::{Broker, Reply, RequestContext};
 use crate::dynamic_config::alter::{self, AlterError, Change};
 
 pub const TOPIC: i8 = 2;
@@ -35,13 +35,34 @@ pub fn check_broker(own: BrokerId, name: &str, or_else: &str) -> Result<(), ApiE
     }
 }
 
-/// Alters one after the other; each has its own outcome.
-pub async fn alter_all(
+/// What became of one resource.
+pub struct Altered {
+    pub resource_type: i8,
+    pub resource_name: String,
+    /// NONE if it went well.
+    pub error: ApiError,
+}
+
+/// Alters one after the other; each has its own outcome, which `response` makes an answer of.
+pub fn alter_and_answer<R: Send + 'static>(
     broker: &Arc<Broker>,
     context: &RequestContext,
     alterations: Vec<Alteration>,
     validate_only: bool,
-) -> Vec<(i8, String, ApiError)> {
+    response: fn(Vec<Altered>) -> R,
+) -> Reply<R> {
+    let (broker, context) = (broker.clone(), context.clone());
+    Reply::later(
+        async move { response(alter_all(&broker, &context, alterations, validate_only).await) },
+    )
+}
+
+async fn alter_all(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    alterations: Vec<Alteration>,
+    validate_only: bool,
+) -> Vec<Altered> {
     let mut named: BTreeMap<(i8, String), usize> = BTreeMap::new();
     for one in &alterations {
         *named.entry((one.resource_type, one.resource_name.clone())).or_default() += 1;
@@ -58,7 +79,8 @@ pub async fn alter_all(
             }
         };
         let error = outcome.err().unwrap_or(ApiError::plain(ErrorCode::NONE));
-        outcomes.push((key.0, key.1, error));
+        let (resource_type, resource_name) = key;
+        outcomes.push(Altered { resource_type, resource_name, error });
     }
     outcomes
 }

@@ -17,7 +17,7 @@ use protocol::messages::incremental_alter_configs::{
 };
 
 use super::api_error::ApiError;
-use super::config_resource::{self, Alteration};
+use super::config_resource::{self, Alteration, Altered};
 use crate::broker::{Broker, Reply, RequestContext};
 use crate::dynamic_config::alter::{Change, Operation};
 
@@ -31,21 +31,19 @@ pub fn handle(
     context: &RequestContext,
     request: IncrementalAlterConfigsRequest,
 ) -> Reply<IncrementalAlterConfigsResponse> {
-    let (broker, context) = (broker.clone(), context.clone());
-    Reply::later(async move {
-        let all = request.resources.into_iter().map(alteration).collect();
-        let validate_only = request.validate_only;
-        let outcomes = config_resource::alter_all(&broker, &context, all, validate_only).await;
-        let responses = outcomes.into_iter().map(|(resource_type, resource_name, error)| {
-            AlterConfigsResourceResponse {
-                error_code: error.code.0,
-                error_message: error.message,
-                resource_type,
-                resource_name,
-            }
-        });
-        IncrementalAlterConfigsResponse { throttle_time_ms: 0, responses: responses.collect() }
-    })
+    let all = request.resources.into_iter().map(alteration).collect();
+    config_resource::alter_and_answer(broker, context, all, request.validate_only, answer)
+}
+
+fn answer(outcomes: Vec<Altered>) -> IncrementalAlterConfigsResponse {
+    let response = |altered: Altered| AlterConfigsResourceResponse {
+        error_code: altered.error.code.0,
+        error_message: altered.error.message,
+        resource_type: altered.resource_type,
+        resource_name: altered.resource_name,
+    };
+    let responses = outcomes.into_iter().map(response).collect();
+    IncrementalAlterConfigsResponse { throttle_time_ms: 0, responses }
 }
 
 fn alteration(resource: AlterConfigsResource) -> Alteration {

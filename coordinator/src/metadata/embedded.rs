@@ -8,23 +8,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::broadcast;
-
 use self::journal::Journal;
 pub use self::journal::OpenError;
-use super::inbox::{Batch, Inbox};
-use super::store::{
-    ClockMs, Credentials, Lease, MetadataStore, Op, Reply, StoreError, StoreEvent, StoreFuture,
-};
+use super::inbox::{Batch, Callers, Inbox};
+use super::store::{ClockMs, Lease, MetadataStore, Reply, StoreError, StoreEvent};
 use super::tree::{Fired, Tree};
 
 /// Most operations in one commit.
 const COMMIT_OPS_MAX: usize = 10_000;
-
-/// A single broker's metadata.
-pub struct EmbeddedStore {
-    inbox: Arc<Inbox>,
-}
 
 /// Opens (or makes) the journal at `path` and loads it: blocking work of a few milliseconds. The
 /// session is there at once. The driver must run for anything else to happen; it ends after
@@ -39,51 +30,11 @@ pub fn open(
     tree.open_session(session_id);
     let inbox = Inbox::new();
     let lease = Lease { session_id, timeout_ms: 0, last_heard_ms: u64::MAX, last_zxid };
+    // No credentials: the journal's lock keeps every other process out.
     inbox.set_session(Some(lease), None);
     let journal = Some(journal);
     let driver = Driver { inbox: Arc::clone(&inbox), tree, session_id, journal, wall_clock };
-    Ok((Arc::new(EmbeddedStore { inbox }), driver))
-}
-
-impl MetadataStore for EmbeddedStore {
-    fn submit(&self, ops: Vec<Op>) -> StoreFuture<Vec<Result<Reply, StoreError>>> {
-        self.inbox.submit(None, ops)
-    }
-
-    fn submit_in(
-        &self,
-        session_id: i64,
-        ops: Vec<Op>,
-    ) -> StoreFuture<Vec<Result<Reply, StoreError>>> {
-        self.inbox.submit(Some(session_id), ops)
-    }
-
-    fn subscribe(&self) -> broadcast::Receiver<StoreEvent> {
-        self.inbox.subscribe()
-    }
-
-    fn session_id(&self) -> i64 {
-        self.lease().map_or(0, |lease| lease.session_id)
-    }
-
-    fn lease(&self) -> Option<Lease> {
-        self.inbox.lease()
-    }
-
-    /// None: the journal's lock keeps every other process out.
-    fn credentials(&self) -> Option<Credentials> {
-        None
-    }
-
-    fn close(&self) -> StoreFuture<()> {
-        self.inbox.close()
-    }
-}
-
-impl Drop for EmbeddedStore {
-    fn drop(&mut self) {
-        drop(self.inbox.close());
-    }
+    Ok((Arc::new(Callers(inbox)), driver))
 }
 
 /// Runs an embedded store: the owner of its tree and journal.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast, oneshot};
 
-use super::store::{Credentials, Lease, Op, Reply, StoreError, StoreEvent, StoreFuture};
+use super::store::{
+    Credentials, Lease, MetadataStore, Op, Reply, StoreError, StoreEvent, StoreFuture,
+};
 
 /// Most operations that wait for the owner; more answer `Overloaded`.
 pub const WAITING_MAX: usize = 1 << 18;
@@ -212,5 +214,49 @@ impl Inbox {
         for closer in ended {
             let _ = closer.send(());
         }
+    }
+}
+
+/// A store as its callers have it: their end of the inbox. Dropped, it asks the owner to end.
+#[derive(Debug)]
+pub struct Callers(pub Arc<Inbox>);
+
+impl MetadataStore for Callers {
+    fn submit(&self, ops: Vec<Op>) -> StoreFuture<Vec<Result<Reply, StoreError>>> {
+        self.0.submit(None, ops)
+    }
+
+    fn submit_in(
+        &self,
+        session_id: i64,
+        ops: Vec<Op>,
+    ) -> StoreFuture<Vec<Result<Reply, StoreError>>> {
+        self.0.submit(Some(session_id), ops)
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<StoreEvent> {
+        self.0.subscribe()
+    }
+
+    fn session_id(&self) -> i64 {
+        self.lease().map_or(0, |lease| lease.session_id)
+    }
+
+    fn lease(&self) -> Option<Lease> {
+        self.0.lease()
+    }
+
+    fn credentials(&self) -> Option<Credentials> {
+        self.0.credentials()
+    }
+
+    fn close(&self) -> StoreFuture<()> {
+        self.0.close()
+    }
+}
+
+impl Drop for Callers {
+    fn drop(&mut self) {
+        drop(self.0.close());
     }
 }

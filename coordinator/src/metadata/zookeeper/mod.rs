@@ -12,15 +12,11 @@ mod watches;
 
 use std::sync::Arc;
 
-use tokio::sync::broadcast;
-
 pub use self::connect_string::{ConnectString, ConnectStringError};
 pub use self::driver::Driver;
 pub use self::exchange::{ExchangeError, close_session};
-use super::inbox::Inbox;
-use super::store::{
-    ClockMs, Credentials, Lease, MetadataStore, Op, Reply, StoreError, StoreEvent, StoreFuture,
-};
+use super::inbox::{Callers, Inbox};
+use super::store::{ClockMs, MetadataStore};
 
 /// How to reach an ensemble.
 #[derive(Clone)]
@@ -53,57 +49,12 @@ impl Config {
     }
 }
 
-/// A client of an ensemble, with at most one session at a time; a new one replaces it when it
-/// expires.
-pub struct ZooKeeperStore {
-    inbox: Arc<Inbox>,
-}
-
-/// The store and the task that must run for it to do anything. Nothing is awaited here: the first
+/// A client of an ensemble, with at most one session at a time (a new one replaces it when it
+/// expires), and the task that must run for it to do anything. Nothing is awaited here: the first
 /// `SessionStarted` (or a `session_id` that is not 0) says that the ensemble was reached. The
 /// driver ends after `close`, or when the store is dropped.
 pub fn connect(config: Config) -> (Arc<dyn MetadataStore>, Driver) {
     let inbox = Inbox::new();
     let driver = Driver::new(config, Arc::clone(&inbox));
-    (Arc::new(ZooKeeperStore { inbox }), driver)
-}
-
-impl MetadataStore for ZooKeeperStore {
-    fn submit(&self, ops: Vec<Op>) -> StoreFuture<Vec<Result<Reply, StoreError>>> {
-        self.inbox.submit(None, ops)
-    }
-
-    fn submit_in(
-        &self,
-        session_id: i64,
-        ops: Vec<Op>,
-    ) -> StoreFuture<Vec<Result<Reply, StoreError>>> {
-        self.inbox.submit(Some(session_id), ops)
-    }
-
-    fn subscribe(&self) -> broadcast::Receiver<StoreEvent> {
-        self.inbox.subscribe()
-    }
-
-    fn session_id(&self) -> i64 {
-        self.lease().map_or(0, |lease| lease.session_id)
-    }
-
-    fn lease(&self) -> Option<Lease> {
-        self.inbox.lease()
-    }
-
-    fn credentials(&self) -> Option<Credentials> {
-        self.inbox.credentials()
-    }
-
-    fn close(&self) -> StoreFuture<()> {
-        self.inbox.close()
-    }
-}
-
-impl Drop for ZooKeeperStore {
-    fn drop(&mut self) {
-        drop(self.inbox.close());
-    }
+    (Arc::new(Callers(inbox)), driver)
 }
