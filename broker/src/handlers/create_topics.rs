@@ -174,8 +174,11 @@ async fn await_leaders(broker: &Broker, timeout_ms: i32, made: &mut [Made]) {
     let wanted: Vec<(String, usize)> =
         made.iter().filter_map(|made| Some((made.result.name.clone(), made.partitions?))).collect();
     if let Ok(timeout_ms @ 1..) = u64::try_from(timeout_ms) {
+        // Looked for one after the other: there may be thousands, and as many updates.
+        let mut left = wanted.iter().peekable();
         let all = broker.metadata.wait_until(|cluster| {
-            wanted.iter().all(|(name, count)| cluster.has_leaders(name, *count))
+            while left.next_if(|(name, count)| cluster.has_leaders(name, *count)).is_some() {}
+            left.peek().is_none()
         });
         if tokio::time::timeout(Duration::from_millis(timeout_ms), all).await.is_ok() {
             return;

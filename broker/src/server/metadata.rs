@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::metadata::store::MetadataStore;
+use coordinator::metadata::store::{MetadataStore, Op, Reply, StoreError};
 use coordinator::metadata::zookeeper::{Config, ConnectString};
 use coordinator::metadata::{embedded, registration, retry, zookeeper};
 use coordinator::znodes;
@@ -137,9 +137,16 @@ pub async fn topic_configs(
     let Some(names) = retry::children(store, znodes::config::TOPICS_PATH, false).await? else {
         return Ok(configs);
     };
-    for name in names {
-        let entity = ConfigEntity::topic(name.clone());
-        let Some((data, _)) = retry::get(store, &entity.path(), false).await? else { continue };
+    let entities: Vec<_> = names.iter().map(|name| ConfigEntity::topic(name.clone())).collect();
+    let read = |entity: &ConfigEntity| Op::Get { path: entity.path(), watch: false };
+    let reads = retry::read_all(store, entities.iter().map(read).collect()).await;
+    for ((name, entity), read) in names.into_iter().zip(entities).zip(reads) {
+        let data = match read {
+            Ok(Reply::Data { data, .. }) => data,
+            Err(StoreError::NoNode(_)) => continue,
+            Ok(other) => return Err(StoreError::Other(format!("not a read: {other:?}")).into()),
+            Err(error) => return Err(error.into()),
+        };
         match znodes::config::decode(&entity, data.as_deref()) {
             Ok(own) => {
                 for error in configs.set(&name, own) {

@@ -108,14 +108,14 @@ impl Core {
         if registered != Some(request.broker_epoch) {
             return Ok(Err(RequestError::StaleBrokerEpoch(request.broker)));
         }
-        let by_id: BTreeMap<Uuid, String> =
-            self.cluster.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect();
+        let by_id: BTreeMap<Uuid, &String> =
+            self.cluster.topics.iter().map(|(name, topic)| (topic.id, name)).collect();
         let mut verdicts = Vec::new();
         let (mut named, mut writes) = (Vec::new(), Vec::new());
         for (key, changes) in &request.topics {
             let name = match key {
                 TopicKey::Name(name) => Some(name),
-                TopicKey::Id(id) => by_id.get(id),
+                TopicKey::Id(id) => by_id.get(id).copied(),
             };
             for change in changes {
                 let Some(name) = name else {
