@@ -178,7 +178,7 @@ impl Log {
             // A full disk may have left bytes behind the log's end, which must not look like a
             // batch that follows a torn one.
             let undone = e.is_full() && self.retire(changes, &self.active(), true).is_ok();
-            changes.failed = !undone;
+            changes.failed |= !undone;
         }
         Ok(result?)
     }
@@ -206,16 +206,16 @@ impl Log {
         self.index(changes, config, &active, piece, position)?;
         let next = piece.batches.last().expect("a piece has a batch").next_offset();
         let aborted = self.producers.write().apply(updates, next);
-        let end = position + piece.batches.iter().map(|b| b.size).sum::<u64>();
-        {
-            let mut view = self.view.write();
-            active.set_size(end);
-            view.log_end = next;
-            view.remember(Boundary { offset: next, base: active.base_offset, position: end });
-        }
+        // Before anybody can read the marker: who reads committed data must know what it aborted.
         for txn in aborted {
-            active.txn_index.append(txn)?;
+            // The producers are past what is then not there: a full disk is no excuse any more.
+            active.txn_index.append(txn).inspect_err(|_| changes.failed = true)?;
         }
+        let end = position + piece.batches.iter().map(|b| b.size).sum::<u64>();
+        let mut view = self.view.write();
+        active.set_size(end);
+        view.log_end = next;
+        view.remember(Boundary { offset: next, base: active.base_offset, position: end });
         Ok(rolled)
     }
 

@@ -18,10 +18,15 @@ pub struct DiskError {
     pub source: io::Error,
 }
 
+/// What a failed sync is called.
+const SYNC: &str = "sync";
+
 impl DiskError {
-    /// The disk or the quota is full: nothing is damaged, the append simply did not happen.
+    /// The disk or the quota is full: nothing is damaged, the append simply did not happen. A sync
+    /// that says so has lost what was written before.
     pub fn is_full(&self) -> bool {
-        matches!(self.source.raw_os_error(), Some(libc::ENOSPC) | Some(libc::EDQUOT))
+        let full = matches!(self.source.raw_os_error(), Some(libc::ENOSPC) | Some(libc::EDQUOT));
+        full && self.operation != SYNC
     }
 }
 
@@ -56,6 +61,13 @@ pub enum StorageError {
     /// An earlier write of this log failed; it must be opened again before it is used.
     #[error("log of {0} is closed after a failed write")]
     Failed(String),
+}
+
+impl StorageError {
+    /// See [`DiskError::is_full`].
+    pub fn is_full(&self) -> bool {
+        matches!(self, StorageError::Disk(error) if error.is_full())
+    }
 }
 
 /// Why an append did not happen. Except after `Disk`, the log is as it was before.

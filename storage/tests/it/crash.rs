@@ -154,6 +154,28 @@ fn a_full_disk_refuses_appends_until_there_is_room() {
     driver.compare().unwrap();
 }
 
+#[test]
+fn nobody_reads_an_abort_marker_before_what_it_aborted_can_be_told() {
+    let mut refused = 0;
+    for (at, errno) in (1..).flat_map(|at| [(at, libc::EIO), (at, libc::ENOSPC)]) {
+        let disk = MemoryDisk::new(true);
+        let mut driver = Driver::new(disk.clone(), &CONFIG).unwrap();
+        driver.step(&Step::Transact { records: 2 }).unwrap();
+        disk.set_fault(Some(Fault::ErrorAt { change: disk.changes() + at, errno }));
+        let done = driver.step(&Step::EndTransaction { commit: false }).is_ok();
+        let log = &driver.log;
+        let read = log.read(0, 1 << 20, i64::MAX, true).unwrap();
+        let told = log.aborted_transactions(0, &read).unwrap().len();
+        assert_eq!(told, usize::from(done), "errno {errno} at change {at}");
+        assert_eq!(log.last_stable_offset(log.log_end_offset()), if done { 3 } else { 0 });
+        refused += u32::from(!done);
+        if done && errno == libc::ENOSPC {
+            break;
+        }
+    }
+    assert!(refused > 2, "the marker and its entry are two writes: {refused}");
+}
+
 fn overflowing(disk: &MemoryDisk) {
     let dir = Path::new("/data/t-0");
     disk.create_dir(dir).unwrap();
