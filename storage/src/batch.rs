@@ -79,7 +79,7 @@ impl LogBatch {
     }
 
     pub fn next_offset(&self) -> Offset {
-        self.last_offset + 1
+        self.last_offset.saturating_add(1)
     }
 
     pub fn is_control(&self) -> bool {

@@ -191,7 +191,8 @@ enum Slot {
     #[default]
     Closed,
     Open(Arc<dyn DiskFile>),
-    Mapped(Arc<dyn ReadMap>),
+    /// So many bytes of it.
+    Mapped(Arc<dyn ReadMap>, u64),
 }
 
 impl LazyFile {
@@ -237,14 +238,17 @@ impl LazyFile {
             return Ok(None);
         }
         self.used.store(true, Ordering::Relaxed);
-        if let Slot::Mapped(map) = &*self.slot.lock() {
+        // A reader that looked before the file grew may have left a shorter one.
+        if let Slot::Mapped(map, mapped) = &*self.slot.lock()
+            && *mapped >= len
+        {
             return Ok(Some(map.clone()));
         }
         let file = self.open(OpenHow::Write)?;
         match file.read_map(len) {
             Ok(map) => {
                 let map: Arc<dyn ReadMap> = Arc::from(map);
-                *self.slot.lock() = Slot::Mapped(map.clone());
+                *self.slot.lock() = Slot::Mapped(map.clone(), len);
                 Ok(Some(map))
             }
             Err(e) if e.kind() == std::io::ErrorKind::Unsupported => Ok(None),

@@ -136,7 +136,7 @@ impl Log {
         let due_ms = now_ms.saturating_add(self.config().file_delete_delay_ms);
         for segment in gone {
             let mut files: Vec<Arc<LazyFile>> = Vec::new();
-            for file in segment.files() {
+            for file in segment.all_files() {
                 let path = file.path();
                 if self.dir.disk.stat(&path).at("stat", &path)?.is_none() {
                     continue;
@@ -144,7 +144,7 @@ impl Log {
                 let mut name = path.file_name().expect("a file has a name").to_os_string();
                 name.push(DELETED_SUFFIX);
                 file.rename(name.to_string_lossy().into_owned())?;
-                files.push(file);
+                files.push(file.clone());
             }
             changes.condemned.push(Condemned { due_ms, files });
         }
@@ -162,11 +162,14 @@ impl Log {
             changes.condemned = waiting;
             due
         };
+        // A flush that began before the removal may still sync these files.
+        let flushing = self.flushing.lock();
         for file in due.iter().flat_map(|c| &c.files) {
             file.close();
             let path = file.path();
             crate::disk::remove_if_there(&*self.dir.disk, &path)?;
         }
+        drop(flushing);
         Ok(self.changes.lock().condemned.iter().map(|c| c.files.len()).sum())
     }
 }

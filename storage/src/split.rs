@@ -27,7 +27,7 @@ pub(crate) fn split_overflowed(dir: &Arc<PartitionDir>, base: Offset) -> Result<
     let mut parts: Vec<(Offset, u64)> = Vec::new();
     let mut scan = Scan::new(&*source, 0, len);
     let mut end = 0;
-    while let Some(found) = scan.next_batch().at("read", &path)? {
+    while let Some(found) = scan.next_verified().at("read", &path)? {
         let (batch, at) = match found {
             Ok(found) => found,
             // What is torn stays with the last part, for recovery to judge.
@@ -35,7 +35,7 @@ pub(crate) fn split_overflowed(dir: &Arc<PartitionDir>, base: Offset) -> Result<
             Err(_) => break,
         };
         let first = parts.last().map(|(first, _)| *first);
-        if first.is_none_or(|first| batch.last_offset - first > i64::from(i32::MAX)) {
+        if first.is_none_or(|first| batch.last_offset.saturating_sub(first) > i64::from(i32::MAX)) {
             parts.push((batch.base_offset, at));
         }
         end = at + batch.size;

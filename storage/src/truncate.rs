@@ -13,8 +13,8 @@ use crate::producer_snapshot;
 use crate::replay::replay;
 use crate::segment::{FileLengths, LOG_SUFFIX, Segment};
 
-/// The suffix under which a loader throws a file away (compaction's output in the making).
-const UNFINISHED_SUFFIX: &str = ".log.cleaned";
+/// The end of its name makes any loader throw the file away; compaction's output is called otherwise.
+const UNFINISHED_SUFFIX: &str = ".log.cut.cleaned";
 
 impl Log {
     /// Removes every record at and behind `offset`; `false` if there was none. Files that slices
