@@ -448,6 +448,11 @@ impl Log {
         segment.close_indexes()
     }
 
+    /// Whether a write failed in a way that leaves nothing to go on with.
+    pub fn has_failed(&self) -> bool {
+        self.changes.lock().failed
+    }
+
     pub(crate) fn check_usable(&self, changes: &Changes) -> Result<(), StorageError> {
         if changes.failed {
             return Err(StorageError::Failed(self.partition.to_string()));

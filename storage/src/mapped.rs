@@ -295,7 +295,11 @@ impl Log {
                 active.offset_index.seal()?;
                 active.time_index.seal()
             });
-            result.inspect_err(|_| changes.failed = true)?;
+            match result {
+                // Its index's last entries have no room yet: they stay in memory.
+                Err(error) if error.is_full() => return Ok(false),
+                other => other.inspect_err(|_| changes.failed = true)?,
+            }
             active.close_files();
         }
         drop(changes);

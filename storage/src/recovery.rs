@@ -376,9 +376,14 @@ impl Loader<'_> {
 
     fn snapshot_now(&mut self) -> Result<(), DiskError> {
         let offset = self.producers.end_offset;
-        if let Err(at) = self.snapshots.binary_search(&offset) {
-            producer_snapshot::write(self.dir, &self.producers, Durable::Later)?;
-            self.snapshots.insert(at, offset);
+        let Err(at) = self.snapshots.binary_search(&offset) else { return Ok(()) };
+        match producer_snapshot::write(self.dir, &self.producers, Durable::Later) {
+            Ok(()) => self.snapshots.insert(at, offset),
+            // It only shortens the next start.
+            Err(error) if error.is_full() => {
+                tracing::warn!(%error, "no room for a producer snapshot");
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -413,10 +418,18 @@ impl Loader<'_> {
     }
 }
 
+/// `segment.index.bytes` goes no further.
+const INDEX_BYTES_MAX: u64 = i32::MAX as u64;
+
 /// Lengths that can be, and a last entry that lies inside the log.
 fn indexes_plausible(segment: &Segment, lengths: &FileLengths) -> Result<bool, StorageError> {
     let Some(offset_bytes) = lengths.offset_index else { return Ok(false) };
-    if !offset_bytes.is_multiple_of(8) || !lengths.time_index.unwrap_or(0).is_multiple_of(12) {
+    let time_bytes = lengths.time_index.unwrap_or(0);
+    if !offset_bytes.is_multiple_of(8) || !time_bytes.is_multiple_of(12) {
+        return Ok(false);
+    }
+    // Kafka's are no longer; nor could memory take one that is.
+    if offset_bytes.max(time_bytes) > INDEX_BYTES_MAX {
         return Ok(false);
     }
     let last = segment.offset_index.last_place()?;

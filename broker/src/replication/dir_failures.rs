@@ -10,6 +10,7 @@ use coordinator::metadata::retry;
 use coordinator::metadata::store::{CreateMode, Op, StoreError};
 use coordinator::znodes::log_dir_event;
 use protocol::ids::TopicPartition;
+use storage::StorageError;
 use storage::log_dir::LogDir;
 
 use super::manager::ReplicaManager;
@@ -24,6 +25,26 @@ impl ReplicaManager {
         let Some(dir) = self.logs().dir_of(partition).map(Path::to_owned) else { return };
         tracing::error!(%partition, "a file of this partition failed");
         self.dir_failed(&dir, error);
+    }
+
+    /// The same of upkeep, for which a full disk is no reason to give a directory up: appends are
+    /// refused by themselves until there is room again.
+    pub fn upkeep_failed(&self, partition: &TopicPartition, error: &StorageError) {
+        let unharmed = || self.logs().log(partition).is_none_or(|log| !log.has_failed());
+        if error.is_full() && unharmed() {
+            tracing::warn!(%partition, %error, "no room for a log's upkeep; it is tried again");
+            return;
+        }
+        self.disk_failed(partition, error);
+    }
+
+    /// The same of a checkpoint: without room the one of before stays, which is never wrong.
+    pub fn checkpoint_failed(&self, dir: &Path, error: &StorageError) {
+        if error.is_full() {
+            tracing::warn!(dir = %dir.display(), %error, "no room for a checkpoint");
+            return;
+        }
+        self.dir_failed(dir, error);
     }
 
     /// A file at the root of this directory failed, or one in it.

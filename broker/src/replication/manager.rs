@@ -462,6 +462,9 @@ impl ReplicaManager {
                 && let Some(log) = partition.log()
             {
                 log.set_config(config.clone());
+                if let Some(future) = self.logs.future(log.partition()) {
+                    future.set_config(config.clone());
+                }
             }
         }
     }
@@ -475,7 +478,7 @@ impl ReplicaManager {
             .map(|partition| (partition.name(), partition.high_watermark()))
             .collect();
         for (dir, error) in self.logs.checkpoint_high_watermarks(&watermarks) {
-            self.dir_failed(&dir, &error);
+            self.checkpoint_failed(&dir, &error);
         }
     }
 }

@@ -121,13 +121,13 @@ fn flush(broker: &Broker) {
 
 fn checkpoint(broker: &Broker) {
     for (dir, error) in broker.replicas.logs().checkpoint() {
-        broker.replicas.dir_failed(&dir, &error);
+        broker.replicas.checkpoint_failed(&dir, &error);
     }
 }
 
-/// A file that fails takes its directory with it.
+/// A file that fails takes its directory with it, unless there only is no room.
 fn judge(broker: &Broker, report: StepReport) {
     for (partition, error) in report.errors {
-        broker.replicas.disk_failed(&partition, &error);
+        broker.replicas.upkeep_failed(&partition, &error);
     }
 }
