@@ -19,6 +19,7 @@ const SLICE_BYTES: u64 = 1024 * 1024;
 const LOOK: Duration = Duration::from_secs(1);
 
 const UNCLEANABLE: &str = "kafka_log_logcleanermanager_uncleanable_partitions_count";
+const UNCLEANABLE_BYTES: &str = "kafka_log_logcleanermanager_uncleanable_bytes";
 const MAX_DIRTY: &str = "kafka_log_logcleanermanager_max_dirty_percent";
 const SINCE_LAST_RUN: &str = "kafka_log_logcleanermanager_time_since_last_run_ms";
 const MAX_UTILIZATION: &str = "kafka_log_logcleaner_max_buffer_utilization_percent";
@@ -69,7 +70,9 @@ pub fn start(broker: &Arc<Broker>) {
                 shared.wake_all();
                 before = now;
             }
-            shared.show(&owner);
+            let (broker, shown) = (owner.clone(), shared.clone());
+            // It may have to look into a log.
+            owner.tasks.blocking(move || shown.show(&broker)).await;
             tokio::time::sleep(LOOK).await;
         }
     });
@@ -119,12 +122,14 @@ impl Drop for Leaving<'_> {
     }
 }
 
+fn watermark_of(broker: &Broker, name: &TopicPartition) -> Option<Offset> {
+    let partition = broker.replicas.find(&name.topic, name.partition).ok()?;
+    Some(partition.high_watermark())
+}
+
 fn work(broker: &Broker, shared: &Shared, index: usize, stopping: &CancellationToken) {
     let logs = broker.replicas.logs();
-    let watermark_of = |name: &TopicPartition| -> Option<Offset> {
-        let partition = broker.replicas.find(&name.topic, name.partition).ok()?;
-        Some(partition.high_watermark())
-    };
+    let watermark_of = |name: &TopicPartition| watermark_of(broker, name);
     let mut cleaner = Cleaner::default();
     let mut begun_ms = broker.clock.elapsed_ms();
     while !stopping.is_cancelled() {
@@ -138,7 +143,7 @@ fn work(broker: &Broker, shared: &Shared, index: usize, stopping: &CancellationT
         let times = (budget, broker.clock.now_ms());
         let step = cleaner.step(logs, &shared.board, &settings, &watermark_of, times);
         if let Some((partition, error)) = &step.error {
-            broker.replicas.disk_failed(partition, error);
+            broker.replicas.upkeep_failed(partition, error);
         }
         if let Some((partition, stats)) = step.finished {
             let seconds = (broker.clock.elapsed_ms() - begun_ms) / 1000.0;
@@ -192,15 +197,20 @@ impl Shared {
 
     fn show(&self, broker: &Broker) {
         let logs = broker.replicas.logs();
-        let mut uncleanable: BTreeMap<String, usize> =
-            logs.dirs().iter().map(|dir| (dir.path().display().to_string(), 0)).collect();
+        let mut uncleanable: BTreeMap<String, (usize, u64)> =
+            logs.dirs().iter().map(|dir| (dir.path().display().to_string(), (0, 0))).collect();
+        let watermark_of = |name: &TopicPartition| watermark_of(broker, name);
+        let bytes = self.board.uncleanable_bytes(logs, &watermark_of, broker.clock.now_ms());
         for partition in self.board.uncleanable().keys() {
             if let Some(dir) = logs.dir_of(partition) {
-                *uncleanable.entry(dir.display().to_string()).or_default() += 1;
+                let sum = uncleanable.entry(dir.display().to_string()).or_default();
+                sum.0 += 1;
+                sum.1 += bytes.get(partition).copied().unwrap_or(0);
             }
         }
-        for (dir, count) in uncleanable {
-            metrics::gauge!(UNCLEANABLE, "logdirectory" => dir).set(count as f64);
+        for (dir, (count, bytes)) in uncleanable {
+            metrics::gauge!(UNCLEANABLE, "logdirectory" => dir.clone()).set(count as f64);
+            metrics::gauge!(UNCLEANABLE_BYTES, "logdirectory" => dir).set(bytes as f64);
         }
         let gauges = self.board.gauges();
         metrics::gauge!(MAX_DIRTY).set((gauges.max_dirty_ratio * 100.0).floor());

@@ -87,6 +87,23 @@ impl CleanerBoard {
         self.state.lock().uncleanable.clone()
     }
 
+    /// How many bytes of each of them would be compacted now. May read from the disk.
+    pub fn uncleanable_bytes(
+        &self,
+        logs: &LogManager,
+        high_watermark_of: HighWatermarkOf<'_>,
+        now_ms: TimestampMs,
+    ) -> BTreeMap<TopicPartition, u64> {
+        let partitions: Vec<_> = self.state.lock().uncleanable.keys().cloned().collect();
+        let bytes = |partition: &TopicPartition| {
+            let (log, checkpoint) = (logs.log(partition)?, logs.cleaner_offset(partition));
+            let found = cleanable(&log, checkpoint, high_watermark_of(partition)?, now_ms);
+            // A log that is not even that readable is told by its count alone.
+            Some(found.map_or(0, |found| found.cleanable_bytes))
+        };
+        partitions.into_iter().filter_map(|tp| Some((tp.clone(), bytes(&tp)?))).collect()
+    }
+
     pub fn gauges(&self) -> CleanerGauges {
         self.state.lock().gauges
     }

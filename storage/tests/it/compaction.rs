@@ -126,10 +126,10 @@ pub fn clean(manager: &LogManager, settings: &CleanerSettings, now_ms: i64) -> b
     panic!("a compaction does not end");
 }
 
-type Found = BTreeMap<Offset, (Option<Vec<u8>>, Option<Vec<u8>>)>;
+pub type Found = BTreeMap<Offset, (Option<Vec<u8>>, Option<Vec<u8>>)>;
 
 /// Keys and values of all data records.
-fn records(log: &Log) -> Result<Found, String> {
+pub fn records(log: &Log) -> Result<Found, String> {
     let mut found = BTreeMap::new();
     let mut offset = log.log_start_offset();
     while offset < log.log_end_offset() {

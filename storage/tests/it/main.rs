@@ -2,6 +2,7 @@
 //! change of the disk, and by Apache Kafka's own tools.
 
 mod apache;
+mod cleaner_rules;
 mod compaction;
 mod crash;
 mod damage;
