@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use protocol::ids::Uuid;
+use protocol::ids::{TopicPartition, Uuid};
 
 use crate::disk::Disk;
 use crate::error::{At, DiskError, StorageError};
@@ -10,13 +10,10 @@ use crate::log::Log;
 
 impl Log {
     /// Renames the directory to `<topic>-<partition>.<32 hex>-delete`; `remove_files` unlinks it
-    /// after `file.delete.delay.ms`. The topic part is cut so that the name fits 255 bytes.
+    /// after `file.delete.delay.ms`.
     pub fn rename_for_deletion(&self, unique: Uuid) -> Result<PathBuf, StorageError> {
         let hex: String = unique.0.iter().map(|b| format!("{b:02x}")).collect();
-        let suffix = format!("-{}.{hex}-delete", self.partition.partition);
-        let topic = &self.partition.topic;
-        let topic = &topic[..topic.len().min(255 - suffix.len())];
-        self.rename_dir(&format!("{topic}{suffix}"))
+        self.rename_dir(&deleted_name(&self.partition, &hex))
     }
 
     /// Renames the directory of a log that stays in use.
@@ -51,6 +48,14 @@ impl Log {
         remove_dir_and_files(&*self.dir.disk, &self.dir.path())?;
         Ok(())
     }
+}
+
+/// `<topic>-<partition>.<hex>-delete`; the topic part is cut so that the name fits 255 bytes.
+pub(crate) fn deleted_name(partition: &TopicPartition, hex: &str) -> String {
+    let suffix = format!("-{}.{hex}-delete", partition.partition);
+    let topic = &partition.topic;
+    let topic = &topic[..topic.len().min(255 - suffix.len())];
+    format!("{topic}{suffix}")
 }
 
 /// Removes a directory of plain files.

@@ -49,6 +49,14 @@ impl Log {
         self.recovery_point() < self.log_end_offset()
     }
 
+    /// Whether a sync has reached into the active segment: what came since is little.
+    pub fn is_tail_synced(&self) -> bool {
+        let point = self.recovery_point();
+        let view = self.view.read();
+        let active = view.segments.last().expect("a log has a segment");
+        point >= view.log_end || point > active.base_offset
+    }
+
     /// Whether a closed segment waits for its sync, or `flush.ms` has passed with one waiting.
     pub fn is_flush_due(&self, now_ms: TimestampMs) -> bool {
         let point = self.recovery_point();

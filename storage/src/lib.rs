@@ -25,6 +25,7 @@ pub mod read;
 mod deletion;
 mod flush;
 mod index;
+mod inventory;
 mod partition_files;
 mod produced;
 mod producer_snapshot;

@@ -13,8 +13,9 @@ use crate::checkpoint::{LOG_START_FILE, Offsets, RECOVERY_POINT_FILE};
 use crate::config::LogConfig;
 use crate::disk::Disk;
 use crate::error::{At, DeleteRecordsError, StorageError};
+use crate::inventory::{self, Inventory, LoadJob};
 use crate::log::{Log, LogOptions};
-use crate::log_dir::{Checkpoints, DirKind, LogDir};
+use crate::log_dir::{Checkpoints, LogDir};
 use crate::partition_dir::{FileCache, OPEN_FILES_MAX};
 
 /// Gives a topic's effective configuration.
@@ -25,15 +26,6 @@ pub type ConfigOf<'a> = &'a (dyn Fn(&str) -> Arc<LogConfig> + Sync);
 pub(crate) struct Hosted {
     pub log: Arc<Log>,
     pub dir: usize,
-}
-
-#[derive(Debug)]
-struct LoadJob {
-    partition: TopicPartition,
-    path: PathBuf,
-    dir: usize,
-    /// The target of a move between log directories.
-    is_future: bool,
 }
 
 /// A renamed directory that waits for its removal.
@@ -70,45 +62,14 @@ pub struct LogManager {
 
 impl LogManager {
     /// Takes directories that are locked and identified, and lists what is to be loaded. The same
-    /// partition in two places is an error.
+    /// partition in two places is an error, unless a move was interrupted.
     pub fn new(
         disk: Arc<dyn Disk>,
         dirs: Vec<LogDir>,
         accept_loss: bool,
         now_ms: TimestampMs,
     ) -> Result<LogManager, StorageError> {
-        let mut jobs: VecDeque<LoadJob> = VecDeque::new();
-        let mut seen: HashMap<(TopicPartition, bool), PathBuf> = HashMap::new();
-        let mut doomed = Vec::new();
-        for (i, dir) in dirs.iter().enumerate().filter(|(_, dir)| !dir.is_offline()) {
-            let partitions = match dir.partitions() {
-                Ok(partitions) => partitions,
-                Err(StorageError::Disk(error)) => {
-                    tracing::error!(dir = %dir.path().display(), %error, "it cannot be listed");
-                    dir.set_offline();
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            for (path, kind) in partitions {
-                let is_future = matches!(kind, DirKind::Future(_));
-                match kind {
-                    DirKind::Partition(partition) | DirKind::Future(partition) => {
-                        let key = (partition.clone(), is_future);
-                        if let Some(other) = seen.insert(key, path.clone()) {
-                            let reason = format!("{partition} is in {} too", other.display());
-                            return Err(StorageError::Conflict { path, reason });
-                        }
-                        jobs.push_back(LoadJob { partition, path, dir: i, is_future });
-                    }
-                    DirKind::Deleted(_) => {
-                        let due_ms = now_ms + LogConfig::default().file_delete_delay_ms;
-                        doomed.push(Doomed { path, dir: i, due_ms });
-                    }
-                    DirKind::Ignored => {}
-                }
-            }
-        }
+        let Inventory { jobs, doomed, failed } = inventory::list(&*disk, &dirs, now_ms)?;
         let unloaded: Vec<AtomicUsize> = (0..dirs.len())
             .map(|i| AtomicUsize::new(jobs.iter().filter(|job| job.dir == i).count()))
             .collect();
@@ -121,7 +82,7 @@ impl LogManager {
             preferred: Mutex::default(),
             jobs: Mutex::new(jobs),
             unloaded,
-            failed: RwLock::default(),
+            failed: RwLock::new(failed),
             doomed: Mutex::new(doomed),
             creating: Mutex::default(),
             lost_offsets: AtomicU64::new(0),
@@ -192,6 +153,11 @@ impl LogManager {
         }
         let damaged = self.failed.read().values().any(|(failed_dir, _)| *failed_dir == dir);
         let done = if damaged { root.remove_witness() } else { root.write_witness() };
+        // Without room for it the next start reads more than it must.
+        let done = match done {
+            Err(error) if error.is_full() => root.remove_witness(),
+            other => other,
+        };
         if let Err(error) = done {
             tracing::error!(dir = %root.path().display(), %error, "a log directory fails");
             root.set_offline();

@@ -3,15 +3,24 @@
 //!
 //! Source: `LogManager` of 3.9.1 (`futureLogs`, `preferredLogDirs`, `replaceCurrentWithFutureLog`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use protocol::ids::{Offset, TimestampMs, TopicPartition, Uuid};
 
+use crate::checkpoint::corrupt;
 use crate::config::LogConfig;
-use crate::error::StorageError;
+use crate::deletion::deleted_name;
+use crate::disk::{Disk, Durable, read_small, remove_if_there, replace_file};
+use crate::error::{At, DiskError, StorageError};
 use crate::log::Log;
 use crate::log_manager::{Doomed, Hosted, LogManager};
+
+/// In the directory of a log whose place another one is about to take: what says who is who if both
+/// have the partition's name at a start. Ours alone; it goes with the directory.
+const SUPERSEDED_FILE: &str = "ottla-superseded";
+/// It holds the 16 bytes that its directory's new name is made of, in hex.
+const SUPERSEDED_BYTES: u64 = 32;
 
 /// Longest name of a directory, in bytes.
 const NAME_BYTES_MAX: usize = 255;
@@ -160,24 +169,32 @@ impl LogManager {
     }
 
     /// Puts the future log in the current one's place; that one is deleted. The caller holds off
-    /// appends and truncations of both.
+    /// appends and truncations of both. What failed only after the place was taken is told beside
+    /// the log.
     pub fn promote_future(
         &self,
         partition: &TopicPartition,
         unique: Uuid,
         now_ms: TimestampMs,
-    ) -> Result<Arc<Log>, MoveError> {
+    ) -> Result<(Arc<Log>, Result<(), StorageError>), MoveError> {
         let _one = self.creating.lock();
         let future = self.futures.read().get(partition).cloned().ok_or(MoveError::NoLog)?;
         let current = self.logs.read().get(partition).cloned().ok_or(MoveError::NoLog)?;
-        // A crash between the two leaves the partition in two directories, as it does in Kafka:
-        // no start then until one of them is taken away by hand. The other order would lose it.
-        future.log.take_name(&partition.to_string())?;
+        // A kill between here and the end leaves the partition in two directories. Kafka's broker
+        // does not start then until one is taken away by hand; ours knows which.
+        let mark = current.log.path().join(SUPERSEDED_FILE);
+        let name = hex(unique);
+        replace_file(&*self.disk, &mark, name.as_bytes(), Durable::Now)
+            .map_err(StorageError::from)?;
+        if let Err(error) = future.log.take_name(&partition.to_string()) {
+            unmark(&*self.disk, &mark).map_err(StorageError::from)?;
+            return Err(error.into());
+        }
         self.futures.write().remove(partition);
         self.logs.write().insert(partition.clone(), future.clone());
-        self.checkpoint_dir(future.dir)?;
-        self.doom(current, unique, now_ms)?;
-        Ok(future.log)
+        let rest =
+            self.checkpoint_dir(future.dir).and_then(|()| self.doom(current, unique, now_ms));
+        Ok((future.log, rest))
     }
 
     fn doom(&self, hosted: Hosted, unique: Uuid, now_ms: TimestampMs) -> Result<(), StorageError> {
@@ -191,6 +208,48 @@ impl LogManager {
 
 /// `<topic>-<partition>.<32 hex>-future`.
 fn future_name(partition: &TopicPartition, unique: Uuid) -> String {
-    let hex: String = unique.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{partition}.{hex}-future")
+    format!("{partition}.{}-future", hex(unique))
 }
+
+fn hex(unique: Uuid) -> String {
+    unique.0.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unmark(disk: &dyn Disk, mark: &Path) -> Result<(), DiskError> {
+    remove_if_there(disk, mark)?;
+    let dir = mark.parent().expect("a mark is in a directory");
+    disk.sync_dir(dir).at("sync", dir)
+}
+
+/// The new name of a marked directory, in hex; `None` if no move has marked it.
+pub(crate) fn superseded_as(disk: &dyn Disk, path: &Path) -> Result<Option<String>, StorageError> {
+    let mark = path.join(SUPERSEDED_FILE);
+    let Some(name) = read_small(disk, &mark, SUPERSEDED_BYTES)? else { return Ok(None) };
+    let name = String::from_utf8(name).ok();
+    let is_hex = |n: &String| n.len() == 32 && n.bytes().all(|b| b.is_ascii_hexdigit());
+    name.filter(is_hex).map(Some).ok_or_else(|| corrupt(&mark, "not the mark of a move"))
+}
+
+/// The move that marked the directory had not come so far: it stays what it is.
+pub(crate) fn keep_superseded(disk: &dyn Disk, path: &Path) -> Result<(), DiskError> {
+    unmark(disk, &path.join(SUPERSEDED_FILE))
+}
+
+/// Finishes a move: the directory waits for its removal under the name that is returned.
+pub(crate) fn finish_superseded(
+    disk: &dyn Disk,
+    partition: &TopicPartition,
+    path: &Path,
+    hex: &str,
+) -> Result<PathBuf, DiskError> {
+    let parent = path.parent().expect("a partition's directory is in a log directory");
+    let to = parent.join(deleted_name(partition, hex));
+    disk.rename(path, &to).at("rename", path)?;
+    disk.sync_dir(parent).at("sync", parent)?;
+    tracing::warn!(%partition, path = %path.display(), "finishing a move to another directory");
+    Ok(to)
+}
+
+#[cfg(test)]
+#[path = "moving_tests.rs"]
+mod tests;

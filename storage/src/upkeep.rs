@@ -43,17 +43,19 @@ impl LogManager {
         report
     }
 
-    /// Deletes what retention says. `high_watermark_of` answers for partitions that have one.
+    /// Deletes what retention says, of future logs too. `high_watermark_of` answers for partitions
+    /// that have one; a future log has it as far as it goes.
     pub fn delete_old_segments(
         &self,
         high_watermark_of: &dyn Fn(&TopicPartition) -> Option<Offset>,
         now_ms: TimestampMs,
     ) -> StepReport {
         let mut report = StepReport::default();
-        self.each_log(&mut report, |log| {
+        self.each_log_and_future(&mut report, |log| {
             let Some(high_watermark) = high_watermark_of(log.partition()) else {
                 return Ok(false);
             };
+            let high_watermark = high_watermark.min(log.log_end_offset());
             Ok(log.delete_old_segments(high_watermark, now_ms)? > 0)
         });
         report
@@ -138,16 +140,7 @@ impl LogManager {
         }
     }
 
-    fn each_log(
-        &self,
-        report: &mut StepReport,
-        mut work: impl FnMut(&Log) -> Result<bool, StorageError>,
-    ) {
-        let hosted: Vec<Hosted> = self.logs.read().values().cloned().collect();
-        self.each_of(hosted, report, &mut work);
-    }
-
-    /// The same with those that are to take a log's place.
+    /// Every log, and those that are to take one's place.
     fn each_log_and_future(
         &self,
         report: &mut StepReport,

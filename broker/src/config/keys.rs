@@ -17,7 +17,6 @@ const TIERED: Role = Ignored("tiered storage is off");
 const KRAFT: Role = Ignored("only a KRaft cluster reads it");
 const METRICS: Role = Ignored("metrics are served on ottla.http.listener");
 const THREADS: Role = Ignored("there is one worker per core, and bounds are in bytes");
-const MOVES: Role = Ignored("one replica at a time moves between log directories");
 const PURGATORY: Role = Ignored("waits are forgotten as soon as they end");
 const TXN: Role =
     Ignored("the transaction coordinator is not asked about records before they are appended");
@@ -247,7 +246,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "num.network.threads" = Some("3"), AtLeast(1), ClusterWide, THREADS;
     Int "num.partitions" = Some("1"), AtLeast(1), ReadOnly, Honoured;
     Int "num.recovery.threads.per.data.dir" = Some("1"), AtLeast(1), ClusterWide, Honoured;
-    Int "num.replica.alter.log.dirs.threads" = None, Any, ReadOnly, MOVES;
+    Int "num.replica.alter.log.dirs.threads" = None, Any, ReadOnly, Honoured;
     Int "num.replica.fetchers" = Some("1"), Any, ClusterWide, Honoured;
     Int "offset.metadata.max.bytes" = Some("4096"), Any, ReadOnly, Honoured;
     Short "offsets.commit.required.acks" = Some("-1"), Any, ReadOnly, Honoured;

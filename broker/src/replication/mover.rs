@@ -1,14 +1,17 @@
-//! Moves partitions between the log directories of this broker (KIP-113): one at a time, the log
-//! is copied into a future one, which takes its place once it has everything. Knows nothing of the
-//! request that asked for it.
+//! Moves partitions between the log directories of this broker (KIP-113): a log is copied into a
+//! future one, which takes its place once it has everything; `num.replica.alter.log.dirs.threads`
+//! at a time. Knows nothing of the request that asked for it.
 //!
 //! Source: `ReplicaAlterLogDirsThread` and `Partition.maybeReplaceCurrentWithFutureReplica` of
 //! 3.9.1; what Kafka's thread finds out with OffsetForLeaderEpoch is looked up here directly.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use protocol::ids::{Offset, TimestampMs, TopicPartition};
 use storage::moving::MoveError;
 use storage::{AppendError, Log, ReadError, StorageError};
@@ -75,40 +78,55 @@ pub fn start(broker: &Arc<Broker>) {
     let broker = broker.clone();
     let tasks = broker.tasks.clone();
     tasks.spawn_until_stop(async move {
-        let pause_ms = i64::from(broker.config.load().int("replica.fetch.backoff.ms")).max(1);
+        let config = broker.config.load();
+        let pause_ms = i64::from(config.int("replica.fetch.backoff.ms")).max(1);
         let pause = Duration::from_millis(u64::try_from(pause_ms).unwrap_or(1));
+        let dirs = broker.replicas.logs().dirs().len();
+        let threads = config.long_or_null("num.replica.alter.log.dirs.threads");
+        let threads = threads.and_then(|n| usize::try_from(n).ok()).unwrap_or(dirs).max(1);
+        drop(config);
+        let mut moving = FuturesUnordered::new();
+        let mut in_hand = BTreeSet::new();
         loop {
-            broker.replicas.wait_for_moves().await;
-            while step_all(&broker).await {
-                // What failed, or has no current log yet, is looked at again.
-                tokio::time::sleep(pause).await;
+            for future in broker.replicas.logs().futures() {
+                let partition = future.partition().clone();
+                if moving.len() < threads && in_hand.insert(partition.clone()) {
+                    moving.push(move_one(&broker, partition, pause));
+                }
+            }
+            tokio::select! {
+                Some(partition) = moving.next() => drop(in_hand.remove(&partition)),
+                () = broker.replicas.wait_for_moves() => {}
             }
         }
     });
 }
 
-/// Copies every partition that can be copied to its end; whether some are left.
-async fn step_all(broker: &Arc<Broker>) -> bool {
-    let futures = broker.replicas.logs().futures();
-    for future in futures {
-        let partition = future.partition().clone();
-        loop {
-            let (owner, name) = (broker.clone(), partition.clone());
-            let bytes = broker.config.load().int("replica.fetch.max.bytes");
-            let room = u64::try_from(bytes).unwrap_or(0).max(1);
-            let now_ms = broker.clock.now_ms();
-            let step = move || owner.replicas.move_step(&name, room, now_ms);
-            match broker.tasks.blocking(step).await {
-                Ok(Moved::Bytes(bytes)) => throttle(broker, bytes).await,
-                Ok(Moved::Promoted | Moved::Nothing) => break,
-                Err(error) => {
-                    failed(broker, &partition, &error);
-                    break;
-                }
+/// Moves one partition, or copies it as far as it goes; what failed, or has no current log yet, is
+/// looked at again after the pause.
+async fn move_one(
+    broker: &Arc<Broker>,
+    partition: TopicPartition,
+    pause: Duration,
+) -> TopicPartition {
+    loop {
+        let (owner, name) = (broker.clone(), partition.clone());
+        let bytes = broker.config.load().int("replica.fetch.max.bytes");
+        let room = u64::try_from(bytes).unwrap_or(0).max(1);
+        let now_ms = broker.clock.now_ms();
+        let step = move || owner.replicas.move_step(&name, room, now_ms);
+        match broker.tasks.blocking(step).await {
+            Ok(Moved::Bytes(bytes)) => throttle(broker, bytes).await,
+            Ok(Moved::Promoted) => return partition,
+            Ok(Moved::Nothing) => break,
+            Err(error) => {
+                failed(broker, &partition, &error);
+                break;
             }
         }
     }
-    !broker.replicas.logs().futures().is_empty()
+    tokio::time::sleep(pause).await;
+    partition
 }
 
 /// Over `replica.alter.log.dirs.io.max.bytes.per.second`, nothing moves for a while.
@@ -176,13 +194,22 @@ impl ReplicaManager {
             }
         }
         future.raise_log_start(current.log_start_offset());
-        match partition.swap_log(&future, || logs.promote_future(name, random::uuid(), now_ms))? {
-            true => {
-                tracing::info!(partition = %name, dir = ?logs.dir_of(name), "moved");
-                Ok(Moved::Promoted)
-            }
-            false => Ok(Moved::Bytes(read.len)),
+        if read.len == 0 && !future.is_tail_synced() {
+            // What is on the disk where it was is to be on the disk where it will be.
+            future.flush(now_ms)?;
         }
+        let mut rest = Ok(());
+        let promoted = partition.swap_log(&future, || {
+            let (log, after) = logs.promote_future(name, random::uuid(), now_ms)?;
+            rest = after;
+            Ok::<_, MoveError>(log)
+        })?;
+        if !promoted {
+            return Ok(Moved::Bytes(read.len));
+        }
+        tracing::info!(partition = %name, dir = ?logs.dir_of(name), "moved");
+        rest?;
+        Ok(Moved::Promoted)
     }
 }
 
