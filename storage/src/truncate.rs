@@ -13,7 +13,7 @@ use crate::producer_snapshot;
 use crate::replay::replay;
 use crate::segment::{FileLengths, LOG_SUFFIX, Segment};
 
-/// The end of its name makes any loader throw the file away; compaction's output is called otherwise.
+/// The end of the name makes any loader throw the file away; no compaction writes one like it.
 const UNFINISHED_SUFFIX: &str = ".log.cut.cleaned";
 
 impl Log {

@@ -7,8 +7,8 @@
 //! Errors, per partition: CLUSTER_AUTHORIZATION_FAILED, LOG_DIR_NOT_FOUND, KAFKA_STORAGE_ERROR,
 //! REPLICA_NOT_AVAILABLE, INVALID_TOPIC_EXCEPTION (the name is too long).
 //!
-//! Differs from Apache: a kill while the new log takes the old one's place needs no hand at the next
-//! start. Of `num.replica.alter.log.dirs.threads`, each takes whatever partition is next.
+//! Differs from Apache: a kill while the new log takes the old one's place needs no hand at the
+//! next start. Of `num.replica.alter.log.dirs.threads`, each takes whatever partition is next.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
