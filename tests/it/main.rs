@@ -19,6 +19,7 @@ mod mixed;
 mod replication;
 mod session;
 mod stops;
+mod streams;
 mod takeover;
 mod tools;
 mod transactions;

@@ -27,6 +27,11 @@ pub fn kafka_lib() -> PathBuf {
     }
 }
 
+/// What runs on top of Kafka 3.9.1 and is not among its own jars: Streams, connectors.
+pub fn kafka_frameworks() -> PathBuf {
+    target().join("kafka/frameworks")
+}
+
 /// One release of Apache's Java client.
 pub fn kafka_clients(version: &str) -> PathBuf {
     if version == "3.9.1" { kafka_lib() } else { target().join("kafka/clients").join(version) }

@@ -21,6 +21,11 @@ pub fn kafka_lib() -> PathBuf {
     target().join("kafka/lib")
 }
 
+/// What runs on top of Kafka 3.9.1 and is not among its own jars: Streams, connectors.
+pub fn kafka_frameworks() -> PathBuf {
+    target().join("kafka/frameworks")
+}
+
 /// One release of Apache's Java client.
 pub fn kafka_clients(version: &str) -> PathBuf {
     target().join("kafka/clients").join(version)

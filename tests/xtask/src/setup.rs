@@ -32,6 +32,7 @@ pub fn run() -> Result<(), String> {
     debian()?;
     let poms = places::root().join("tests/oracle");
     jars(&poms.join("pom.xml"), None, &places::kafka_lib())?;
+    jars(&poms.join("frameworks.pom.xml"), None, &places::kafka_frameworks())?;
     for version in CLIENT_VERSIONS {
         let lib = places::kafka_clients(version);
         jars(&poms.join("clients.pom.xml"), Some(version), &lib)?;
