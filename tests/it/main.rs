@@ -4,6 +4,7 @@ mod batches;
 mod cluster;
 mod cluster_tools;
 mod confluent;
+mod connect;
 mod crash;
 mod describe_configs;
 mod epochs;

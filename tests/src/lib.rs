@@ -7,6 +7,7 @@ pub mod chance;
 pub mod clients;
 pub mod ensemble;
 pub mod history;
+pub mod http;
 pub mod java;
 pub mod logs;
 pub mod network;
