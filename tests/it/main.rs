@@ -16,6 +16,7 @@ mod java_tools;
 mod kcat;
 mod leading;
 mod log_dirs;
+mod mirror;
 mod mixed;
 mod replication;
 mod session;
