@@ -16,6 +16,7 @@ mod java_tools;
 mod kcat;
 mod leading;
 mod log_dirs;
+mod measuring_tools;
 mod mirror;
 mod mixed;
 mod replication;

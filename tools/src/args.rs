@@ -37,6 +37,12 @@ pub fn parse<T: CommandFactory + FromArgMatches>(
     })
 }
 
+/// Prints what the tool is and its flags, for those that Kafka's tool shows without any.
+pub fn help<T: CommandFactory>(tool: &'static str) -> ExitCode {
+    print!("{}", command::<T>(tool).render_long_help());
+    ExitCode::SUCCESS
+}
+
 /// Prints why the flags are wrong, then the usage.
 pub fn usage<T: CommandFactory>(tool: &'static str, reason: &str) -> ExitCode {
     eprintln!("{reason}");

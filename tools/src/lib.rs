@@ -8,20 +8,33 @@ mod cluster_tool;
 mod configs;
 mod console_consumer;
 mod console_producer;
+mod consumer;
 mod consumer_groups;
+mod consumer_perf;
+mod dates;
 mod delete_records;
 mod dump_log;
+mod end_to_end;
+mod features;
 mod get_offsets;
 mod java_order;
+mod java_random;
 mod leader_election;
 mod log_dirs;
 mod murmur2;
+mod ordered_json;
 mod output;
+mod producer;
+mod producer_perf;
 mod properties;
 mod reassign_partitions;
 mod replica_verification;
+mod stop;
+mod throttle;
 mod topic_filter;
 mod topics;
+mod verifiable_consumer;
+mod verifiable_producer;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -44,6 +57,12 @@ const TOOLS: &[(&str, Tool)] = &[
     ("leader-election", leader_election::run),
     ("reassign-partitions", reassign_partitions::run),
     ("replica-verification", replica_verification::run),
+    ("producer-perf-test", producer_perf::run),
+    ("consumer-perf-test", consumer_perf::run),
+    ("e2e-latency", end_to_end::run),
+    ("verifiable-producer", verifiable_producer::run),
+    ("verifiable-consumer", verifiable_consumer::run),
+    ("features", features::run),
 ];
 
 /// The names of all tools, in the order of [`TOOLS`].

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use protocol::error_code::ErrorCode;
@@ -17,7 +17,7 @@ use protocol::records::view::Batches;
 use crate::cluster::{Cluster, ClusterError, LATEST_TIMESTAMP};
 use crate::properties::Properties;
 use crate::topic_filter::TopicFilter;
-use crate::{args, output};
+use crate::{args, dates, output};
 
 const TOOL: &str = "replica-verification";
 /// `FetchRequest.DEBUGGING_CONSUMER_ID`: may read any replica, to its end.
@@ -298,31 +298,7 @@ fn seen(magic: i8, batch: &[u8]) -> Option<Seen> {
 
 /// `2026-11-22 10:15:00,123`.
 fn now() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    timestamp(i64::try_from(now.as_millis()).unwrap_or(0))
-}
-
-fn timestamp(now_ms: i64) -> String {
-    const DAY_MS: i64 = 86_400_000;
-    let (day, ms) = (now_ms.div_euclid(DAY_MS), now_ms.rem_euclid(DAY_MS));
-    let (year, month, day) = civil(day);
-    let (hour, minute) = (ms / 3_600_000, ms / 60_000 % 60);
-    let (second, ms) = (ms / 1000 % 60, ms % 1000);
-    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02},{ms:03}")
-}
-
-/// Year, month and day of a day counted from 1970. Years are taken to begin in March, so that a
-/// leap day is the last of its year.
-fn civil(day: i64) -> (i64, i64, i64) {
-    const ERA_DAYS: i64 = 146_097; // 400 years
-    let shifted = day + 719_468; // from 0000-03-01
-    let (era, in_era) = (shifted.div_euclid(ERA_DAYS), shifted.rem_euclid(ERA_DAYS));
-    let year = (in_era - in_era / 1460 + in_era / 36_524 - in_era / 146_096) / 365;
-    let in_year = in_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * in_year + 2) / 153;
-    let day = in_year - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (year + era * 400 + next, month, day)
+    dates::formatted("yyyy-MM-dd HH:mm:ss,SSS", dates::now_ms())
 }
 
 #[cfg(test)]
@@ -359,12 +335,5 @@ mod tests {
         assert_eq!(next(replica(3, &[(0, 1), (1, 9), (2, 3)])), Ok(3));
         let wrong = next(replica(3, &[(0, 1), (2, 3)])).unwrap_err();
         assert!(wrong.ends_with("replica 1's offset 1 doesn't match replica 2's offset 2"));
-    }
-
-    #[test]
-    fn times_are_written_as_kafka_does() {
-        assert_eq!(timestamp(0), "1970-01-01 00:00:00,000");
-        assert_eq!(timestamp(951_782_400_123), "2000-02-29 00:00:00,123");
-        assert_eq!(timestamp(1_735_689_599_999), "2024-12-31 23:59:59,999");
     }
 }

@@ -2,7 +2,7 @@
 
 use regex_lite::Regex;
 
-/// Topics whose names begin with these belong to the broker.
+/// The topics that belong to the brokers.
 pub const INTERNAL_TOPICS: [&str; 2] = ["__consumer_offsets", "__transaction_state"];
 
 /// A pattern that must match the whole name. Commas stand for alternatives, blanks and quotes

@@ -181,3 +181,17 @@ pub fn set_timestamps(batch: &mut [u8], attributes: i16, max_timestamp: Timestam
     let crc = crc32c::crc32c(&batch[CRC_FROM..]);
     batch[17..21].copy_from_slice(&crc.to_be_bytes());
 }
+
+/// Sets who wrote the batch and its place among that producer's, and computes the CRC anew.
+pub fn set_producer(
+    batch: &mut [u8],
+    producer_id: ProducerId,
+    producer_epoch: ProducerEpoch,
+    base_sequence: i32,
+) {
+    batch[43..51].copy_from_slice(&producer_id.to_be_bytes());
+    batch[51..53].copy_from_slice(&producer_epoch.to_be_bytes());
+    batch[53..57].copy_from_slice(&base_sequence.to_be_bytes());
+    let crc = crc32c::crc32c(&batch[CRC_FROM..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+}

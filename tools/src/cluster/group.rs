@@ -1,4 +1,4 @@
-//! Group coordinators: finding one, committed offsets. Knows nothing of membership.
+//! Coordinators: finding one; committed offsets of groups. Knows nothing of membership.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,11 @@ use protocol::wire::Request;
 
 use super::{Cluster, ClusterError, Lane};
 
-/// The broker that coordinates a group.
+/// `FindCoordinatorRequest.key_type`.
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+
+/// The broker that coordinates a group or a transactional id.
 #[derive(Debug, Clone)]
 pub struct Coordinator {
     pub id: BrokerId,
@@ -35,17 +39,34 @@ pub(crate) fn is_coordinator_moving(code: ErrorCode) -> bool {
 impl Cluster {
     /// Finds the coordinator of a group, waiting until there is one.
     pub async fn coordinator(&self, group: &str) -> Result<Coordinator, ClusterError> {
+        self.coordinator_of(GROUP, group).await
+    }
+
+    /// Finds the coordinator of a transactional id, waiting until there is one.
+    pub async fn transaction_coordinator(&self, id: &str) -> Result<Coordinator, ClusterError> {
+        self.coordinator_of(TRANSACTION, id).await
+    }
+
+    async fn coordinator_of(&self, key_type: i8, key: &str) -> Result<Coordinator, ClusterError> {
         let deadline = self.deadline();
         loop {
             let connection = self.any("findCoordinator").await?;
-            let version = connection.version_of::<FindCoordinatorRequest>()?;
-            let request = if version >= 4 {
-                let coordinator_keys = vec![group.to_owned()];
-                FindCoordinatorRequest { coordinator_keys, ..Default::default() }
-            } else {
-                FindCoordinatorRequest { key: group.to_owned(), ..Default::default() }
+            let request = match connection.version_of::<FindCoordinatorRequest>()? {
+                4.. => FindCoordinatorRequest {
+                    key_type,
+                    coordinator_keys: vec![key.to_owned()],
+                    ..Default::default()
+                },
+                _ => FindCoordinatorRequest { key_type, key: key.to_owned(), ..Default::default() },
             };
-            let answer = connection.call(&request).await?;
+            let answer = match connection.call(&request).await {
+                Ok(answer) => answer,
+                Err(error) if error.retriable() => {
+                    self.pause(deadline, error.into()).await?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let (code, message, id, host, port) = match answer.coordinators.into_iter().next() {
                 Some(c) => (c.error_code, c.error_message, c.node_id, c.host, c.port),
                 None => {

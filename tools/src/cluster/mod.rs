@@ -30,7 +30,7 @@ pub const API_TIMEOUT: Duration = Duration::from_secs(60);
 /// A JoinGroup waits for the group's slowest member: `max.poll.interval.ms` and some.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(305);
 /// Pause before something is tried again.
-const RETRY_BACKOFF: Duration = Duration::from_millis(100);
+pub const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Connections to one cluster, opened as they are needed.
 pub struct Cluster {

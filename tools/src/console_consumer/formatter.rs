@@ -1,20 +1,8 @@
 //! How a record is printed: Kafka's `DefaultMessageFormatter` and the class names of its
 //! deserializers. Knows nothing of fetching.
 
+use crate::consumer::ConsumedRecord;
 use crate::properties::Properties;
-
-/// A record as it was read, with where it came from.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ConsumedRecord {
-    pub topic: String,
-    pub partition: i32,
-    pub offset: i64,
-    /// `None` in message format 0; else whether it is the time of append, and the time.
-    pub timestamp: Option<(bool, i64)>,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Deserializer {

@@ -4,11 +4,7 @@
 //! Differs from Apache: without a group it assigns itself all partitions, where Kafka joins a group
 //! of a random name.
 
-mod assignor;
-mod fetcher;
 mod formatter;
-mod member;
-mod reader;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,11 +14,11 @@ use clap::Parser;
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
+use crate::consumer::{Next, Reader, ReaderOptions, Start, Wanted};
 use crate::properties::Properties;
 use crate::topic_filter::TopicFilter;
 use crate::{args, output, properties};
 use formatter::Formatter;
-use reader::{Next, Reader, ReaderOptions, Start, Wanted};
 
 const TOOL: &str = "console-consumer";
 
@@ -172,16 +168,9 @@ fn setup(flags: &Flags) -> Result<Setup, String> {
         },
         (None, pattern) => Wanted::Matching(TopicFilter::new(pattern.map_or("", |p| p))?),
     };
-    let isolation = flags
-        .isolation_level
-        .as_deref()
-        .or_else(|| consuming.get("isolation.level").map(String::as_str))
-        .unwrap_or("read_uncommitted");
-    let committed_only = match isolation {
-        "read_committed" => true,
-        "read_uncommitted" => false,
-        other => return Err(format!("Invalid value {other} for configuration isolation.level")),
-    };
+    if let Some(level) = &flags.isolation_level {
+        consuming.insert("isolation.level".to_owned(), level.clone());
+    }
     let mut printing =
         properties::load_optional(flags.formatter_config.as_deref()).map_err(text)?;
     for (key, class) in [
@@ -196,7 +185,7 @@ fn setup(flags: &Flags) -> Result<Setup, String> {
     let bootstrap = flags.bootstrap_server.as_deref().unwrap_or_default();
     Ok(Setup {
         cluster: Cluster::new(bootstrap, &consuming, TOOL).map_err(|e| e.to_string())?,
-        reader: ReaderOptions::new(wanted, group, reset, committed_only, &consuming)?,
+        reader: ReaderOptions::new(wanted, group, Some(reset), &consuming)?,
         formatter: Formatter::new(flags.formatter.as_deref(), &printing)?,
     })
 }

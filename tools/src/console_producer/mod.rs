@@ -2,23 +2,20 @@
 //! and complaints are those of Kafka's `ConsoleProducer`.
 
 mod line_reader;
-mod sender;
 
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
-use protocol::records::codec::Codec;
+use protocol::records::record::Header;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use crate::cluster::Cluster;
+use crate::producer::{Options, Producer, Record};
 use crate::properties::Properties;
 use crate::{args, output, properties};
 use line_reader::{LineReader, OwnedRecord};
-use sender::{Sender, SenderOptions};
 
 const TOOL: &str = "console-producer";
 /// Lines read ahead of what is being sent.
@@ -66,9 +63,9 @@ pub struct Flags {
     /// How long to wait for the topic's metadata, in milliseconds [default: 60000].
     #[arg(long)]
     max_block_ms: Option<u64>,
-    /// Accepted and without effect: at most one batch per partition is held.
+    /// Bytes of all records that wait or are on their way [default: 33554432].
     #[arg(long)]
-    max_memory_bytes: Option<i64>,
+    max_memory_bytes: Option<usize>,
     /// Takes precedence over --batch-size.
     #[arg(long)]
     max_partition_memory_bytes: Option<usize>,
@@ -108,7 +105,7 @@ pub fn run(given: &[String]) -> ExitCode {
         return args::usage::<Flags>(TOOL, "Missing required argument \"[topic]\"");
     };
     match start(&flags, bootstrap, topic) {
-        Ok((cluster, options, reader)) => match output::block_on(pump(cluster, options, reader)) {
+        Ok((producer, reader)) => match output::block_on(pump(producer, reader, &flags, topic)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => failed(&reason),
         },
@@ -125,7 +122,7 @@ fn start(
     flags: &Flags,
     bootstrap: &str,
     topic: &str,
-) -> Result<(Cluster, SenderOptions, LineReader), String> {
+) -> Result<(Producer<Sizes>, LineReader), String> {
     if flags.line_reader.as_deref().is_some_and(|name| !name.ends_with("LineMessageReader")) {
         return Err(format!("class {:?} is not known here", flags.line_reader));
     }
@@ -136,106 +133,95 @@ fn start(
     let mut producing =
         properties::load_optional(flags.producer_config.as_deref()).map_err(text)?;
     producing.extend(properties::of_pairs(&flags.producer_property));
-    let options = sender_options(flags, &producing, topic)?;
-    let cluster = Cluster::new(bootstrap, &producing, "console-producer")
-        .map_err(|e| e.to_string())?
-        .with_timeout(options.max_block);
-    Ok((cluster, options, reader))
+    merge(flags, &mut producing);
+    let options = Options::of(&producing)?;
+    let cluster =
+        Cluster::new(bootstrap, &producing, "console-producer").map_err(|e| e.to_string())?;
+    Ok((Producer::new(cluster, options, topic), reader))
 }
 
-/// A flag counts before a property, a property before the default.
-fn sender_options(
-    flags: &Flags,
-    producing: &Properties,
-    topic: &str,
-) -> Result<SenderOptions, String> {
-    fn pick<T: std::str::FromStr>(
-        flag: Option<T>,
-        producing: &Properties,
-        key: &str,
-        default: T,
-    ) -> Result<T, String> {
-        match (flag, producing.get(key)) {
-            (Some(value), _) => Ok(value),
-            (None, Some(text)) => text
-                .trim()
-                .parse()
-                .map_err(|_| format!("Invalid value {text} for configuration {key}")),
-            (None, None) => Ok(default),
+/// A flag counts before a property, a property before the default of this tool.
+fn merge(flags: &Flags, producing: &mut Properties) {
+    let codec = flags.compression_codec.as_deref().unwrap_or("none");
+    producing.insert("compression.type".to_owned(), codec.to_owned());
+    fn text<T: ToString>(flag: &Option<T>) -> Option<String> {
+        flag.as_ref().map(T::to_string)
+    }
+    let batch = flags.max_partition_memory_bytes.or(flags.batch_size);
+    for (key, flag, default) in [
+        ("acks", flags.request_required_acks.clone(), "-1"),
+        ("batch.size", text(&batch), "16384"),
+        ("buffer.memory", text(&flags.max_memory_bytes), "33554432"),
+        ("linger.ms", text(&flags.timeout), "1000"),
+        ("retries", text(&flags.message_send_max_retries), "3"),
+        ("retry.backoff.ms", text(&flags.retry_backoff_ms), "100"),
+        ("request.timeout.ms", text(&flags.request_timeout_ms), "1500"),
+        ("max.block.ms", text(&flags.max_block_ms), "60000"),
+    ] {
+        if flag.is_some() || !producing.contains_key(key) {
+            producing.insert(key.to_owned(), flag.unwrap_or_else(|| default.to_owned()));
         }
     }
-    let name = flags.compression_codec.as_deref().unwrap_or("none");
-    let codec =
-        Codec::from_name(name).ok_or_else(|| format!("Unknown compression name: {name}"))?;
-    let acks = pick(flags.request_required_acks.clone(), producing, "acks", "-1".to_owned())?;
-    let acks = match acks.as_str() {
-        "all" | "-1" => -1,
-        "0" => 0,
-        "1" => 1,
-        other => return Err(format!("Invalid value {other} for configuration acks")),
-    };
-    let batch = flags.max_partition_memory_bytes.or(flags.batch_size);
-    let idempotent = producing.get("enable.idempotence").is_none_or(|v| v.trim() == "true");
-    Ok(SenderOptions {
-        topic: topic.to_owned(),
-        codec,
-        acks,
-        idempotent: idempotent && acks == -1,
-        sync: flags.sync,
-        batch_bytes: pick(batch, producing, "batch.size", 16 * 1024)?,
-        linger: Duration::from_millis(pick(flags.timeout, producing, "linger.ms", 1000)?),
-        retries: pick(flags.message_send_max_retries, producing, "retries", 3)?,
-        backoff: Duration::from_millis(pick(
-            flags.retry_backoff_ms,
-            producing,
-            "retry.backoff.ms",
-            100,
-        )?),
-        timeout_ms: pick(flags.request_timeout_ms, producing, "request.timeout.ms", 1500)?,
-        max_block: Duration::from_millis(pick(
-            flags.max_block_ms,
-            producing,
-            "max.block.ms",
-            60_000,
-        )?),
-    })
 }
 
-async fn pump(cluster: Cluster, options: SenderOptions, reader: LineReader) -> Result<(), String> {
-    let linger = options.linger;
-    let mut sender = Sender::new(cluster, options);
+/// Sizes of a record's key and value, where it has them.
+type Sizes = (Option<usize>, Option<usize>);
+
+async fn pump(
+    mut producer: Producer<Sizes>,
+    reader: LineReader,
+    flags: &Flags,
+    topic: &str,
+) -> Result<(), String> {
     let mut lines = read_lines(reader);
-    let mut since: Option<Instant> = None;
     loop {
-        let due = since.map(|at| at + linger);
-        let wait = async {
-            match due {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
+        complain(topic, &mut producer);
+        let line = tokio::select! {
+            line = lines.recv() => line,
+            () = producer.progress(), if !producer.is_idle() => continue,
         };
-        tokio::select! {
-            line = lines.recv() => match line {
-                Some(Ok(record)) => {
-                    if sender.add(record).await {
-                        since = None;
-                    } else {
-                        since.get_or_insert_with(Instant::now);
-                    }
+        match line {
+            Some(Ok(record)) => {
+                send(&mut producer, &record).await;
+                if flags.sync {
+                    producer.flush().await;
                 }
-                Some(Err(reason)) => {
-                    sender.flush().await;
-                    return Err(reason);
-                }
-                None => {
-                    sender.flush().await;
-                    return Ok(());
-                }
-            },
-            () = wait => {
-                sender.flush().await;
-                since = None;
             }
+            ended => {
+                producer.flush().await;
+                complain(topic, &mut producer);
+                return ended.map_or(Ok(()), |line| line.map(|_| ()));
+            }
+        }
+    }
+}
+
+async fn send(producer: &mut Producer<Sizes>, record: &OwnedRecord) {
+    let headers: Vec<Header<'_>> = record
+        .headers
+        .iter()
+        .map(|(key, value)| Header { key: key.as_bytes(), value: value.as_deref() })
+        .collect();
+    let (key, value) = (record.key.as_deref(), record.value.as_deref());
+    let sizes = (key.map(<[u8]>::len), value.map(<[u8]>::len));
+    producer.send(Record { timestamp: None, key, value, headers: &headers }, sizes).await;
+}
+
+/// Says which records were not sent, and why.
+fn complain(topic: &str, producer: &mut Producer<Sizes>) {
+    let size = |field: Option<usize>| match field {
+        Some(bytes) => format!("{bytes} bytes"),
+        None => "null".to_owned(),
+    };
+    for done in producer.take_done() {
+        if let Err(reason) = done.outcome {
+            let (key, value) = done.token;
+            eprintln!(
+                "ERROR Error when sending message to topic {topic} with key: {}, value: {} with \
+                 error: {reason}",
+                size(key),
+                size(value)
+            );
         }
     }
 }

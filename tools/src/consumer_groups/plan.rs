@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use protocol::ids::{Offset, TimestampMs, TopicPartition};
 
+use crate::dates;
+
 /// A plan by group.
 pub type Plan = BTreeMap<String, BTreeMap<TopicPartition, Offset>>;
 
@@ -27,7 +29,7 @@ pub fn datetime(text: &str) -> Option<TimestampMs> {
         parts.next()?.split_once('.').unwrap_or((clock.rsplit(':').next()?, "0"));
     let second: i64 = second.parse().ok()?;
     let millis: i64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
-    let seconds = days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
+    let seconds = dates::days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
     Some((seconds - zone_seconds(zone)?) * 1_000 + millis)
 }
 
@@ -41,16 +43,6 @@ fn zone_seconds(zone: &str) -> Option<i64> {
     let minutes: i64 =
         digits.get(2..).filter(|m| !m.is_empty()).map_or(Some(0), |m| m.parse().ok())?;
     Some(sign * (hours * 3_600 + minutes * 60))
-}
-
-/// Days from 1970-01-01 (Howard Hinnant's civil calendar arithmetic).
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
 }
 
 /// `PnDTnHnMn.nS`, in milliseconds.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::IsTerminal;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use protocol::ids::{Offset, TimestampMs, TopicPartition};
 
@@ -11,8 +10,8 @@ use super::describe::described;
 use super::plan::{self, Plan};
 use super::{Flags, GroupError, Report, named_groups, offsets};
 use crate::cluster::{Cluster, ClusterError, EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
-use crate::java_order;
 use crate::output::left;
+use crate::{dates, java_order};
 
 type Offsets = BTreeMap<TopicPartition, Offset>;
 
@@ -129,8 +128,7 @@ async fn new_offsets(
         let Some(ago) = plan::duration_ms(text) else {
             return usage(format!("Text cannot be parsed to a Duration: {text}"));
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
-        return at_time(cluster, wanted, now - ago, report).await;
+        return at_time(cluster, wanted, dates::now_ms() - ago, report).await;
     }
     if let Some(path) = &flags.from_file {
         let text = std::fs::read_to_string(path)

@@ -1,4 +1,4 @@
-//! Membership in a consumer group, classic protocol, range assignor. Knows nothing of fetching.
+//! Membership in a consumer group, classic protocol. Knows nothing of fetching.
 
 use std::collections::BTreeMap;
 
@@ -17,12 +17,11 @@ use protocol::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
 use protocol::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 use protocol::wire::Message;
 
-use super::assignor::assign_range;
+use super::Assignor;
 use crate::cluster::{Cluster, ClusterError};
 
 const PROTOCOL_TYPE: &str = "consumer";
-const ASSIGNOR: &str = "range";
-/// The version that knows owned partitions; the range assignor needs none later.
+/// The version that knows owned partitions; these assignors need none later.
 const SUBSCRIPTION_VERSION: i16 = 1;
 const ASSIGNMENT_VERSION: i16 = 1;
 
@@ -37,6 +36,9 @@ pub struct Timeouts {
 pub struct Member {
     pub group: String,
     timeouts: Timeouts,
+    assignor: Assignor,
+    /// `group.instance.id`: a static member, which the group keeps when it goes.
+    instance: Option<String>,
     pub member_id: String,
     /// −1 while not in the group.
     pub generation: i32,
@@ -44,8 +46,14 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn new(group: String, timeouts: Timeouts) -> Member {
-        Member { group, timeouts, member_id: String::new(), generation: -1, is_leader: false }
+    pub fn new(
+        group: String,
+        timeouts: Timeouts,
+        assignor: Assignor,
+        instance: Option<String>,
+    ) -> Member {
+        let (member_id, generation, is_leader) = (String::new(), -1, false);
+        Member { group, timeouts, assignor, instance, member_id, generation, is_leader }
     }
 
     pub fn is_joined(&self) -> bool {
@@ -101,8 +109,12 @@ impl Member {
             session_timeout_ms: self.timeouts.session_ms,
             rebalance_timeout_ms: self.timeouts.rebalance_ms,
             member_id: self.member_id.clone(),
+            group_instance_id: self.instance.clone(),
             protocol_type: PROTOCOL_TYPE.to_owned(),
-            protocols: vec![JoinGroupRequestProtocol { name: ASSIGNOR.to_owned(), metadata }],
+            protocols: vec![JoinGroupRequestProtocol {
+                name: self.assignor.name().to_owned(),
+                metadata,
+            }],
             ..Default::default()
         };
         let (coordinator, joined) =
@@ -121,7 +133,7 @@ impl Member {
             generation_id: joined.generation_id,
             member_id: self.member_id.clone(),
             protocol_type: Some(PROTOCOL_TYPE.to_owned()),
-            protocol_name: Some(ASSIGNOR.to_owned()),
+            protocol_name: Some(self.assignor.name().to_owned()),
             assignments,
             ..Default::default()
         };
@@ -163,7 +175,7 @@ impl Member {
             .filter_map(|t| Some((t.name?, t.partitions.len() as i32)))
             .collect();
         let mut all = Vec::new();
-        for (member_id, share) in assign_range(&subscriptions, &counts) {
+        for (member_id, share) in self.assignor.assign(&subscriptions, &counts) {
             all.push(SyncGroupRequestAssignment { member_id, assignment: encode(share)? });
         }
         Ok(all)
@@ -196,7 +208,7 @@ impl Member {
     /// Leaves, so that the others need not wait for the session timeout. Its failure changes
     /// nothing.
     pub async fn leave(&mut self, cluster: &Cluster) {
-        if self.member_id.is_empty() {
+        if self.member_id.is_empty() || self.instance.is_some() {
             return;
         }
         let Ok(coordinator) = cluster.coordinator(&self.group).await else { return };

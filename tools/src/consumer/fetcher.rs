@@ -1,6 +1,7 @@
 //! One Fetch per leader, and the records in its answer. Knows nothing of groups and printing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, Offset, TopicPartition, Uuid};
@@ -12,14 +13,24 @@ use protocol::records::codec::Limits;
 use protocol::records::control::ControlType;
 use protocol::records::view::{Batches, OpenBatch};
 
-use super::formatter::ConsumedRecord;
+use super::ConsumedRecord;
 use crate::cluster::{Cluster, ClusterError};
 
-/// `fetch.max.bytes`, and `max.partition.fetch.bytes` of Kafka's consumer.
-const FETCH_BYTES_MAX: i32 = 50 << 20;
-const PARTITION_BYTES_MAX: i32 = 1 << 20;
-/// `fetch.max.wait.ms`.
-const WAIT_MAX_MS: i32 = 500;
+/// What is asked for in one fetch; the defaults are those of Kafka's consumer.
+#[derive(Debug, Clone, Copy)]
+pub struct FetchOptions {
+    /// `fetch.max.wait.ms`.
+    pub wait_max_ms: i32,
+    /// `fetch.min.bytes`.
+    pub bytes_min: i32,
+    /// `fetch.max.bytes`.
+    pub bytes_max: i32,
+    /// `max.partition.fetch.bytes`.
+    pub partition_bytes_max: i32,
+    /// `isolation.level=read_committed`.
+    pub committed_only: bool,
+}
+
 /// No fetch session: every request names all partitions.
 const SESSION_NONE: i32 = -1;
 
@@ -32,14 +43,14 @@ pub async fn fetch(
     leader: BrokerId,
     positions: &BTreeMap<TopicPartition, Offset>,
     topic_ids: &BTreeMap<String, Uuid>,
-    committed_only: bool,
+    options: FetchOptions,
 ) -> Result<Vec<(TopicPartition, Result<Fetched, String>)>, ClusterError> {
     let mut topics: BTreeMap<&str, Vec<FetchPartition>> = BTreeMap::new();
     for (partition, offset) in positions {
         topics.entry(&partition.topic).or_default().push(FetchPartition {
             partition: partition.partition,
             fetch_offset: *offset,
-            partition_max_bytes: PARTITION_BYTES_MAX,
+            partition_max_bytes: options.partition_bytes_max,
             ..Default::default()
         });
     }
@@ -52,10 +63,10 @@ pub async fn fetch(
         })
         .collect();
     let request = FetchRequest {
-        max_wait_ms: WAIT_MAX_MS,
-        min_bytes: 1,
-        max_bytes: FETCH_BYTES_MAX,
-        isolation_level: i8::from(committed_only),
+        max_wait_ms: options.wait_max_ms,
+        min_bytes: options.bytes_min,
+        max_bytes: options.bytes_max,
+        isolation_level: i8::from(options.committed_only),
         session_epoch: SESSION_NONE,
         topics,
         ..Default::default()
@@ -73,7 +84,9 @@ pub async fn fetch(
             let partition = TopicPartition::new(name.clone(), data.partition_index);
             let Some(position) = positions.get(&partition) else { continue };
             let fetched = match ErrorCode(data.error_code) {
-                ErrorCode::NONE => read(&partition, *position, &data, committed_only).map(Ok),
+                ErrorCode::NONE => {
+                    read(&partition, *position, &data, options.committed_only).map(Ok)
+                }
                 code => Ok(Err(code)),
             };
             all.push((partition, fetched));
@@ -88,6 +101,7 @@ fn read(
     data: &PartitionData,
     committed_only: bool,
 ) -> Result<(Vec<ConsumedRecord>, Offset), String> {
+    let topic: Arc<str> = from.topic.as_str().into();
     let mut next = position;
     let mut records = Vec::new();
     let set = data.records.as_ref().and_then(|r| r.bytes()).cloned().unwrap_or_default();
@@ -118,7 +132,7 @@ fn read(
             next = next.max(record.offset + 1);
             let own = |field: Option<&[u8]>| field.map(<[u8]>::to_vec);
             records.push(ConsumedRecord {
-                topic: from.topic.clone(),
+                topic: topic.clone(),
                 partition: from.partition,
                 offset: record.offset,
                 timestamp: (raw.magic > 0).then_some((append_time, record.timestamp)),

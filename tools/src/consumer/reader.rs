@@ -2,17 +2,17 @@
 //! printing.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, Offset, TimestampMs, TopicPartition, Uuid};
 use tokio::time::Instant;
 
-use super::fetcher::fetch;
-use super::formatter::ConsumedRecord;
+use super::fetcher::{FetchOptions, fetch};
 use super::member::{Member, Timeouts};
-use crate::cluster::{Cluster, ClusterError, is_final_for_topic};
+use super::{Assignor, ConsumedRecord};
+use crate::cluster::{Cluster, ClusterError, LATEST_TIMESTAMP, is_final_for_topic};
 use crate::properties::Properties;
 use crate::topic_filter::TopicFilter;
 
@@ -38,20 +38,22 @@ pub enum Wanted {
 pub struct ReaderOptions {
     wanted: Wanted,
     group: Option<String>,
-    /// Where to begin without an offset: −2 earliest, −1 latest.
-    reset: TimestampMs,
-    committed_only: bool,
+    /// Where to begin without an offset: −2 earliest, −1 latest, or nowhere.
+    reset: Option<TimestampMs>,
+    fetching: FetchOptions,
     timeouts: Timeouts,
+    assignor: Assignor,
+    instance: Option<String>,
     /// `None` without automatic commits.
     commit_every: Option<Duration>,
 }
 
 impl ReaderOptions {
+    /// Everything but `auto.offset.reset` and `group.id` is read from the properties.
     pub fn new(
         wanted: Wanted,
         group: Option<String>,
-        reset: TimestampMs,
-        committed_only: bool,
+        reset: Option<TimestampMs>,
         consuming: &Properties,
     ) -> Result<ReaderOptions, String> {
         let number = |key: &str, default: u64| match consuming.get(key) {
@@ -65,12 +67,36 @@ impl ReaderOptions {
             .get("enable.auto.commit")
             .is_none_or(|v| v.trim().eq_ignore_ascii_case("true"));
         let interval = number("auto.commit.interval.ms", 5_000)?;
+        let committed_only = match consuming.get("isolation.level").map(|level| level.trim()) {
+            Some("read_committed") => true,
+            None | Some("read_uncommitted") => false,
+            Some(other) => {
+                return Err(format!("Invalid value {other} for configuration isolation.level"));
+            }
+        };
+        // Kafka's default is a list of which only the first is used by a new group.
+        let classes = consuming.get("partition.assignment.strategy").map(String::as_str);
+        let first = classes.unwrap_or("RangeAssignor").split(',').next().unwrap_or_default();
+        let assignor = Assignor::of_class(first)
+            .ok_or_else(|| format!("the assignor {first} is not known here"))?;
+        let small = |key: &str, default: i32| {
+            number(key, default as u64).map(|n| i32::try_from(n).unwrap_or(i32::MAX))
+        };
+        let fetching = FetchOptions {
+            wait_max_ms: small("fetch.max.wait.ms", 500)?,
+            bytes_min: small("fetch.min.bytes", 1)?,
+            bytes_max: small("fetch.max.bytes", 50 << 20)?,
+            partition_bytes_max: small("max.partition.fetch.bytes", 1 << 20)?,
+            committed_only,
+        };
         Ok(ReaderOptions {
             wanted,
             commit_every: (automatic && group.is_some()).then_some(Duration::from_millis(interval)),
             group,
             reset,
-            committed_only,
+            fetching,
+            assignor,
+            instance: consuming.get("group.instance.id").cloned(),
             timeouts: Timeouts {
                 session_ms: number("session.timeout.ms", 45_000)? as i32,
                 rebalance_ms: number("max.poll.interval.ms", 300_000)? as i32,
@@ -86,6 +112,15 @@ struct Position {
     fetch: Option<Offset>,
     /// The next offset to consume, which is what is committed.
     consume: Option<Offset>,
+}
+
+/// A change of what this member of a group reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rebalance {
+    pub at: SystemTime,
+    /// Taken away, or else given.
+    pub revoked: bool,
+    pub partitions: Vec<TopicPartition>,
 }
 
 /// What one round brought.
@@ -107,11 +142,15 @@ pub struct Reader {
     looked_at: Option<Instant>,
     heartbeat_at: Instant,
     committed_at: Instant,
+    rebalances: Vec<Rebalance>,
 }
 
 impl Reader {
     pub fn new(cluster: Cluster, options: ReaderOptions) -> Reader {
-        let member = options.group.clone().map(|group| Member::new(group, options.timeouts));
+        let join = |group| {
+            Member::new(group, options.timeouts, options.assignor, options.instance.clone())
+        };
+        let member = options.group.clone().map(join);
         Reader {
             cluster,
             member,
@@ -124,7 +163,13 @@ impl Reader {
             looked_at: None,
             heartbeat_at: Instant::now(),
             committed_at: Instant::now(),
+            rebalances: Vec::new(),
         }
+    }
+
+    /// The rebalances since the last call.
+    pub fn take_rebalances(&mut self) -> Vec<Rebalance> {
+        std::mem::take(&mut self.rebalances)
     }
 
     /// One round: metadata and membership if they are due, then one fetch from every leader.
@@ -136,18 +181,51 @@ impl Reader {
         self.round().await.map_err(|e| e.to_string())
     }
 
+    /// Waits until it is known where every partition begins, of a reader without a group.
+    pub async fn find_all_positions(&mut self) -> Result<(), String> {
+        let started = Instant::now();
+        loop {
+            let found = async {
+                self.look().await?;
+                self.find_positions().await
+            };
+            found.await.map_err(|e| e.to_string())?;
+            let known = |position: &Position| position.fetch.is_some();
+            if !self.positions.is_empty() && self.positions.values().all(known) {
+                return Ok(());
+            }
+            if started.elapsed() > crate::cluster::API_TIMEOUT {
+                return Err("the topic's partitions have no leaders".to_owned());
+            }
+            tokio::time::sleep(IDLE_PAUSE).await;
+        }
+    }
+
     /// The record has been printed.
     pub fn consumed(&mut self, record: &ConsumedRecord) {
-        let partition = TopicPartition::new(record.topic.clone(), record.partition);
+        let partition = TopicPartition::new(&*record.topic, record.partition);
         if let Some(position) = self.positions.get_mut(&partition) {
             position.consume = Some(record.offset + 1);
         }
+    }
+
+    /// Commits these offsets for the group, as its member.
+    pub async fn commit_these(
+        &mut self,
+        offsets: &BTreeMap<TopicPartition, Offset>,
+    ) -> Result<(), ClusterError> {
+        let Some(member) = &self.member else { return Ok(()) };
+        let (group, id) = (&member.group, &member.member_id);
+        self.cluster.commit_offsets(group, member.generation, id, offsets).await
     }
 
     /// Commits and leaves the group.
     pub async fn close(&mut self) {
         if self.options.commit_every.is_some() {
             let _ = self.commit().await;
+        }
+        if !self.positions.is_empty() {
+            self.revoke();
         }
         if let Some(member) = &mut self.member {
             member.leave(&self.cluster).await;
@@ -175,10 +253,10 @@ impl Reader {
             }
             return Ok(Next::Nothing);
         }
-        let (ids, only) = (&self.topic_ids, self.options.committed_only);
+        let (ids, how) = (&self.topic_ids, self.options.fetching);
         let calls = by_leader
             .iter()
-            .map(|(leader, positions)| fetch(&self.cluster, *leader, positions, ids, only));
+            .map(|(leader, positions)| fetch(&self.cluster, *leader, positions, ids, how));
         let mut records = Vec::new();
         for answer in join_all(calls).await {
             match answer {
@@ -302,6 +380,11 @@ impl Reader {
             if self.options.commit_every.is_some() {
                 let _ = self.commit().await;
             }
+            if self.member.as_ref().is_some_and(|member| !member.member_id.is_empty())
+                || !self.positions.is_empty()
+            {
+                self.revoke();
+            }
             let topics: Vec<String> = match &self.options.wanted {
                 Wanted::Topic(topic) | Wanted::Partition(topic, ..) => vec![topic.clone()],
                 Wanted::Matching(_) => self.counts.keys().cloned().collect(),
@@ -310,6 +393,9 @@ impl Reader {
             let mine = member.join(&self.cluster, &topics).await?;
             self.heartbeat_at = Instant::now();
             let group = member.group.clone();
+            let partitions = mine.clone();
+            let rebalance = Rebalance { at: SystemTime::now(), revoked: false, partitions };
+            self.rebalances.push(rebalance);
             self.committed = self.cluster.committed_offsets(&group).await?;
             self.positions = mine
                 .into_iter()
@@ -326,6 +412,11 @@ impl Reader {
             Some(every) if self.committed_at.elapsed() >= every => self.commit().await,
             _ => Ok(()),
         }
+    }
+
+    fn revoke(&mut self) {
+        let partitions = std::mem::take(&mut self.positions).into_keys().collect();
+        self.rebalances.push(Rebalance { at: SystemTime::now(), revoked: true, partitions });
     }
 
     /// Commits what was consumed since the last commit. A rebalance under way is no failure: the
@@ -370,17 +461,24 @@ impl Reader {
     /// Asks where partitions without an offset begin.
     async fn find_positions(&mut self) -> Result<(), ClusterError> {
         let start = match &self.options.wanted {
-            Wanted::Partition(_, _, Start::Timestamp(at)) => *at,
+            Wanted::Partition(_, _, Start::Timestamp(at)) => Some(*at),
             _ => self.options.reset,
         };
         let missing: BTreeMap<TopicPartition, TimestampMs> = self
             .positions
             .iter()
             .filter(|(key, position)| position.fetch.is_none() && self.leaders.contains_key(key))
-            .map(|(key, _)| (key.clone(), start))
+            .map(|(key, _)| (key.clone(), start.unwrap_or(LATEST_TIMESTAMP)))
             .collect();
         if missing.is_empty() {
             return Ok(());
+        }
+        if start.is_none() {
+            let all: Vec<String> = missing.keys().map(TopicPartition::to_string).collect();
+            return Err(ClusterError::Unreadable(format!(
+                "Undefined offset with no reset policy for partitions: [{}]",
+                all.join(", ")
+            )));
         }
         for (partition, answer) in self.cluster.list_offsets(&missing).await? {
             match answer {
