@@ -57,6 +57,21 @@ fn same_logs(mut brokers: Brokers, batches: usize) {
     assert!(compared.batches >= batches, "{compared:?}");
 }
 
+/// The leader holds an idle follower's fetch for half a minute, while another topic is made.
+#[test]
+fn a_new_partition_does_not_wait_for_the_answer_that_others_wait_for() {
+    let long = "replica.fetch.wait.max.ms=30000\nreplica.lag.time.max.ms=90000\n\
+                replica.socket.timeout.ms=60000\n";
+    let Some(brokers) = Plan::of(&ours()).lines(LINES).lines(long).start() else { return };
+    for topic in [TOPIC, "another"] {
+        brokers.create_topic_with(topic, &["--replica-assignment", "1:2"]);
+        let flags = ["-P", "-t", topic, "-p", "0", "-X", "acks=all"];
+        let in_time = ["-X", "message.timeout.ms=15000"];
+        let sent = [&flags[..], &in_time].concat();
+        clients::kcat(&brokers.bootstrap(), &sent, b"acknowledged by both\n").ok();
+    }
+}
+
 fn wait_leader(brokers: &Brokers, id: i32) {
     wait::until_true(&format!("broker {id} as leader"), LIMIT, || brokers.leader(TOPIC, 0) == id);
 }

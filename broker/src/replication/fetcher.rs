@@ -35,6 +35,11 @@ const FRAME_BYTES_MIN: usize = 100 << 20;
 /// The version of `inter.broker.protocol.version` 3.9; that of Fetch goes with each request.
 const LIST_OFFSETS_VERSION: i16 = 9;
 
+/// A request that the leader holds for want of records is given up so long after partitions were
+/// added that it does not ask for: until they are fetched, no write to them with acks=all is
+/// answered. Long enough for an answer that is on its way.
+const PATIENCE_WITH_ANSWERS: Duration = Duration::from_millis(20);
+
 /// Lets the broker follow others from now on.
 pub fn start(broker: &Arc<Broker>) {
     let config = broker.config.load_full();
@@ -126,6 +131,7 @@ impl FetcherTask {
 
     async fn run(self) {
         let mut connection = None;
+        let mut may_give_up = true;
         loop {
             let step = {
                 let broker_epoch = self.broker.broker_epoch.load(Ordering::Acquire);
@@ -141,7 +147,8 @@ impl FetcherTask {
                     self.cut(partition, leader_epoch, Cut::At(offset)).await;
                 }
                 Step::Fetch { request, version } => {
-                    self.fetch(&mut connection, *request, version).await;
+                    let fetched = self.fetch(&mut connection, *request, version, may_give_up);
+                    may_give_up = fetched.await;
                 }
             }
         }
@@ -161,20 +168,31 @@ impl FetcherTask {
         }
     }
 
+    /// `false`: it was given up, and the next one is not to be.
     async fn fetch(
         &self,
         connection: &mut Option<Connection>,
         request: FetchRequest,
         version: i16,
-    ) {
+        may_give_up: bool,
+    ) -> bool {
         let leader = self.fetcher.leader;
-        let response: FetchResponse = match self.call(connection, &request, version).await {
+        let answered = tokio::select! {
+            answered = self.call(connection, &request, version) => Some(answered),
+            () = self.left_out(), if may_give_up => None,
+        };
+        let Some(answered) = answered else {
+            *connection = None;
+            self.fetcher.follower.lock().on_given_up();
+            return false;
+        };
+        let response: FetchResponse = match answered {
             Ok(response) => response,
             Err(error) => {
                 tracing::warn!(leader, fetcher = self.fetcher.id, %error, "fetching");
                 *connection = None;
                 self.fetcher.follower.lock().on_network_error(self.now_ms());
-                return;
+                return true;
             }
         };
         let orders = self.fetcher.follower.lock().on_response(response, self.now_ms());
@@ -182,6 +200,18 @@ impl FetcherTask {
             Ok(orders) => self.carry_out(connection, orders).await,
             Err(fault) => {
                 tracing::info!(leader, fetcher = self.fetcher.id, %fault, "a new fetch session");
+            }
+        }
+        true
+    }
+
+    /// Until partitions have waited for long enough that the request under way does not ask for.
+    async fn left_out(&self) {
+        loop {
+            self.fetcher.changed.notified().await;
+            tokio::time::sleep(PATIENCE_WITH_ANSWERS).await;
+            if self.fetcher.follower.lock().leaves_out(self.now_ms()) {
+                return;
             }
         }
     }

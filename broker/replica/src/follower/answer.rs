@@ -40,6 +40,11 @@ impl Follower {
         self.delay_all(now_ms);
     }
 
+    /// The answer is not waited for any longer: the next request begins a new session.
+    pub fn on_given_up(&mut self) {
+        self.session.restart();
+    }
+
     /// The records of an `Append` are in the log; `next_offset` is its end then, `None` if there
     /// were none to append. `last_epoch` is the latest in the log, `high_watermark` the leader's.
     pub fn appended(

@@ -63,6 +63,15 @@ impl Follower {
         Step::Fetch { request, version: if with_ids { VERSION } else { VERSION_WITHOUT_IDS } }
     }
 
+    /// Whether there is something to do for a partition that the last request does not ask for in
+    /// its leader epoch.
+    pub fn leaves_out(&self, now_ms: TimestampMs) -> bool {
+        self.entries.values().any(|entry| {
+            let asked = entry.asked.as_ref().map(|asked| asked.leader_epoch);
+            !entry.state.is_delayed(now_ms) && asked != Some(entry.state.leader_epoch)
+        })
+    }
+
     fn session_is_empty(&self) -> bool {
         self.session.is_full()
             || (self.gone.is_empty() && self.entries.values().all(|entry| entry.asked.is_none()))

@@ -288,6 +288,26 @@ fn pauses_grow_up_to_the_configured_one_and_shorten_the_wait_of_others() {
 }
 
 #[test]
+fn what_a_request_leaves_out_is_in_the_next_ones_new_session() {
+    let mut bed = Bed::following(&["a-0", "b-0"]);
+    bed.asks();
+    bed.gives(&[("a-0", ok()), ("b-0", ok())]);
+    bed.asks();
+    assert!(!bed.follower.leaves_out(0));
+    bed.follow("c-0");
+    assert!(bed.follower.leaves_out(0));
+    bed.follower.on_given_up();
+    assert_eq!(bed.asks(), "77:0 +a-0@5/3 +b-0@5/3 +c-0@5/3");
+    let newer = Start { leader_epoch: EPOCH + 1, ..start(id("a"), 5, Some(3)) };
+    bed.follower.follow(tp("a-0"), newer);
+    assert!(bed.follower.leaves_out(0), "the epoch asked for is not the leader's");
+    bed.follower.delay(&tp("a-0"), EPOCH + 1, 0);
+    assert!(!bed.follower.leaves_out(0), "it pauses");
+    bed.follower.follow(tp("d-0"), start(id("d"), 5, None));
+    assert!(bed.follower.leaves_out(0), "a log is to be cut");
+}
+
+#[test]
 fn answers_of_a_partition() {
     let later = "77:1 -a-0";
     for (data, order, next) in [
