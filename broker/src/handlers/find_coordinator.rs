@@ -126,11 +126,5 @@ fn find_leader(
         let endpoint = cluster.endpoint(leader.id, &context.connection.listener)?;
         Some(Node { id: leader.id, host: endpoint.host, port: endpoint.port })
     });
-    if node.is_none() && broker.metadata.load().topic(topic).is_none() {
-        let maker = broker.clone();
-        broker.tasks.spawn(async move {
-            auto::ensure_internal_topic(&maker, topic).await;
-        });
-    }
     node.ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)
 }

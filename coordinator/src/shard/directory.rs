@@ -138,7 +138,8 @@ impl<S: Shard> ShardDirectory<S> {
         send(handle.ok_or(NotHere::NotLeader)?, request)
     }
 
-    /// Hands a request to every shard that is loaded; also says whether one is still loading.
+    /// Hands a request to every shard that is loaded; also says whether one is still loading. An
+    /// error means that at least one did not take it; all others have.
     pub fn ask_all(
         &self,
         request: impl Fn() -> S::Request,
@@ -149,14 +150,15 @@ impl<S: Shard> ShardDirectory<S> {
         }
         let mut answers = Vec::new();
         let mut loading = false;
+        let mut failure = None;
         for handle in state.partitions.values().filter_map(|entry| entry.shard.as_ref()) {
             match send(handle, request()) {
                 Ok(answer) => answers.push(answer),
                 Err(NotHere::Loading) => loading = true,
-                Err(error) => return Err(error),
+                Err(error) => failure = Some(error),
             }
         }
-        Ok((answers, loading))
+        failure.map_or(Ok((answers, loading)), Err)
     }
 
     /// The state a request for this partition would find.
