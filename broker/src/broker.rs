@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use crate::authorizer::Authorizer;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
+use crate::consumer_protocol::ConsumerProtocol;
 use crate::controller_channel::ControllerChannel;
 use crate::controller_link::{self, IdleController};
 use crate::dynamic_config::changes::ConfigChanges;
@@ -63,6 +64,8 @@ pub struct Broker {
     pub producer_ids: ProducerIds,
     /// The groups whose partition of the offsets topic this broker leads.
     pub groups: GroupService,
+    /// Whether groups may speak the new consumer protocol.
+    pub consumer_protocol: ConsumerProtocol,
     /// The transactional ids whose partition of the transactions' topic this broker leads.
     pub transactions: Transactions,
     /// Data version of the `/feature` znode; −1 until it has been read.
@@ -86,6 +89,7 @@ impl Broker {
         let log = Arc::new(log);
         let groups = groups::service(&config, clock, &tasks, log.clone());
         let transactions = Transactions::new(&config, clock, &tasks, log);
+        let consumer_protocol = ConsumerProtocol::new(&config);
         Broker {
             config: ArcSwap::from_pointee(config),
             clock,
@@ -105,6 +109,7 @@ impl Broker {
             to_controller: ControllerChannel::default(),
             producer_ids: ProducerIds::default(),
             groups,
+            consumer_protocol,
             transactions,
             topics_in_the_making: TopicsInTheMaking::default(),
             config_changes: ConfigChanges::default(),

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use coordinator::group::GroupConfig;
+use coordinator::group::consumer::ConsumerGroupConfig;
+use coordinator::group::consumer::assignor::Assignor;
 use coordinator::group::service::{GroupService, OFFSETS_TOPIC};
 use coordinator::metadata::retry;
 use coordinator::metadata::store::{MetadataStore, StoreError};
@@ -55,7 +57,19 @@ fn settings(config: &BrokerConfig) -> GroupConfig {
         offsets_retention_ms: config.long("offsets.retention.minutes") * MINUTE_MS,
         retention_check_interval_ms: config.long("offsets.retention.check.interval.ms"),
         commit_needs_isr: config.long("offsets.commit.required.acks") == -1,
+        consumer: consumer_settings(config),
         ..GroupConfig::default()
+    }
+}
+
+/// The start has checked the names.
+fn consumer_settings(config: &BrokerConfig) -> ConsumerGroupConfig {
+    let classes = config.list("group.consumer.assignors");
+    ConsumerGroupConfig {
+        session_timeout_ms: int(config.long("group.consumer.session.timeout.ms")),
+        heartbeat_interval_ms: int(config.long("group.consumer.heartbeat.interval.ms")),
+        max_size: int(config.long("group.consumer.max.size")),
+        assignors: classes.iter().filter_map(|class| Assignor::from_class(class)).collect(),
     }
 }
 

@@ -68,6 +68,8 @@ pub struct Snapshot {
     /// Of the controller that the last update came from; 0 until then.
     pub controller_epoch: i32,
     pub brokers: BTreeMap<BrokerId, LiveBroker>,
+    /// How many updates made it.
+    pub version: u64,
     topics: HashMap<Arc<str>, Arc<TopicMetadata>>,
     ids: HashMap<Uuid, Arc<str>>,
 }
@@ -178,6 +180,7 @@ impl MetadataCache {
         let mut next = (*self.current.load_full()).clone();
         next.controller_id = (update.controller_id >= 0).then_some(update.controller_id);
         next.controller_epoch = update.controller_epoch;
+        next.version += 1;
         next.brokers = update
             .live_brokers
             .iter()

@@ -30,7 +30,7 @@ use crate::network::listener::BindError;
 use crate::notify::notify;
 use crate::replication::{Hosting, dir_failures, fetcher, isr_changes, mover, upkeep};
 use crate::tasks::Tasks;
-use crate::{controller_client, controller_link, transactions};
+use crate::{consumer_protocol, controller_client, controller_link, transactions};
 
 pub const EXIT_CONFIGURATION: u8 = 2;
 pub const EXIT_DATA_DIR: u8 = 3;
@@ -223,6 +223,7 @@ pub async fn start(
     }
 
     membership::join(&broker, &listeners).await?;
+    consumer_protocol::watch(&broker);
     controller_link::start(&broker);
     isr_changes::start(&broker);
     changes::start(&broker);

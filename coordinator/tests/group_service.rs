@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use coordinator::group::metadata::State;
 use coordinator::group::request::{
-    Caller, CommitRequest, JoinRequest, OffsetCommit, Protocol, SyncRequest,
+    Caller, CommitRequest, FetchRequest, JoinRequest, OffsetCommit, Protocol, SyncRequest,
 };
 use coordinator::group::service::{GroupService, OFFSETS_TOPIC};
 use coordinator::group::{GroupConfig, GroupError};
@@ -96,10 +96,9 @@ fn nobody() -> Caller {
 }
 
 async fn offset(service: &GroupService) -> Option<i64> {
-    let offsets = service
-        .fetch_offsets("g", Some(vec![TopicPartition::new("t", 0)]), false)
-        .await
-        .expect("the coordinator answers");
+    let partitions = Some(vec![TopicPartition::new("t", 0)]);
+    let fetch = FetchRequest { partitions, ..FetchRequest::default() };
+    let offsets = service.fetch_offsets("g", fetch).await.expect("the coordinator answers");
     offsets[0].commit.as_ref().expect("stable").as_ref().map(|commit| commit.offset)
 }
 

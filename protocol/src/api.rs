@@ -113,8 +113,8 @@ apis! {
     65 DescribeTransactions 0..=0 flexible 0;
     66 ListTransactions 0..=1 flexible 0;
     67 AllocateProducerIds 0..=0 flexible 0;
-    68 ConsumerGroupHeartbeat 0..=0 flexible 0;
-    69 ConsumerGroupDescribe 0..=0 flexible 0;
+    68 ConsumerGroupHeartbeat 0..=1 flexible 0;
+    69 ConsumerGroupDescribe 0..=1 flexible 0;
 }
 
 impl ApiKey {

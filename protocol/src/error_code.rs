@@ -187,6 +187,7 @@ error_codes! {
     125 INVALID_VOTER_KEY, "the voter's key is not the one of this replica";
     126 DUPLICATE_VOTER, "the voter belongs to the set already";
     127 VOTER_NOT_FOUND, "the voter does not belong to the set";
+    128 INVALID_REGULAR_EXPRESSION, "the regular expression cannot be understood";
 }
 
 impl ErrorCode {
@@ -228,9 +229,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_from_minus_one_to_127_is_known_once() {
+    fn every_code_from_minus_one_to_128_is_known_once() {
         let codes: Vec<i16> = ErrorCode::ALL.iter().map(|code| code.0).collect();
-        assert_eq!(codes, (-1..=127).collect::<Vec<_>>());
+        assert_eq!(codes, (-1..=128).collect::<Vec<_>>());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What must hold between keys, as Kafka's own start checks it. Knows nothing of files.
 
+use coordinator::group::consumer::assignor::Assignor;
 use coordinator::metadata::zookeeper::ConnectString;
 
 use super::BrokerConfig;
@@ -15,6 +16,7 @@ pub fn whole(config: &BrokerConfig) -> Result<(), Fault> {
     advertised(config)?;
     log(config)?;
     limits(config)?;
+    consumer_groups(config)?;
     if let Some(text) = config.text("zookeeper.connect") {
         text.parse::<ConnectString>().map_err(|error| {
             fault("zookeeper.connect", format!("expected host:port,…[/chroot]: {error}"))
@@ -145,6 +147,37 @@ fn limits(config: &BrokerConfig) -> Result<(), Fault> {
     let largest = config.long("group.max.session.timeout.ms");
     let expected = "expected at least group.min.session.timeout.ms";
     require(smallest <= largest, "group.max.session.timeout.ms", expected)
+}
+
+/// Of groups of the new consumer protocol.
+fn consumer_groups(config: &BrokerConfig) -> Result<(), Fault> {
+    for (key, min, max) in [
+        (
+            "group.consumer.heartbeat.interval.ms",
+            "group.consumer.min.heartbeat.interval.ms",
+            "group.consumer.max.heartbeat.interval.ms",
+        ),
+        (
+            "group.consumer.session.timeout.ms",
+            "group.consumer.min.session.timeout.ms",
+            "group.consumer.max.session.timeout.ms",
+        ),
+    ] {
+        let legal = config.long(min)..=config.long(max);
+        require(legal.contains(&config.long(key)), key, &format!("expected {min} to {max}"))?;
+    }
+    let session = config.long("group.consumer.session.timeout.ms");
+    let heartbeat = config.long("group.consumer.heartbeat.interval.ms");
+    let expected = "expected less than group.consumer.session.timeout.ms";
+    require(heartbeat < session, "group.consumer.heartbeat.interval.ms", expected)?;
+    let assignors = config.list("group.consumer.assignors");
+    let known = assignors.iter().all(|class| Assignor::from_class(class).is_some());
+    let expected = "expected Kafka's UniformAssignor or RangeAssignor: classes cannot be loaded";
+    require(known && !assignors.is_empty(), "group.consumer.assignors", expected)?;
+    let protocols = config.list("group.coordinator.rebalance.protocols");
+    let classic = protocols.iter().any(|name| name.eq_ignore_ascii_case("classic"));
+    let expected = "expected classic among them";
+    require(classic, "group.coordinator.rebalance.protocols", expected)
 }
 
 fn http_listener(config: &BrokerConfig) -> Result<(), Fault> {

@@ -15,6 +15,8 @@ const NO_KRAFT: Role = Stops("this broker keeps its metadata in ZooKeeper or in 
 const NO_TIERS: Role = Stops("tiered storage is not served yet");
 const TIERED: Role = Ignored("tiered storage is off");
 const KRAFT: Role = Ignored("only a KRaft cluster reads it");
+const MIGRATION: Role =
+    Ignored("a group changes between the protocols only while it has no members");
 const METRICS: Role = Ignored("metrics are served on ottla.http.listener");
 const THREADS: Role = Ignored("there is one worker per core, and bounds are in bytes");
 const PURGATORY: Role = Ignored("waits are forgotten as soon as they end");
@@ -119,20 +121,20 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "fetch.max.bytes" = Some("57671680"), AtLeast(1024), ReadOnly, Honoured;
     Int "fetch.purgatory.purge.interval.requests" = Some("1000"), Any, ReadOnly, PURGATORY;
     List "group.consumer.assignors" = Some(ASSIGNORS),
-        Any, ReadOnly, KRAFT;
-    Int "group.consumer.heartbeat.interval.ms" = Some("5000"), AtLeast(1), ReadOnly, KRAFT;
-    Int "group.consumer.max.heartbeat.interval.ms" = Some("15000"), AtLeast(1), ReadOnly, KRAFT;
-    Int "group.consumer.max.session.timeout.ms" = Some("60000"), AtLeast(1), ReadOnly, KRAFT;
-    Int "group.consumer.max.size" = Some("2147483647"), AtLeast(1), ReadOnly, KRAFT;
+        Any, ReadOnly, Honoured;
+    Int "group.consumer.heartbeat.interval.ms" = Some("5000"), AtLeast(1), ReadOnly, Honoured;
+    Int "group.consumer.max.heartbeat.interval.ms" = Some("15000"), AtLeast(1), ReadOnly, Honoured;
+    Int "group.consumer.max.session.timeout.ms" = Some("60000"), AtLeast(1), ReadOnly, Honoured;
+    Int "group.consumer.max.size" = Some("2147483647"), AtLeast(1), ReadOnly, Honoured;
     Text "group.consumer.migration.policy" = Some("disabled"),
-        Any, ReadOnly, KRAFT;
-    Int "group.consumer.min.heartbeat.interval.ms" = Some("5000"), AtLeast(1), ReadOnly, KRAFT;
-    Int "group.consumer.min.session.timeout.ms" = Some("45000"), AtLeast(1), ReadOnly, KRAFT;
-    Int "group.consumer.session.timeout.ms" = Some("45000"), AtLeast(1), ReadOnly, KRAFT;
+        Any, ReadOnly, MIGRATION;
+    Int "group.consumer.min.heartbeat.interval.ms" = Some("5000"), AtLeast(1), ReadOnly, Honoured;
+    Int "group.consumer.min.session.timeout.ms" = Some("45000"), AtLeast(1), ReadOnly, Honoured;
+    Int "group.consumer.session.timeout.ms" = Some("45000"), AtLeast(1), ReadOnly, Honoured;
     Int "group.coordinator.append.linger.ms" = Some("10"), AtLeast(0), ReadOnly, KRAFT;
     Bool "group.coordinator.new.enable" = Some("false"), Any, ReadOnly, KRAFT;
     List "group.coordinator.rebalance.protocols" = Some("classic"),
-        EachOf(&["consumer", "classic", "share", "unknown"]), ReadOnly, KRAFT;
+        EachOf(&["consumer", "classic", "share", "unknown"]), ReadOnly, Honoured;
     Int "group.coordinator.threads" = Some("1"), AtLeast(1), ReadOnly, KRAFT;
     Int "group.initial.rebalance.delay.ms" = Some("3000"), Any, ReadOnly, Honoured;
     Int "group.max.session.timeout.ms" = Some("1800000"), Any, ReadOnly, Honoured;

@@ -32,10 +32,22 @@ pub fn handle(
         });
     }
     Reply::Now(ApiVersionsResponse {
-        api_keys: SERVED.iter().map(|api| range(*api)).collect(),
+        api_keys: SERVED.iter().map(|api| served_range(broker, *api)).collect(),
         finalized_features_epoch: broker.finalized_features_epoch.load(Ordering::Relaxed),
         ..Default::default()
     })
+}
+
+/// Newer clients' versions of the consumer protocol only where it is served.
+fn served_range(broker: &Broker, api: ApiKey) -> ApiVersion {
+    match api {
+        ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe
+            if !broker.consumer_protocol.enabled =>
+        {
+            ApiVersion { max_version: 0, ..range(api) }
+        }
+        _ => range(api),
+    }
 }
 
 /// The answer to a version that does not exist: sent in version 0, with the range of this API

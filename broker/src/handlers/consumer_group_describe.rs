@@ -1,32 +1,132 @@
-//! ConsumerGroupDescribe (key 69): groups of the new consumer protocol (KIP-848), of which there
-//! are none beside ZooKeeper.
+//! ConsumerGroupDescribe (key 69): groups of the new consumer protocol (KIP-848), their members and
+//! who has what.
 //!
-//! Version 0. UNSUPPORTED_VERSION for every group, as 3.9.1 answers with its classic group
-//! coordinator.
+//! Versions 0 and 1: v1 which protocol a member speaks. As ConsumerGroupHeartbeat it is served only
+//! where the configuration asks for it; otherwise version 0 alone is advertised, and every group is
+//! UNSUPPORTED_VERSION.
 //!
-//! Differs from Apache: in nothing known.
+//! Errors, per group: GROUP_AUTHORIZATION_FAILED, UNSUPPORTED_VERSION, INVALID_GROUP_ID,
+//! COORDINATOR_NOT_AVAILABLE, COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, GROUP_ID_NOT_FOUND.
+//!
+//! Differs from Apache: 3.9.1 never serves this beside ZooKeeper, and knows no version 1. Groups
+//! come in the order of the request.
 
 use std::sync::Arc;
 
+use coordinator::group::request::{
+    ConsumerDescription, ConsumerMemberDescription, NamedPartitions,
+};
+use futures::future::join_all;
 use protocol::error_code::ErrorCode;
 use protocol::messages::consumer_group_describe::{
-    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, DescribedGroup,
+    Assignment, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, DescribedGroup,
+    Member, TopicPartitions,
 };
 
+use super::describe_groups::authorized;
+use super::{consumer_group_heartbeat, group_error};
+use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
+use crate::consumer_protocol::NotServed;
+use crate::group_topics;
+
+const CLASSIC: i8 = 0;
+const CONSUMER: i8 = 1;
 
 pub fn handle(
-    _broker: &Arc<Broker>,
-    _context: &RequestContext,
+    broker: &Arc<Broker>,
+    context: &RequestContext,
     request: ConsumerGroupDescribeRequest,
 ) -> Reply<ConsumerGroupDescribeResponse> {
-    let refused = |group_id| DescribedGroup {
-        group_id,
-        error_code: ErrorCode::UNSUPPORTED_VERSION.0,
-        ..Default::default()
-    };
-    Reply::Now(ConsumerGroupDescribeResponse {
-        groups: request.group_ids.into_iter().map(refused).collect(),
-        ..Default::default()
+    if let Err(why) = broker.consumer_protocol.check() {
+        if context.api_version > 0 && why == NotServed::Off {
+            return Reply::Close(why.to_string());
+        }
+        let code = consumer_group_heartbeat::not_served(&why);
+        // Apache's classic coordinator has no more to say than the code.
+        let message = (why != NotServed::Off).then(|| why.to_string());
+        let groups = request.group_ids.into_iter().map(|id| refuse(id, code, message.clone()));
+        let groups = groups.collect();
+        return Reply::Now(ConsumerGroupDescribeResponse { throttle_time_ms: 0, groups });
+    }
+    let topics = group_topics::view(&broker.metadata);
+    let describing: Vec<_> = request
+        .group_ids
+        .into_iter()
+        .map(|group_id| {
+            let group = Resource::Group(&group_id);
+            let allowed = broker.authorizer.authorize::<op::Describe>(context, group).is_ok();
+            let operations = match request.include_authorized_operations {
+                true => authorized(&broker.authorizer, context, group),
+                false => i32::MIN,
+            };
+            let describing =
+                allowed.then(|| broker.groups.describe_consumer(&group_id, topics.clone()));
+            async move {
+                let Some(describing) = describing else {
+                    return refuse(group_id, ErrorCode::GROUP_AUTHORIZATION_FAILED, None);
+                };
+                match describing.await {
+                    Ok(Some(group)) => to_described(group_id, group, operations),
+                    Ok(None) => {
+                        let message = format!("Group {group_id} is not a consumer group.");
+                        refuse(group_id, ErrorCode::GROUP_ID_NOT_FOUND, Some(message))
+                    }
+                    Err(error) => refuse(group_id, group_error::code(error), None),
+                }
+            }
+        })
+        .collect();
+    Reply::later(async move {
+        let groups = join_all(describing).await;
+        ConsumerGroupDescribeResponse { throttle_time_ms: 0, groups }
     })
+}
+
+fn refuse(group_id: String, code: ErrorCode, error_message: Option<String>) -> DescribedGroup {
+    DescribedGroup { group_id, error_code: code.0, error_message, ..Default::default() }
+}
+
+fn to_described(
+    group_id: String,
+    group: ConsumerDescription,
+    authorized_operations: i32,
+) -> DescribedGroup {
+    DescribedGroup {
+        error_code: ErrorCode::NONE.0,
+        error_message: None,
+        group_id,
+        group_state: group.state.name().to_owned(),
+        group_epoch: group.epoch,
+        assignment_epoch: group.target_epoch,
+        assignor_name: group.assignor.name().to_owned(),
+        members: group.members.into_iter().map(to_member).collect(),
+        authorized_operations,
+    }
+}
+
+fn to_member(member: ConsumerMemberDescription) -> Member {
+    let subscription = member.subscription;
+    Member {
+        member_id: member.member_id.to_string(),
+        instance_id: subscription.instance_id,
+        rack_id: subscription.rack_id,
+        member_epoch: member.epoch,
+        client_id: subscription.client_id,
+        client_host: subscription.client_host,
+        subscribed_topic_names: subscription.topics.into_iter().collect(),
+        subscribed_topic_regex: Some(subscription.regex.unwrap_or_default()),
+        assignment: to_assignment(member.assigned),
+        target_assignment: to_assignment(member.target),
+        member_type: if member.is_classic { CLASSIC } else { CONSUMER },
+    }
+}
+
+fn to_assignment(topics: Vec<NamedPartitions>) -> Assignment {
+    let topic = |topic: NamedPartitions| TopicPartitions {
+        topic_id: topic.topic_id,
+        topic_name: topic.topic.to_string(),
+        partitions: topic.partitions,
+    };
+    Assignment { topic_partitions: topics.into_iter().map(topic).collect() }
 }

@@ -1,26 +1,128 @@
-//! ConsumerGroupHeartbeat (key 68): the new consumer protocol (KIP-848), which no broker beside
-//! ZooKeeper speaks.
+//! ConsumerGroupHeartbeat (key 68): membership in groups of the new consumer protocol (KIP-848).
 //!
-//! Version 0. Always UNSUPPORTED_VERSION, as 3.9.1 answers with its classic group coordinator.
+//! Versions 0 and 1: v1 a regular expression instead of topics, members that name themselves.
+//! Served with `group.coordinator.rebalance.protocols=classic,consumer`, while every registered
+//! broker is one of ours; otherwise version 0 alone is advertised, and UNSUPPORTED_VERSION says
+//! why it is not served.
 //!
-//! Differs from Apache: in nothing known.
+//! Errors: GROUP_AUTHORIZATION_FAILED, UNSUPPORTED_VERSION, INVALID_REQUEST, INVALID_GROUP_ID,
+//! COORDINATOR_NOT_AVAILABLE, COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, GROUP_ID_NOT_FOUND,
+//! UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID,
+//! UNSUPPORTED_ASSIGNOR, INVALID_REGULAR_EXPRESSION, GROUP_MAX_SIZE_REACHED.
+//!
+//! Differs from Apache: 3.9.1 never serves this beside ZooKeeper, and knows no version 1. A
+//! heartbeat that changes nothing is answered at once, even while an earlier change is on its way
+//! into the log; there it waits for that. Groups change between the protocols only while they have
+//! no members (`group.consumer.migration.policy` is not honoured). Changed topics are seen with the
+//! next heartbeat, there up to some minutes later. A regular expression is one of Rust's, close to
+//! the RE2 of Kafka 4.
 
 use std::sync::Arc;
 
+use coordinator::group::consumer::Partitions;
+use coordinator::group::request::{ConsumerAnswer, ConsumerHeartbeat, Refusal};
 use protocol::error_code::ErrorCode;
 use protocol::messages::consumer_group_heartbeat::{
-    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
+    Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
 };
 
+use super::group_error;
+use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
+use crate::consumer_protocol::NotServed;
+use crate::{group_topics, random};
 
 pub fn handle(
-    _broker: &Arc<Broker>,
-    _context: &RequestContext,
-    _request: ConsumerGroupHeartbeatRequest,
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: ConsumerGroupHeartbeatRequest,
 ) -> Reply<ConsumerGroupHeartbeatResponse> {
-    Reply::Now(ConsumerGroupHeartbeatResponse {
-        error_code: ErrorCode::UNSUPPORTED_VERSION.0,
-        ..Default::default()
+    if let Err(why) = broker.consumer_protocol.check() {
+        if context.api_version > 0 && why == NotServed::Off {
+            return Reply::Close(why.to_string());
+        }
+        return Reply::Now(refuse(not_served(&why), Some(why.to_string())));
+    }
+    let group = Resource::Group(&request.group_id);
+    if broker.authorizer.authorize::<op::Read>(context, group).is_err() {
+        return Reply::Now(refuse(ErrorCode::GROUP_AUTHORIZATION_FAILED, None));
+    }
+    if request.group_id.is_empty() {
+        let message = Some("GroupId can't be empty.".to_owned());
+        return Reply::Now(refuse(ErrorCode::INVALID_REQUEST, message));
+    }
+    if request.member_id.is_empty() && context.api_version >= 1 {
+        let message = Some("MemberId can't be empty.".to_owned());
+        return Reply::Now(refuse(ErrorCode::INVALID_REQUEST, message));
+    }
+    let group_id = request.group_id.clone();
+    let heartbeat = to_heartbeat(context, request);
+    let topics = group_topics::view(&broker.metadata);
+    let beating = broker.groups.consumer_heartbeat(&group_id, heartbeat, topics);
+    Reply::later(async move {
+        match beating.await {
+            Ok(answer) => to_response(answer),
+            Err(Refusal { error, message }) => refuse(group_error::code(error), message),
+        }
     })
+}
+
+/// Beside brokers that lose such groups nobody can be served, ever so often as it asks.
+pub fn not_served(why: &NotServed) -> ErrorCode {
+    match why {
+        NotServed::NotKnownYet => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+        NotServed::Off | NotServed::Others(_) => ErrorCode::UNSUPPORTED_VERSION,
+    }
+}
+
+fn refuse(code: ErrorCode, message: Option<String>) -> ConsumerGroupHeartbeatResponse {
+    ConsumerGroupHeartbeatResponse {
+        error_code: code.0,
+        error_message: message,
+        ..Default::default()
+    }
+}
+
+fn to_heartbeat(
+    context: &RequestContext,
+    request: ConsumerGroupHeartbeatRequest,
+) -> ConsumerHeartbeat {
+    let owned = |topics: Vec<TopicPartitions>| -> Partitions {
+        let named = topics.into_iter().filter(|topic| !topic.partitions.is_empty());
+        named.map(|topic| (topic.topic_id, topic.partitions.into_iter().collect())).collect()
+    };
+    ConsumerHeartbeat {
+        member_id: request.member_id,
+        epoch: request.member_epoch,
+        instance_id: request.instance_id,
+        rack_id: request.rack_id,
+        client_id: context.client_id().to_owned(),
+        client_host: context.client_host(),
+        rebalance_timeout_ms: (request.rebalance_timeout_ms != -1)
+            .then_some(request.rebalance_timeout_ms),
+        topics: request.subscribed_topic_names,
+        regex: request.subscribed_topic_regex,
+        assignor: request.server_assignor,
+        owned: request.topic_partitions.map(owned),
+        random: u128::from_be_bytes(random::uuid().0),
+    }
+}
+
+fn to_response(answer: ConsumerAnswer) -> ConsumerGroupHeartbeatResponse {
+    let topics = |partitions: Partitions| Assignment {
+        topic_partitions: partitions
+            .into_iter()
+            .map(|(topic_id, partitions)| TopicPartitions {
+                topic_id,
+                partitions: partitions.into_iter().collect(),
+            })
+            .collect(),
+    };
+    ConsumerGroupHeartbeatResponse {
+        member_id: Some(answer.member_id.to_string()),
+        member_epoch: answer.epoch,
+        heartbeat_interval_ms: answer.heartbeat_interval_ms,
+        assignment: answer.assignment.map(topics),
+        ..Default::default()
+    }
 }

@@ -62,7 +62,7 @@ pub fn handle(
 }
 
 /// What the caller may do to the group, of all that can be done to groups.
-fn authorized(authorizer: &Authorizer, context: &RequestContext, group: Resource<'_>) -> i32 {
+pub fn authorized(authorizer: &Authorizer, context: &RequestContext, group: Resource<'_>) -> i32 {
     let bit = |allowed: bool, bit: i32| if allowed { bit } else { 0 };
     bit(authorizer.authorize::<op::Read>(context, group).is_ok(), READ)
         | bit(authorizer.authorize::<op::Delete>(context, group).is_ok(), DELETE)

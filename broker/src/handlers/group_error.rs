@@ -5,6 +5,7 @@ use protocol::error_code::ErrorCode;
 
 pub fn code(error: GroupError) -> ErrorCode {
     match error {
+        GroupError::InvalidRequest => ErrorCode::INVALID_REQUEST,
         GroupError::InvalidGroupId => ErrorCode::INVALID_GROUP_ID,
         GroupError::CoordinatorNotAvailable => ErrorCode::COORDINATOR_NOT_AVAILABLE,
         GroupError::CoordinatorLoadInProgress => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
@@ -13,6 +14,11 @@ pub fn code(error: GroupError) -> ErrorCode {
         GroupError::UnknownMemberId => ErrorCode::UNKNOWN_MEMBER_ID,
         GroupError::MemberIdRequired => ErrorCode::MEMBER_ID_REQUIRED,
         GroupError::FencedInstanceId => ErrorCode::FENCED_INSTANCE_ID,
+        GroupError::FencedMemberEpoch => ErrorCode::FENCED_MEMBER_EPOCH,
+        GroupError::StaleMemberEpoch => ErrorCode::STALE_MEMBER_EPOCH,
+        GroupError::UnreleasedInstanceId => ErrorCode::UNRELEASED_INSTANCE_ID,
+        GroupError::UnsupportedAssignor => ErrorCode::UNSUPPORTED_ASSIGNOR,
+        GroupError::InvalidRegularExpression => ErrorCode::INVALID_REGULAR_EXPRESSION,
         GroupError::IllegalGeneration => ErrorCode::ILLEGAL_GENERATION,
         GroupError::InconsistentGroupProtocol => ErrorCode::INCONSISTENT_GROUP_PROTOCOL,
         GroupError::GroupMaxSizeReached => ErrorCode::GROUP_MAX_SIZE_REACHED,

@@ -1,7 +1,7 @@
 //! ListGroups (key 16): the groups that this broker coordinates.
 //!
-//! Versions 0 to 5: v4 filter by state · v5 filter by type; all groups here are of type
-//! `classic`. Without DESCRIBE on the cluster, only the groups that may be described are listed.
+//! Versions 0 to 5: v4 filter by state · v5 filter by type. Without DESCRIBE on the cluster, only
+//! the groups that may be described are listed.
 //!
 //! Errors: COORDINATOR_NOT_AVAILABLE; COORDINATOR_LOAD_IN_PROGRESS beside the groups known so
 //! far.
@@ -17,8 +17,6 @@ use protocol::messages::list_groups::{ListGroupsRequest, ListGroupsResponse, Lis
 use super::group_error;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
-
-const GROUP_TYPE: &str = "classic";
 
 pub fn handle(
     broker: &Arc<Broker>,
@@ -59,14 +57,14 @@ fn is_asked_for(group: &GroupListing, request: &ListGroupsRequest) -> bool {
     let passes = |filter: &[String], name: &str| {
         filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
     };
-    passes(&request.states_filter, group.state.name()) && passes(&request.types_filter, GROUP_TYPE)
+    passes(&request.states_filter, group.state) && passes(&request.types_filter, group.kind.name())
 }
 
 fn to_listed(group: GroupListing) -> ListedGroup {
     ListedGroup {
         group_id: group.group_id.to_string(),
         protocol_type: group.protocol_type,
-        group_state: group.state.name().to_owned(),
-        group_type: GROUP_TYPE.to_owned(),
+        group_state: group.state.to_owned(),
+        group_type: group.kind.name().to_owned(),
     }
 }

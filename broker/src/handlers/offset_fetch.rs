@@ -1,12 +1,14 @@
 //! OffsetFetch (key 9): reads what groups have committed.
 //!
 //! Versions 0 to 9: v0 reads the metadata store · v2 null asks for all topics, an error of the
-//! whole · v5 leader epoch · v7 stable offsets only · v8 several groups. A partition without an
-//! offset has −1 and no error; in version 0 it has UNKNOWN_TOPIC_OR_PARTITION.
+//! whole · v5 leader epoch · v7 stable offsets only · v8 several groups · v9 the member that asks,
+//! which a group of the new protocol checks. A partition without an offset has −1 and no error; in
+//! version 0 it has UNKNOWN_TOPIC_OR_PARTITION.
 //!
 //! Errors: per group GROUP_AUTHORIZATION_FAILED, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE,
-//! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR; per partition TOPIC_AUTHORIZATION_FAILED,
-//! UNSTABLE_OFFSET_COMMIT, UNKNOWN_TOPIC_OR_PARTITION and UNKNOWN_SERVER_ERROR (version 0).
+//! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH; per
+//! partition TOPIC_AUTHORIZATION_FAILED, UNSTABLE_OFFSET_COMMIT, UNKNOWN_TOPIC_OR_PARTITION and
+//! UNKNOWN_SERVER_ERROR (version 0).
 //!
 //! Differs from Apache: in version 1, which has no error of the whole, every partition asked for
 //! carries it; there the answer is empty.
@@ -14,7 +16,7 @@
 use std::sync::Arc;
 
 use coordinator::group::GroupError;
-use coordinator::group::request::FetchedOffset;
+use coordinator::group::request::{FetchRequest, FetchedOffset};
 use coordinator::metadata::retry;
 use coordinator::metadata::store::MetadataStore;
 use coordinator::znodes::consumer_offset;
@@ -22,7 +24,7 @@ use futures::future::join_all;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{Offset, TopicPartition};
 use protocol::messages::offset_fetch::{
-    OffsetFetchRequest, OffsetFetchResponse, OffsetFetchResponseGroup,
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchResponse, OffsetFetchResponseGroup,
     OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
     OffsetFetchResponseTopics,
 };
@@ -33,6 +35,9 @@ use crate::broker::{Broker, Reply, RequestContext};
 
 /// Topics and partitions asked for, in order; `None` for all.
 type Asked = Option<Vec<(String, Vec<i32>)>>;
+
+/// A member of a group of the new protocol and its epoch.
+type Member = Option<(String, i32)>;
 
 /// One partition's answer.
 struct Found {
@@ -57,26 +62,33 @@ pub fn handle(
 ) -> Reply<OffsetFetchResponse> {
     let version = context.api_version;
     let require_stable = request.require_stable;
-    let groups: Vec<(String, Asked)> = if version >= 8 {
+    let groups: Vec<(String, Asked, Member)> = if version >= 8 {
         let topics = |topics: Vec<_>| {
             let topic = |t: protocol::messages::offset_fetch::OffsetFetchRequestTopics| {
                 (t.name, t.partition_indexes)
             };
             topics.into_iter().map(topic).collect()
         };
-        request.groups.into_iter().map(|group| (group.group_id, group.topics.map(topics))).collect()
+        let group = |group: OffsetFetchRequestGroup| {
+            let member = group.member_id.map(|id| (id, group.member_epoch));
+            (group.group_id, group.topics.map(topics), member)
+        };
+        request.groups.into_iter().map(group).collect()
     } else {
         let topics = request.topics.map(|topics| {
             topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect()
         });
-        vec![(request.group_id, topics)]
+        vec![(request.group_id, topics, None)]
     };
     if version == 0 {
         return from_store(broker, context, groups);
     }
     let fetching: Vec<_> = groups
         .into_iter()
-        .map(|(group_id, asked)| fetch(broker, context, group_id, asked, require_stable))
+        .map(|(group_id, asked, member)| {
+            let offsets = FetchRequest { require_stable, member, partitions: None };
+            fetch(broker, context, group_id, asked, offsets)
+        })
         .collect();
     Reply::later(async move { respond(version, join_all(fetching).await) })
 }
@@ -87,7 +99,7 @@ fn fetch(
     context: &RequestContext,
     group_id: String,
     asked: Asked,
-    require_stable: bool,
+    offsets: FetchRequest,
 ) -> impl Future<Output = GroupAnswer> + Send + use<> {
     let group = Resource::Group(&group_id);
     let denied = broker.authorizer.authorize::<op::Describe>(context, group).is_err();
@@ -98,8 +110,8 @@ fn fetch(
         }
         None => (None, Vec::new()),
     };
-    let fetching =
-        (!denied).then(|| broker.groups.fetch_offsets(&group_id, allowed, require_stable));
+    let offsets = FetchRequest { partitions: allowed, ..offsets };
+    let fetching = (!denied).then(|| broker.groups.fetch_offsets(&group_id, offsets));
     let (broker, context) = (broker.clone(), context.clone());
     async move {
         let fetched = match fetching {
@@ -174,9 +186,9 @@ fn nothing(partition: TopicPartition, code: ErrorCode) -> Found {
 fn from_store(
     broker: &Arc<Broker>,
     context: &RequestContext,
-    groups: Vec<(String, Asked)>,
+    groups: Vec<(String, Asked, Member)>,
 ) -> Reply<OffsetFetchResponse> {
-    let Some((group_id, asked)) = groups.into_iter().next() else {
+    let Some((group_id, asked, _)) = groups.into_iter().next() else {
         return Reply::Now(OffsetFetchResponse::default());
     };
     let group = Resource::Group(&group_id);

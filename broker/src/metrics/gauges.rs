@@ -69,7 +69,7 @@ async fn groups(broker: &Broker) {
     let listed = broker.groups.list().await.map(|(groups, _)| groups).unwrap_or_default();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for group in &listed {
-        *counts.entry(group.state.name()).or_default() += 1;
+        *counts.entry(group.state).or_default() += 1;
     }
     set("kafka_coordinator_group_groupmetadatamanager_numgroups", listed.len());
     for (state, name) in states {

@@ -15,6 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::StartError;
 use crate::broker::Broker;
 use crate::config::BrokerConfig;
+use crate::consumer_protocol;
 use crate::replication::session_fence::SessionFence;
 
 /// Pause before another try, while the ensemble refuses.
@@ -128,7 +129,7 @@ fn advertised(
         rack: config.text("broker.rack").map(str::to_owned),
         jmx_port: -1,
         timestamp_ms: now_ms,
-        features: Default::default(),
+        features: consumer_protocol::features(),
     }
 }
 

@@ -5,7 +5,7 @@ use protocol::ids::{Offset, ProducerId, TopicPartition};
 
 use super::metadata::{Group, State};
 use super::records::GroupRecord;
-use super::request::{Answer, CommitRequest, FetchedOffset, OffsetCommit};
+use super::request::{Answer, CommitRequest, FetchRequest, FetchedOffset, OffsetCommit};
 use super::shard::{GroupShard, Out, Pending, PendingKind};
 use super::{GroupError, Name};
 use crate::shard::writer::AppendError;
@@ -154,15 +154,20 @@ impl GroupShard {
     pub(super) fn fetch(
         &self,
         group_id: &str,
-        partitions: Option<Vec<TopicPartition>>,
-        require_stable: bool,
-    ) -> Vec<FetchedOffset> {
+        fetch: FetchRequest,
+    ) -> Result<Vec<FetchedOffset>, GroupError> {
+        let FetchRequest { partitions, require_stable, member } = fetch;
         let Some(group) = self.groups.get(group_id) else {
             let asked = partitions.unwrap_or_default().into_iter();
-            return asked.map(|partition| FetchedOffset { partition, commit: Ok(None) }).collect();
+            let nothing = |partition| FetchedOffset { partition, commit: Ok(None) };
+            return Ok(asked.map(nothing).collect());
         };
+        // Classic groups do not look at who asks.
+        if let (Some(consumer), Some((id, epoch))) = (&group.consumer, &member) {
+            consumer.check_fetch(Some(id.as_str()), *epoch)?;
+        }
         let asked = partitions.unwrap_or_else(|| group.offsets.partitions().cloned().collect());
-        asked
+        let found = asked
             .into_iter()
             .map(|partition| {
                 let commit = if require_stable && group.offsets.is_unstable(&partition) {
@@ -172,7 +177,8 @@ impl GroupShard {
                 };
                 FetchedOffset { partition, commit }
             })
-            .collect()
+            .collect();
+        Ok(found)
     }
 }
 
@@ -185,6 +191,9 @@ impl PendingCommit {
 
 impl Group {
     fn check_commit(&self, commit: &CommitRequest) -> Result<(), GroupError> {
+        if let Some(consumer) = &self.consumer {
+            return consumer.check_commit(commit);
+        }
         let caller = &commit.caller;
         let is_member =
             caller.generation >= 0 || !caller.member_id.is_empty() || caller.instance_id.is_some();

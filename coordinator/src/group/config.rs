@@ -1,5 +1,7 @@
 //! What the broker's configuration says about groups. Knows nothing of files or keys.
 
+use super::consumer::ConsumerGroupConfig;
+
 /// Settings of the group coordinator; the defaults are Kafka's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupConfig {
@@ -17,8 +19,6 @@ pub struct GroupConfig {
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`
     pub retention_check_interval_ms: i64,
-    /// `offsets.commit.timeout.ms`
-    pub commit_timeout_ms: u32,
     /// `offsets.commit.required.acks` is -1: wait for the ISR; anything else: for the leader.
     pub commit_needs_isr: bool,
     /// Groups one partition may hold; more are refused, so that a client inventing names cannot
@@ -27,6 +27,8 @@ pub struct GroupConfig {
     /// Members of one group that were given an id and have not come back with it. Kafka has no such
     /// bound.
     pub pending_members_max: usize,
+    /// Of groups of the new protocol.
+    pub consumer: ConsumerGroupConfig,
 }
 
 impl Default for GroupConfig {
@@ -39,10 +41,10 @@ impl Default for GroupConfig {
             offset_metadata_max_units: 4_096,
             offsets_retention_ms: 7 * 24 * 3_600 * 1_000,
             retention_check_interval_ms: 600_000,
-            commit_timeout_ms: 5_000,
             commit_needs_isr: true,
             groups_max: 100_000,
             pending_members_max: 10_000,
+            consumer: ConsumerGroupConfig::default(),
         }
     }
 }

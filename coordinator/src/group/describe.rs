@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 
-use super::metadata::State;
-use super::request::{GroupDescription, GroupListing, MemberDescription};
+use super::metadata::{CONSUMER_PROTOCOL_TYPE, State};
+use super::request::{GroupDescription, GroupKind, GroupListing, MemberDescription};
 use super::shard::GroupShard;
 
 impl GroupShard {
     pub(super) fn describe(&self, group_id: &str) -> GroupDescription {
-        let Some(group) = self.groups.get(group_id) else {
+        // A group of the new protocol is none that this request could show.
+        let Some(group) = self.groups.get(group_id).filter(|group| group.consumer.is_none()) else {
             return GroupDescription {
                 state: State::Dead,
                 protocol_type: String::new(),
@@ -43,10 +44,19 @@ impl GroupShard {
     pub(super) fn list(&self) -> Vec<GroupListing> {
         self.groups
             .values()
-            .map(|group| GroupListing {
-                group_id: group.id.clone(),
-                protocol_type: group.protocol_type.clone().unwrap_or_default(),
-                state: group.state,
+            .map(|group| match &group.consumer {
+                Some(consumer) => GroupListing {
+                    group_id: group.id.clone(),
+                    protocol_type: CONSUMER_PROTOCOL_TYPE.to_owned(),
+                    state: consumer.state().name(),
+                    kind: GroupKind::Consumer,
+                },
+                None => GroupListing {
+                    group_id: group.id.clone(),
+                    protocol_type: group.protocol_type.clone().unwrap_or_default(),
+                    state: group.state.name(),
+                    kind: GroupKind::Classic,
+                },
             })
             .collect()
     }

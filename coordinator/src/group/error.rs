@@ -6,6 +6,8 @@ use crate::shard::writer::AppendError;
 /// the protocol error of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GroupError {
+    #[error("the request says too little, or contradicts itself")]
+    InvalidRequest,
     #[error("the group id is not valid for this request")]
     InvalidGroupId,
     #[error("the coordinator is not available")]
@@ -22,6 +24,16 @@ pub enum GroupError {
     MemberIdRequired,
     #[error("another member took over the group instance id")]
     FencedInstanceId,
+    #[error("the member's epoch is over: it must give everything up and join again")]
+    FencedMemberEpoch,
+    #[error("the member's epoch is not the current one")]
+    StaleMemberEpoch,
+    #[error("another member still holds the group instance id")]
+    UnreleasedInstanceId,
+    #[error("the assignor is not known")]
+    UnsupportedAssignor,
+    #[error("the regular expression is not valid")]
+    InvalidRegularExpression,
     #[error("the generation is not the group's")]
     IllegalGeneration,
     #[error("the protocols do not match the group's")]
@@ -77,6 +89,15 @@ impl GroupError {
             | AppendError::Refused
             | AppendError::ProducerFenced
             | AppendError::NoTransaction => GroupError::UnknownServerError,
+        }
+    }
+
+    /// A failed append of what changed in a group of the new protocol, as the member is told: it
+    /// tries again, and the records are written again with the next change.
+    pub fn from_consumer_append(error: AppendError) -> GroupError {
+        match error {
+            AppendError::TimedOut => GroupError::CoordinatorNotAvailable,
+            other => GroupError::from_group_append(other),
         }
     }
 

@@ -36,6 +36,12 @@ impl GroupShard {
             return;
         }
         if let Some((group, mut step)) = self.step(group_id, now, out) {
+            group.become_classic(&mut step);
+            if group.consumer.is_some() {
+                let error = GroupError::InconsistentGroupProtocol;
+                step.answer_join(caller, JoinAnswer::refused(&join.member_id, error));
+                return;
+            }
             group.join(&mut step, caller, join);
         }
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use protocol::ids::{Offset, ProducerId, TopicPartition};
 
 use super::Name;
+use super::consumer::load::StoredGroup;
 use super::metadata::{Group, Step};
 use super::offsets::Committed;
 use super::records::{self, GroupRecord, GroupSnapshot};
@@ -21,6 +22,7 @@ pub(super) struct Loading {
     offsets: BTreeMap<Key, Committed>,
     in_transaction: BTreeMap<ProducerId, BTreeMap<Key, Committed>>,
     groups: BTreeMap<Name, GroupSnapshot>,
+    consumer_groups: BTreeMap<Name, StoredGroup>,
     /// Records that could not be understood.
     skipped: u64,
 }
@@ -49,7 +51,10 @@ impl Loading {
             Ok(Some(GroupRecord::Group { group, snapshot: None })) => {
                 self.groups.remove(&group);
             }
-            // Of the newer group protocol, which this coordinator does not speak.
+            Ok(Some(GroupRecord::Consumer { group, record })) => {
+                self.consumer_groups.entry(group).or_default().replay(record);
+            }
+            // Of share groups, which there are none of here.
             Ok(None) => self.skipped += 1,
             Err(error) => {
                 tracing::error!(offset = record.offset, %error, "a group record cannot be read");
@@ -105,6 +110,15 @@ impl GroupShard {
             let group = Group::restore(id.clone(), self.next_incarnation, snapshot);
             self.groups.insert(id, group);
         }
+        for (id, stored) in loading.consumer_groups {
+            if !stored.is_gone() {
+                // Should both be there, the classic one is the older.
+                self.next_incarnation += 1;
+                let mut group = Group::new(id.clone(), self.next_incarnation, now.wall_ms);
+                group.consumer = Some(Box::new(stored.restore()));
+                self.groups.insert(id, group);
+            }
+        }
         for ((id, partition), entry) in loading.offsets {
             self.loaded_group(&id, now).offsets.restore(partition, entry);
         }
@@ -137,6 +151,7 @@ impl GroupShard {
 
 impl Group {
     fn start_after_load(&mut self, step: &mut Step<'_>) {
+        self.start_consumer_after_load(step);
         let max_size = usize::try_from(step.config.max_size).unwrap_or(0);
         if self.len() > max_size {
             self.prepare_rebalance(step, "the group was loaded with more members than allowed");

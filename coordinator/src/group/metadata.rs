@@ -9,6 +9,7 @@ use protocol::ids::TimestampMs;
 
 use super::Name;
 use super::config::GroupConfig;
+use super::consumer::ConsumerGroup;
 use super::member::Member;
 use super::offsets::Offsets;
 use super::records::{self, GroupSnapshot, MemberSnapshot};
@@ -120,6 +121,8 @@ pub struct Group {
     pub(super) new_member_added: bool,
     pub(super) initial_delay: Option<InitialDelay>,
     pub(super) offsets: Offsets,
+    /// The members of a group of the new protocol, which has none above and is `Empty` there.
+    pub(super) consumer: Option<Box<ConsumerGroup>>,
 }
 
 impl Group {
@@ -143,6 +146,7 @@ impl Group {
             new_member_added: false,
             initial_delay: None,
             offsets: Offsets::default(),
+            consumer: None,
         }
     }
 
@@ -261,8 +265,24 @@ impl Group {
         self.protocol_type.as_deref() == Some(CONSUMER_PROTOCOL_TYPE)
     }
 
+    #[cfg(test)]
+    pub(super) fn consumer_member(
+        &self,
+        id: &str,
+    ) -> Option<&super::consumer::member::ConsumerMember> {
+        self.consumer.as_deref()?.member(id)
+    }
+
+    /// Of whichever protocol: there are no members.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.is(State::Empty) && self.consumer.as_ref().is_none_or(|consumer| consumer.is_empty())
+    }
+
     /// Unknown subscriptions count as subscribed to everything, to be safe.
     pub(super) fn is_subscribed_to(&self, topic: &str) -> bool {
+        if let Some(consumer) = &self.consumer {
+            return consumer.is_subscribed_to(topic);
+        }
         self.subscribed_topics.as_ref().is_none_or(|topics| topics.contains(topic))
     }
 

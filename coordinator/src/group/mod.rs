@@ -1,9 +1,12 @@
-//! Consumer groups, classic protocol: the pure state of the groups of one `__consumer_offsets`
-//! partition ([`GroupShard`]) and the service that finds the right one ([`service`]). Knows no
-//! sockets, no wire versions and no error codes; see Kafka's `GroupCoordinator`.
+//! Groups: the pure state of the groups of one `__consumer_offsets` partition ([`GroupShard`]) and
+//! the service that finds the right one ([`service`]). What stands here is the classic protocol
+//! and what all groups have in common, their offsets above all; [`consumer`] is the new protocol
+//! (KIP-848). Knows no sockets, no wire versions and no error codes; see Kafka's
+//! `GroupCoordinator`.
 
 pub mod commit;
 pub mod config;
+pub mod consumer;
 pub mod describe;
 pub mod error;
 pub mod heartbeat;

@@ -7,9 +7,10 @@ use protocol::messages::consumer_offsets::{
     GroupMetadataKey, GroupMetadataValue, MemberMetadata, OffsetCommitKey, OffsetCommitValue,
 };
 use protocol::messages::consumer_protocol::ConsumerProtocolSubscription;
-use protocol::wire::{Message, Reader, WireError, Writer};
+use protocol::wire::{Message, Reader, WireError};
 
 use super::Name;
+use super::consumer::records::{self as consumer_records, ConsumerRecord};
 use super::request::OffsetCommit;
 use crate::shard::KeyValue;
 
@@ -20,6 +21,8 @@ pub enum GroupRecord {
     Offset { group: Name, partition: TopicPartition, commit: Option<OffsetCommit> },
     /// The group is like this now; `None`: it is gone.
     Group { group: Name, snapshot: Option<GroupSnapshot> },
+    /// A part of a group of the new protocol.
+    Consumer { group: Name, record: ConsumerRecord },
 }
 
 /// A group as it is stored, once per generation.
@@ -74,21 +77,21 @@ pub fn encode(record: &GroupRecord) -> Result<KeyValue, WireError> {
                 topic: partition.topic.clone(),
                 partition: partition.partition,
             };
-            let key = versioned(&key, OFFSET_KEY_VERSION)?;
+            let key = key.encode_versioned(OFFSET_KEY_VERSION)?;
             let value = commit.as_ref().map(encode_offset).transpose()?;
             Ok(KeyValue { key, value })
         }
         GroupRecord::Group { group, snapshot } => {
             let key = GroupMetadataKey { group: group.to_string() };
-            let key = versioned(&key, GROUP_KEY_VERSION)?;
+            let key = key.encode_versioned(GROUP_KEY_VERSION)?;
             let value = snapshot.as_ref().map(encode_group).transpose()?;
             Ok(KeyValue { key, value })
         }
+        GroupRecord::Consumer { group, record } => consumer_records::encode(group, record),
     }
 }
 
-/// Reads one record; `None` for a kind that belongs to the newer group protocol (key versions 3 and
-/// up), which the classic coordinator passes over.
+/// Reads one record; `None` for a kind that is not known here (key versions 9 and up).
 pub fn decode(
     key: Option<&Bytes>,
     value: Option<&Bytes>,
@@ -114,6 +117,10 @@ pub fn decode(
             let snapshot = value.map(decode_group).transpose().map_err(in_value)?;
             Ok(Some(GroupRecord::Group { group: key.group.into(), snapshot }))
         }
+        version if consumer_records::KEY_VERSIONS.contains(&version) => {
+            let (group, record) = consumer_records::decode(version, &mut reader, value)?;
+            Ok(Some(GroupRecord::Consumer { group, record }))
+        }
         _ => Ok(None),
     }
 }
@@ -129,13 +136,6 @@ pub fn subscribed_topics(metadata: &Bytes) -> Option<Vec<String>> {
     ConsumerProtocolSubscription::decode(&mut reader, 0).ok().map(|read| read.topics)
 }
 
-fn versioned(message: &impl Message, version: i16) -> Result<Bytes, WireError> {
-    let mut writer = Writer::new();
-    writer.i16(version);
-    message.encode(&mut writer, version)?;
-    Ok(writer.finish()?.into_bytes().expect("records hold no file slices"))
-}
-
 fn encode_offset(commit: &OffsetCommit) -> Result<Bytes, WireError> {
     let version = if commit.expire_ms.is_some() { EXPIRING_VALUE_VERSION } else { VALUE_VERSION };
     let value = OffsetCommitValue {
@@ -145,13 +145,11 @@ fn encode_offset(commit: &OffsetCommit) -> Result<Bytes, WireError> {
         commit_timestamp: commit.commit_ms,
         expire_timestamp: commit.expire_ms.unwrap_or(-1),
     };
-    versioned(&value, version)
+    value.encode_versioned(version)
 }
 
 fn decode_offset(value: &Bytes) -> Result<OffsetCommit, WireError> {
-    let mut reader = Reader::for_frame(value.clone());
-    let version = reader.i16()?;
-    let value = OffsetCommitValue::decode(&mut reader, version)?;
+    let (_, value) = OffsetCommitValue::decode_versioned(value.clone())?;
     Ok(OffsetCommit {
         offset: value.offset,
         leader_epoch: value.leader_epoch,
@@ -180,13 +178,11 @@ fn encode_group(group: &GroupSnapshot) -> Result<Bytes, WireError> {
         current_state_timestamp: group.state_since_ms,
         members: group.members.iter().map(member).collect(),
     };
-    versioned(&value, VALUE_VERSION)
+    value.encode_versioned(VALUE_VERSION)
 }
 
 fn decode_group(value: &Bytes) -> Result<GroupSnapshot, WireError> {
-    let mut reader = Reader::for_frame(value.clone());
-    let version = reader.i16()?;
-    let value = GroupMetadataValue::decode(&mut reader, version)?;
+    let (version, value) = GroupMetadataValue::decode_versioned(value.clone())?;
     let member = |member: MemberMetadata| MemberSnapshot {
         member_id: member.member_id,
         instance_id: member.group_instance_id,

@@ -19,7 +19,7 @@ impl GroupShard {
         out: &mut Out,
     ) -> Result<(), GroupError> {
         let group = self.groups.get_mut(group_id).ok_or(GroupError::GroupIdNotFound)?;
-        if !group.is(State::Empty) {
+        if !group.is_vacant() {
             return Err(GroupError::NonEmptyGroup);
         }
         group.transition(State::Dead, now.wall_ms);
@@ -41,8 +41,8 @@ impl GroupShard {
         let group = self.groups.get_mut(group_id).ok_or(GroupError::GroupIdNotFound)?;
         let (read, free): (Vec<_>, Vec<_>) = match group.state {
             State::Dead => return Err(GroupError::GroupIdNotFound),
-            State::Empty => (Vec::new(), partitions),
-            _ if group.is_consumer_group() => {
+            State::Empty if group.is_vacant() => (Vec::new(), partitions),
+            _ if group.consumer.is_some() || group.is_consumer_group() => {
                 partitions.into_iter().partition(|tp| group.is_subscribed_to(&tp.topic))
             }
             _ => return Err(GroupError::NonEmptyGroup),
@@ -81,6 +81,11 @@ impl GroupShard {
         let now_ms = now.wall_ms;
         let by_commit = |commit: &OffsetCommit| commit.commit_ms;
         let removed = match (&group.protocol_type, group.state, &group.subscribed_topics) {
+            _ if group.consumer.is_some() => {
+                let consumer = group.consumer.as_deref();
+                let is_read = |topic: &str| consumer.is_some_and(|c| c.is_subscribed_to(topic));
+                group.offsets.remove_expired(now_ms, retention_ms, by_commit, is_read)
+            }
             (Some(_), State::Empty, _) => {
                 let since_ms = group.state_since_ms;
                 let base_ms = |commit: &OffsetCommit| since_ms.unwrap_or(commit.commit_ms);
@@ -106,7 +111,7 @@ impl GroupShard {
     /// tombstones: whoever loads the partition without them removes the same things again.
     fn settle(&mut self, id: &Name, removed: Vec<TopicPartition>, now: Now, out: &mut Out) {
         let Some(group) = self.groups.get_mut(id) else { return };
-        if group.is(State::Empty) && group.offsets.is_empty() {
+        if group.is_vacant() && group.offsets.is_empty() {
             tracing::info!(group = %id, generation = group.generation, "the group is gone");
             group.transition(State::Dead, now.wall_ms);
         }
@@ -115,6 +120,9 @@ impl GroupShard {
         let dead = group.is(State::Dead);
         if dead && group.generation > 0 {
             records.push(GroupRecord::Group { group: id.clone(), snapshot: None });
+        }
+        if let Some(consumer) = group.consumer.as_ref().filter(|_| dead) {
+            records.extend(consumer.tombstones(id));
         }
         if !records.is_empty() {
             let kind = PendingKind::Tombstones;

@@ -2,8 +2,15 @@
 //! kept for as long as the group lives: they must not be slices of a larger frame.
 
 use bytes::Bytes;
-use protocol::ids::{LeaderEpoch, Offset, TimestampMs, TopicPartition};
+use protocol::ids::{LeaderEpoch, Offset, TimestampMs, TopicPartition, Uuid};
 
+use std::sync::Arc;
+
+use super::consumer::Partitions;
+use super::consumer::assignor::Assignor;
+use super::consumer::group::ConsumerGroupState;
+use super::consumer::member::Subscription;
+use super::consumer::topics::Topics;
 use super::metadata::State;
 use super::{GroupError, Name};
 use crate::shard::{Marker, Producer};
@@ -150,6 +157,15 @@ pub struct CommitRequest {
 /// One result per committed partition, in the request's order.
 pub type CommitAnswer = Vec<(TopicPartition, Option<GroupError>)>;
 
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FetchRequest {
+    /// `None` asks for all.
+    pub partitions: Option<Vec<TopicPartition>>,
+    pub require_stable: bool,
+    /// The member of a group of the new protocol that asks, and its epoch (v9+).
+    pub member: Option<(String, i32)>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchedOffset {
     pub partition: TopicPartition,
@@ -182,7 +198,100 @@ pub struct GroupDescription {
 pub struct GroupListing {
     pub group_id: Name,
     pub protocol_type: String,
-    pub state: State,
+    /// As ListGroups shows it.
+    pub state: &'static str,
+    pub kind: GroupKind,
+}
+
+/// Which protocol a group's members speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupKind {
+    Classic,
+    Consumer,
+}
+
+impl GroupKind {
+    /// As ListGroups shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            GroupKind::Classic => "classic",
+            GroupKind::Consumer => "consumer",
+        }
+    }
+}
+
+/// A heartbeat of the new protocol; what is `None` has not changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ConsumerHeartbeat {
+    /// Empty: the coordinator chooses one (v0).
+    pub member_id: String,
+    /// 0 joins, -1 leaves, -2 leaves for a while.
+    pub epoch: i32,
+    pub instance_id: Option<String>,
+    pub rack_id: Option<String>,
+    pub client_id: String,
+    /// As Kafka shows it: "/ip".
+    pub client_host: String,
+    pub rebalance_timeout_ms: Option<i32>,
+    pub topics: Option<Vec<String>>,
+    /// Empty: none any more.
+    pub regex: Option<String>,
+    pub assignor: Option<String>,
+    /// What the member has.
+    pub owned: Option<Partitions>,
+    /// Randomness for a new member id.
+    pub random: u128,
+}
+
+/// What a member of a group of the new protocol is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerAnswer {
+    pub member_id: Name,
+    pub epoch: i32,
+    pub heartbeat_interval_ms: i32,
+    /// `None`: as before.
+    pub assignment: Option<Partitions>,
+}
+
+/// An error, and what a human should know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub error: GroupError,
+    pub message: Option<String>,
+}
+
+impl From<GroupError> for Refusal {
+    fn from(error: GroupError) -> Refusal {
+        Refusal { error, message: None }
+    }
+}
+
+/// Partitions of one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPartitions {
+    pub topic_id: Uuid,
+    pub topic: Arc<str>,
+    pub partitions: Vec<i32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerMemberDescription {
+    pub member_id: Name,
+    pub epoch: i32,
+    pub is_classic: bool,
+    pub subscription: Subscription,
+    pub assigned: Vec<NamedPartitions>,
+    pub target: Vec<NamedPartitions>,
+}
+
+/// A group of the new protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerDescription {
+    pub state: ConsumerGroupState,
+    pub epoch: i32,
+    pub target_epoch: i32,
+    pub assignor: Assignor,
+    pub members: Vec<ConsumerMemberDescription>,
 }
 
 /// Everything one group shard can be asked.
@@ -208,11 +317,18 @@ pub enum Request {
         group: String,
         commit: CommitRequest,
     },
-    /// `partitions: None` asks for all.
+    ConsumerHeartbeat {
+        group: String,
+        heartbeat: ConsumerHeartbeat,
+        topics: Topics,
+    },
     Fetch {
         group: String,
-        partitions: Option<Vec<TopicPartition>>,
-        require_stable: bool,
+        fetch: FetchRequest,
+    },
+    DescribeConsumer {
+        group: String,
+        topics: Topics,
     },
     Describe {
         group: String,
@@ -244,7 +360,9 @@ pub enum Answer {
     Heartbeat(Result<(), GroupError>),
     Leave(LeaveAnswer),
     Commit(CommitAnswer),
-    Fetch(Vec<FetchedOffset>),
+    Fetch(Result<Vec<FetchedOffset>, GroupError>),
+    ConsumerHeartbeat(Result<ConsumerAnswer, Refusal>),
+    DescribeConsumer(Option<ConsumerDescription>),
     Describe(GroupDescription),
     List(Vec<GroupListing>),
     Delete(Result<(), GroupError>),

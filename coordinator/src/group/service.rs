@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use protocol::ids::{LeaderEpoch, TopicPartition};
 
+use super::consumer::topics::Topics;
 use super::request::{
-    Answer, Caller, CommitAnswer, CommitRequest, FetchedOffset, GroupDescription, GroupListing,
-    JoinAnswer, JoinRequest, LeaveAnswer, LeavingMember, Request, SyncAnswer, SyncRequest,
+    Answer, Caller, CommitAnswer, CommitRequest, ConsumerAnswer, ConsumerDescription,
+    ConsumerHeartbeat, FetchRequest, FetchedOffset, GroupDescription, GroupListing, JoinAnswer,
+    JoinRequest, LeaveAnswer, LeavingMember, Refusal, Request, SyncAnswer, SyncRequest,
 };
 use super::{GroupConfig, GroupError, GroupShard};
 use crate::shard::Marker;
@@ -176,19 +178,16 @@ impl GroupService {
         }
     }
 
-    /// `partitions: None` asks for all that are committed.
     pub fn fetch_offsets(
         &self,
         group_id: &str,
-        partitions: Option<Vec<TopicPartition>>,
-        require_stable: bool,
+        fetch: FetchRequest,
     ) -> impl Future<Output = Result<Vec<FetchedOffset>, GroupError>> + Send + use<> {
         let group = group_id.to_owned();
-        let request = Request::Fetch { group, partitions, require_stable };
-        let answer = self.ask(group_id, true, request);
+        let answer = self.ask(group_id, true, Request::Fetch { group, fetch });
         async move {
             match answer.await {
-                Ok(Answer::Fetch(offsets)) => Ok(offsets),
+                Ok(Answer::Fetch(offsets)) => offsets,
                 other => Err(refusal(other)),
             }
         }
@@ -202,6 +201,40 @@ impl GroupService {
         async move {
             match answer.await {
                 Ok(Answer::Describe(description)) => Ok(description),
+                other => Err(refusal(other)),
+            }
+        }
+    }
+
+    /// A heartbeat of the new protocol, with the topics that there are.
+    pub fn consumer_heartbeat(
+        &self,
+        group_id: &str,
+        heartbeat: ConsumerHeartbeat,
+        topics: Topics,
+    ) -> impl Future<Output = Result<ConsumerAnswer, Refusal>> + Send + use<> {
+        let group = group_id.to_owned();
+        let request = Request::ConsumerHeartbeat { group, heartbeat, topics };
+        let answer = self.ask(group_id, false, request);
+        async move {
+            match answer.await {
+                Ok(Answer::ConsumerHeartbeat(result)) => result,
+                other => Err(refusal(other).into()),
+            }
+        }
+    }
+
+    /// `None`: there is no such group of the new protocol.
+    pub fn describe_consumer(
+        &self,
+        group_id: &str,
+        topics: Topics,
+    ) -> impl Future<Output = Result<Option<ConsumerDescription>, GroupError>> + Send + use<> {
+        let group = group_id.to_owned();
+        let answer = self.ask(group_id, false, Request::DescribeConsumer { group, topics });
+        async move {
+            match answer.await {
+                Ok(Answer::DescribeConsumer(description)) => Ok(description),
                 other => Err(refusal(other)),
             }
         }

@@ -25,6 +25,8 @@ pub enum TimerKey {
     Sync { group: Name },
     /// A member's session, or the time a pending one has to come back.
     Member { group: Name, member: Name },
+    /// The time that a member of a group of the new protocol has to give partitions up.
+    Revocation { group: Name, member: Name },
 }
 
 /// What must be known when the outcome of an append comes back.
@@ -39,7 +41,11 @@ impl Pending {
     /// Whether a caller waits for this outcome and for nothing else.
     #[cfg(test)]
     pub(super) fn has_caller(&self) -> bool {
-        matches!(self.kind, PendingKind::Commit(_))
+        match &self.kind {
+            PendingKind::Commit(_) => true,
+            PendingKind::Consumer(changes) => changes.caller.is_some(),
+            _ => false,
+        }
     }
 }
 
@@ -48,6 +54,7 @@ pub(super) enum PendingKind {
     Assignment(super::sync::PendingAssignment),
     StaticMember(super::static_member::PendingStaticMember),
     Commit(super::commit::PendingCommit),
+    Consumer(super::consumer::heartbeat::PendingChanges),
     /// A rebalance that left nobody.
     Emptied,
     Tombstones,
@@ -126,6 +133,11 @@ impl GroupShard {
         for member in group.members().map(|m| &m.id).chain(&group.pending_members) {
             self.timers.cancel(&group.session_key(member));
         }
+        for member in group.consumer.iter().flat_map(|consumer| consumer.members()) {
+            self.timers.cancel(&group.session_key(&member.id));
+            let member = member.id.clone();
+            self.timers.cancel(&TimerKey::Revocation { group: id.clone(), member });
+        }
     }
 
     pub(super) fn close_transaction(&mut self, producer: ProducerId, group: &Name) {
@@ -151,7 +163,15 @@ impl GroupShard {
             }
             TimerKey::Member { group, member } => {
                 if let Some((group, mut step)) = self.step(&group, now, out) {
-                    group.on_member_timer(&mut step, &member);
+                    match group.consumer {
+                        Some(_) => group.on_consumer_session_timer(&mut step, &member),
+                        None => group.on_member_timer(&mut step, &member),
+                    }
+                }
+            }
+            TimerKey::Revocation { group, member } => {
+                if let Some((group, mut step)) = self.step(&group, now, out) {
+                    group.on_revocation_timer(&mut step, &member);
                 }
             }
         }
@@ -199,8 +219,15 @@ impl Shard for GroupShard {
                 out.answers.push((caller, Answer::Leave(answer)));
             }
             Request::Commit { group, commit } => self.commit(caller, &group, commit, now, out),
-            Request::Fetch { group, partitions, require_stable } => {
-                let offsets = self.fetch(&group, partitions, require_stable);
+            Request::ConsumerHeartbeat { group, heartbeat, topics } => {
+                self.consumer_heartbeat(caller, &group, heartbeat, &topics, now, out);
+            }
+            Request::DescribeConsumer { group, topics } => {
+                let description = self.describe_consumer(&group, &topics);
+                out.answers.push((caller, Answer::DescribeConsumer(description)));
+            }
+            Request::Fetch { group, fetch } => {
+                let offsets = self.fetch(&group, fetch);
                 out.answers.push((caller, Answer::Fetch(offsets)));
             }
             Request::Describe { group } => {
@@ -248,6 +275,20 @@ impl Shard for GroupShard {
                 if let Some((group, mut step)) = self.step(&id, now, out) {
                     group.static_member_appended(&mut step, joining, outcome);
                 }
+            }
+            PendingKind::Consumer(mut changes) => {
+                if let Some(group) = self.groups.get_mut(&id).filter(|_| alive) {
+                    group.changes_appended(&mut changes, outcome.is_err());
+                }
+                let Some((caller, answer)) = changes.caller else { return };
+                let answer = match outcome {
+                    Ok(_) => answer,
+                    Err(error) => {
+                        let error = GroupError::from_consumer_append(error);
+                        Answer::ConsumerHeartbeat(Err(error.into()))
+                    }
+                };
+                out.answers.push((caller, answer));
             }
             PendingKind::Assignment(_) | PendingKind::StaticMember(_) => {}
             PendingKind::Emptied | PendingKind::Tombstones => {

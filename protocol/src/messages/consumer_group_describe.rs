@@ -1,12 +1,12 @@
 //! ConsumerGroupDescribe (key 69): groups of the new consumer protocol (KIP-848).
 //!
-//! v0 flexible. A ZooKeeper-mode broker answers UNSUPPORTED_VERSION.
+//! v0 flexible · v1 which protocol a member speaks (KIP-1099; newer than Kafka 3.9).
 
 use crate::ids::Uuid;
 use crate::wire::Wire;
 
 #[derive(Debug, Clone, PartialEq, Wire)]
-#[message(key = 69, versions = 0, flexible = 0..)]
+#[message(key = 69, versions = 0..=1, flexible = 0..)]
 pub struct ConsumerGroupDescribeRequest {
     pub group_ids: Vec<String>,
     /// Whether to tell what the caller may do to each group.
@@ -14,7 +14,7 @@ pub struct ConsumerGroupDescribeRequest {
 }
 
 #[derive(Debug, Clone, PartialEq, Wire)]
-#[message(key = 69, versions = 0, flexible = 0..)]
+#[message(key = 69, versions = 0..=1, flexible = 0..)]
 pub struct ConsumerGroupDescribeResponse {
     /// Milliseconds to wait before the next request; 0 within the quotas.
     pub throttle_time_ms: i32,
@@ -53,6 +53,9 @@ pub struct Member {
     pub subscribed_topic_regex: Option<String>,
     pub assignment: Assignment,
     pub target_assignment: Assignment,
+    /// -1 unknown, 0 classic, 1 consumer.
+    #[wire(versions = 1.., default = -1, ignorable)]
+    pub member_type: i8,
 }
 
 #[derive(Debug, Clone, PartialEq, Wire)]

@@ -1,12 +1,13 @@
 //! ConsumerGroupHeartbeat (key 68): membership in groups of the new consumer protocol (KIP-848).
 //!
-//! v0 flexible. A ZooKeeper-mode broker answers UNSUPPORTED_VERSION.
+//! v0 flexible · v1 a regular expression instead of topics, and members name themselves (KIP-1082;
+//! newer than Kafka 3.9).
 
 use crate::ids::Uuid;
 use crate::wire::Wire;
 
 #[derive(Debug, Clone, PartialEq, Wire)]
-#[message(key = 68, versions = 0, flexible = 0..)]
+#[message(key = 68, versions = 0..=1, flexible = 0..)]
 pub struct ConsumerGroupHeartbeatRequest {
     pub group_id: String,
     pub member_id: String,
@@ -23,6 +24,9 @@ pub struct ConsumerGroupHeartbeatRequest {
     /// Null if unchanged.
     #[wire(nullable = 0.., default = null)]
     pub subscribed_topic_names: Option<Vec<String>>,
+    /// Null if unchanged.
+    #[wire(versions = 1.., nullable = 1.., default = null)]
+    pub subscribed_topic_regex: Option<String>,
     /// Null if unchanged, or for the broker's choice.
     #[wire(nullable = 0.., default = null)]
     pub server_assignor: Option<String>,
@@ -38,7 +42,7 @@ pub struct TopicPartitions {
 }
 
 #[derive(Debug, Clone, PartialEq, Wire)]
-#[message(key = 68, versions = 0, flexible = 0..)]
+#[message(key = 68, versions = 0..=1, flexible = 0..)]
 pub struct ConsumerGroupHeartbeatResponse {
     /// Milliseconds to wait before the next request; 0 within the quotas.
     pub throttle_time_ms: i32,

@@ -1,4 +1,5 @@
-//! Records of `__consumer_offsets`: committed offsets and classic groups, as keys and values.
+//! Records of `__consumer_offsets`: committed offsets and classic groups, as keys and values. Those
+//! of the newer groups are in `consumer_group_records`.
 //!
 //! A key or value begins with its version as an `i16`. Keys 0 and 1 are offsets, 2 is a group;
 //! values: offsets v1 expiry, v2 without, v3 leader epoch, v4 flexible; groups v1 rebalance

@@ -35,6 +35,16 @@ public class WireOracle {
         for (Class<? extends Message> stored : List.of(
                 OffsetCommitKey.class, OffsetCommitValue.class, GroupMetadataKey.class,
                 GroupMetadataValue.class, TransactionLogKey.class, TransactionLogValue.class,
+                ConsumerGroupMetadataKey.class, ConsumerGroupMetadataValue.class,
+                ConsumerGroupPartitionMetadataKey.class,
+                ConsumerGroupPartitionMetadataValue.class,
+                ConsumerGroupMemberMetadataKey.class, ConsumerGroupMemberMetadataValue.class,
+                ConsumerGroupTargetAssignmentMetadataKey.class,
+                ConsumerGroupTargetAssignmentMetadataValue.class,
+                ConsumerGroupTargetAssignmentMemberKey.class,
+                ConsumerGroupTargetAssignmentMemberValue.class,
+                ConsumerGroupCurrentMemberAssignmentKey.class,
+                ConsumerGroupCurrentMemberAssignmentValue.class,
                 ConsumerProtocolSubscription.class, ConsumerProtocolAssignment.class)) {
             CLASSES.put(stored.getSimpleName(), stored);
         }

@@ -35,8 +35,8 @@ fn java_and_this_crate_read_and_write_the_same_bytes() {
     let (theirs, back) = (dir.path().join("java"), dir.path().join("rust"));
     java.run(&["write", &seed.to_string(), &ROUNDS.to_string(), path(&theirs)]);
     let samples = read_samples(std::fs::read(&theirs).expect("Java's messages").into());
-    let versions: usize =
-        CATALOG.iter().map(|e| (e.max_version - e.min_version + 1) as usize).sum();
+    let newest = |e: &Entry| oracle::newest_in_3_9(e.name, e.max_version);
+    let versions: usize = CATALOG.iter().map(|e| (newest(e) - e.min_version + 1) as usize).sum();
     let messages = samples.iter().filter(|sample| !sample.name.contains("Header")).count();
     assert_eq!(messages, versions * ROUNDS as usize, "every message in every version");
 
@@ -50,7 +50,7 @@ fn java_and_this_crate_read_and_write_the_same_bytes() {
     }
     let mut random = Random(seed);
     for entry in CATALOG {
-        for version in entry.min_version..=entry.max_version {
+        for version in entry.min_version..=newest(entry) {
             for _ in 0..ROUNDS {
                 let bytes = ours(&mut random, entry, version);
                 put_sample(&mut out, entry.name, version, &bytes);

@@ -28,14 +28,42 @@ const WITH_SCHEMAS: [&str; 3] = [
     "kafka-transaction-coordinator-3.9.1.jar",
 ];
 
+/// The messages that this crate has in a version that only newer clients than Kafka 3.9 send.
+pub const NEWER: [&str; 4] = [
+    "ConsumerGroupHeartbeatRequest",
+    "ConsumerGroupHeartbeatResponse",
+    "ConsumerGroupDescribeRequest",
+    "ConsumerGroupDescribeResponse",
+];
+
+/// The newest version of a message that Kafka 3.9.1 has as well.
+pub fn newest_in_3_9(name: &str, max_version: i16) -> i16 {
+    max_version - i16::from(NEWER.contains(&name))
+}
+
+/// The schemas of `NEWER` as Kafka's client 4.1.0 has them; `None`, said aloud, without its jar.
+pub fn newer_schemas(lib: &Path) -> Option<std::collections::BTreeMap<String, Value>> {
+    let jar = lib.with_file_name("clients").join("4.1.0/kafka-clients-4.1.0.jar");
+    if !jar.exists() {
+        let why = "skipped: run cargo xtask setup";
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
+        eprintln!("{why}");
+        return None;
+    }
+    Some(schemas_of(&[jar]))
+}
+
 /// Every schema by its name.
 pub fn schemas(lib: &Path) -> std::collections::BTreeMap<String, Value> {
+    schemas_of(&WITH_SCHEMAS.map(|jar| lib.join(jar)))
+}
+
+fn schemas_of(jars: &[PathBuf]) -> std::collections::BTreeMap<String, Value> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut schemas = std::collections::BTreeMap::new();
-    for jar in WITH_SCHEMAS {
-        let jar = lib.join(jar);
+    for jar in jars {
         let mut unpack = Command::new("jar");
-        unpack.current_dir(dir.path()).arg("xf").arg(&jar).arg("common/message");
+        unpack.current_dir(dir.path()).arg("xf").arg(jar).arg("common/message");
         run(&mut unpack);
     }
     for file in std::fs::read_dir(dir.path().join("common/message")).expect("schemas") {

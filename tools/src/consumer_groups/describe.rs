@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use protocol::ids::{Offset, TopicPartition};
-use protocol::messages::consumer_protocol::ConsumerProtocolAssignment;
+use protocol::messages::consumer_group_describe::{self, ConsumerGroupDescribeRequest};
+use protocol::messages::consumer_protocol::{self, ConsumerProtocolAssignment};
 use protocol::messages::describe_groups::{
     DescribeGroupsRequest, DescribedGroup, DescribedGroupMember,
 };
@@ -60,7 +61,54 @@ pub async fn described(
     let (coordinator, response) = cluster.call_coordinator(name, &request, code).await?;
     let group = response.groups.into_iter().next().unwrap_or_default();
     ClusterError::check(group.error_code, None)?;
+    if group.group_state == "Dead"
+        && let Some(group) = of_new_protocol(&coordinator, name).await?
+    {
+        return Ok((coordinator, group));
+    }
     Ok((coordinator, group))
+}
+
+/// A group of the new protocol (KIP-848) as if it were a classic one; `None` if it is none.
+async fn of_new_protocol(
+    coordinator: &Coordinator,
+    name: &str,
+) -> Result<Option<DescribedGroup>, ClusterError> {
+    let connection = &coordinator.connection;
+    if connection.version_of::<ConsumerGroupDescribeRequest>().is_err() {
+        return Ok(None);
+    }
+    let request =
+        ConsumerGroupDescribeRequest { group_ids: vec![name.to_owned()], ..Default::default() };
+    let response = connection.call(&request).await?;
+    let group = response.groups.into_iter().next().filter(|group| group.error_code == 0);
+    Ok(group.map(|group| DescribedGroup {
+        group_id: group.group_id,
+        group_state: group.group_state,
+        protocol_type: "consumer".to_owned(),
+        protocol_data: group.assignor_name,
+        members: group.members.into_iter().map(to_classic).collect(),
+        ..DescribedGroup::default()
+    }))
+}
+
+fn to_classic(member: consumer_group_describe::Member) -> DescribedGroupMember {
+    let topic = |topic: consumer_group_describe::TopicPartitions| {
+        consumer_protocol::TopicPartition { topic: topic.topic_name, partitions: topic.partitions }
+    };
+    let assignment = ConsumerProtocolAssignment {
+        assigned_partitions: member.assignment.topic_partitions.into_iter().map(topic).collect(),
+        ..ConsumerProtocolAssignment::default()
+    };
+    DescribedGroupMember {
+        member_id: member.member_id,
+        group_instance_id: member.instance_id,
+        client_id: member.client_id,
+        client_host: member.client_host,
+        // Names are shorter than what the protocol can carry: they came over it.
+        member_assignment: assignment.encode_versioned(0).unwrap_or_default(),
+        ..DescribedGroupMember::default()
+    }
 }
 
 /// Says what is unusual about the group's state; false if there is nothing to show then.

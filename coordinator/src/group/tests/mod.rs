@@ -2,10 +2,14 @@
 //! properties that hold for any course of events.
 
 mod commits;
+mod consumer_groups;
+mod consumer_limits;
+mod consumer_properties;
 mod joins;
 mod lifecycle;
 mod properties;
 mod rebalances;
+mod scale;
 mod script;
 mod static_members;
 mod stored;

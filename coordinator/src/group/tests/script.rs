@@ -122,7 +122,13 @@ impl Script {
                 let asked = partitions(words);
                 let partitions = (!asked.is_empty()).then_some(asked);
                 let require_stable = flag("stable");
-                self.ask("", Request::Fetch { group: "g".into(), partitions, require_stable });
+                self.ask(
+                    "",
+                    Request::Fetch {
+                        group: "g".into(),
+                        fetch: FetchRequest { partitions, require_stable, member: None },
+                    },
+                );
             }
             "delete" => self.ask("", Request::Delete { group: "g".into() }),
             "delete-offsets" => {
@@ -338,15 +344,14 @@ impl Script {
                 format!("{name}: leave {}", members.join(" "))
             }
             Answer::Commit(results) => format!("{name}: commit {}", show_results(&results)),
-            Answer::Fetch(offsets) => format!("fetched{}", show_offsets(&offsets)),
+            Answer::Fetch(offsets) => format!("fetched{}", show_offsets(&offsets.unwrap())),
             Answer::Describe(group) => show_group(&group),
             Answer::List(groups) => format!("groups {}", groups.len()),
             Answer::Delete(result) => format!("delete {}", show(result.err())),
-            Answer::DeleteOffsets(Ok(results)) => {
-                format!("delete-offsets {}", show_results(&results))
-            }
+            Answer::DeleteOffsets(Ok(all)) => format!("delete-offsets {}", show_results(&all)),
             Answer::DeleteOffsets(Err(error)) => format!("delete-offsets {error:?}"),
             Answer::Done => return,
+            new => unreachable!("not of the classic protocol: {new:?}"),
         };
         self.lines.push(line);
     }
@@ -476,6 +481,7 @@ fn show_record(record: &GroupRecord) -> String {
             format!("{partition}={}", commit.offset)
         }
         GroupRecord::Offset { partition, commit: None, .. } => format!("{partition} gone"),
+        GroupRecord::Consumer { record, .. } => format!("{record:?}"),
         GroupRecord::Group { snapshot: None, .. } => "group gone".to_owned(),
         GroupRecord::Group { snapshot: Some(group), .. } => {
             let mut line = format!("group generation {}", group.generation);

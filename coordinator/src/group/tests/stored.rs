@@ -134,7 +134,9 @@ fn older_and_newer_values_are_read() {
 #[test]
 fn what_cannot_be_read_is_named_and_what_belongs_to_others_is_passed_over() {
     assert_eq!(decode(None, None), Err(RecordError::NoKey));
-    assert_eq!(decode(Some(&hex("0003 0001 67")), Some(&hex("00"))), Ok(None));
+    assert_eq!(decode(Some(&hex("0009 0001 67")), Some(&hex("00"))), Ok(None));
+    let cut_off = decode(Some(&hex("0003 0001 67")), Some(&hex("00")));
+    assert!(matches!(cut_off, Err(RecordError::Value { .. })));
     assert!(matches!(decode(Some(&hex("00")), None), Err(RecordError::Key(_))));
     assert!(matches!(decode(Some(&hex("0001 0009 67")), None), Err(RecordError::Key(_))));
     let key = hex("0002 0001 67");
