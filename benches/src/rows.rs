@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod failover;
+pub mod groups;
 pub mod latency;
 pub mod start;
 pub mod throughput;

@@ -36,12 +36,18 @@ const SETTINGS: &str = "log.segment.delete.delay.ms=100";
 
 impl Subject {
     pub fn start(kind: Kind) -> Subject {
+        Self::start_with(kind, "")
+    }
+
+    /// With further lines of `server.properties`.
+    pub fn start_with(kind: Kind, lines: &str) -> Subject {
+        let settings = format!("{SETTINGS}\n{lines}");
         let zookeeper = ZooKeeperServer::start();
         let connect = format!("{}/kafka", zookeeper.connect());
         let broker = match kind {
-            Kind::Ottla => Broker::Ottla(Ottla::start(Some(&connect), SETTINGS)),
+            Kind::Ottla => Broker::Ottla(Ottla::start(Some(&connect), &settings)),
             Kind::Apache => {
-                Broker::Apache(ApacheBroker::start_with(java::AS_SHIPPED, &connect, SETTINGS))
+                Broker::Apache(ApacheBroker::start_with(java::AS_SHIPPED, &connect, &settings))
             }
         };
         Subject { kind, broker, zookeeper }

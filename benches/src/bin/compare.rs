@@ -1,12 +1,12 @@
 //! Measures ours beside Apache Kafka and prints the table; `--write` puts it into
 //! `benches/RESULTS.md`. Words choose parts: `floor`, `start`, `throughput`, `latency`, `topics`,
-//! `cluster`, `failover`.
+//! `cluster`, `failover`, `groups`.
 
 use std::process::Command;
 
 use benches::floor;
 use benches::load::Load;
-use benches::rows::{cluster, failover, latency, start, throughput, topics};
+use benches::rows::{cluster, failover, groups, latency, start, throughput, topics};
 use benches::table::{self, Row};
 use tests::places;
 
@@ -52,6 +52,9 @@ fn main() {
     }
     if wanted("cluster") {
         rows.extend(cluster::rows(&Load::compile()));
+    }
+    if wanted("groups") {
+        rows.extend(groups::rows());
     }
     if wanted("failover") {
         rows.extend(failover::rows(&Load::compile()));
