@@ -16,6 +16,7 @@ pub mod places;
 pub mod process;
 pub mod proxy;
 pub mod simulated;
+pub mod starved;
 pub mod subject;
 pub mod wait;
 pub mod workload;

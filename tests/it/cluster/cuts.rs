@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tests::brokers::Plan;
 use tests::network::Place;
+use tests::starved::Starved;
 use tests::wait;
 
 use super::{PARTITIONS, Scene, TOPIC, scene};
@@ -12,6 +13,8 @@ use super::{PARTITIONS, Scene, TOPIC, scene};
 const LIMIT: Duration = Duration::from_secs(60);
 /// Longer than a session and than a replica may lag.
 const LONG: Duration = Duration::from_secs(7);
+/// Longer than the session that row 13 gives.
+const STARVED: Duration = Duration::from_secs(15);
 
 fn in_namespaces(row: u32) -> Option<Scene> {
     scene(row, Plan::subject().namespaces())
@@ -33,7 +36,8 @@ impl Scene {
     }
 }
 
-/// A broker gets a twentieth of a processor, in slices; nobody takes it for dead over and over.
+/// A broker gets a twentieth of a processor, by a control group, else in slices that signals cut;
+/// nobody takes it for dead over and over.
 #[test]
 fn row_13_starved_of_processor() {
     let lines = "zookeeper.session.timeout.ms=12000";
@@ -44,12 +48,19 @@ fn row_13_starved_of_processor() {
         || -> i32 { scene.brokers.znodes().partitions(TOPIC).iter().map(|p| p.leader_epoch).sum() };
     let before = epochs();
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(15) {
+    let starved = broker.process().and_then(|process| Starved::new(process.id()));
+    println!("starved by a control group: {}", starved.is_some());
+    while start.elapsed() < STARVED {
+        if starved.is_some() {
+            std::thread::sleep(Duration::from_millis(200));
+            continue;
+        }
         broker.pause();
         std::thread::sleep(Duration::from_millis(190));
         broker.resume();
         std::thread::sleep(Duration::from_millis(10));
     }
+    drop(starved);
     scene.load.goes_on();
     scene.brokers.wait_full_isr(TOPIC);
     let elections = epochs() - before;

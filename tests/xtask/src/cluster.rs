@@ -34,6 +34,7 @@ extern "C" fn stop(_number: i32) {
 }
 
 pub fn run_cluster() -> Result<(), String> {
+    crate::setup::zookeeper()?;
     crate::test::build_release()?;
     // SAFETY: the handler only stores to an atomic.
     unsafe {

@@ -16,9 +16,12 @@ pub fn target() -> PathBuf {
     }
 }
 
-/// Apache Kafka 3.9.1 and everything it needs, as jars.
+/// Apache Kafka 3.9.1 and everything it needs, as jars; `OTTLA_KAFKA_LIB` moves them.
 pub fn kafka_lib() -> PathBuf {
-    target().join("kafka/lib")
+    match std::env::var_os("OTTLA_KAFKA_LIB") {
+        Some(dir) => dir.into(),
+        None => target().join("kafka/lib"),
+    }
 }
 
 /// What runs on top of Kafka 3.9.1 and is not among its own jars: Streams, connectors.

@@ -1,11 +1,12 @@
 //! `cargo xtask setup`: installs what the tests need, once. A second run only compares stamps.
 //!
 //! Debian's packages need root; without it the one apt-get line is printed and the rest goes on.
+//! Jars that `OTTLA_KAFKA_LIB` names are left alone.
 //! Registries are reached through their ordinary clients, as those are configured.
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::places;
 use crate::run::{is_root, run_quietly, text_of};
@@ -17,7 +18,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("librdkafka-dev", "/usr/include/librdkafka/rdkafka.h"),
     ("default-jdk-headless", "/usr/bin/javac"),
     ("maven", "/usr/bin/mvn"),
-    ("python3-venv", "/usr/bin/python3"),
+    ("python3", "/usr/bin/python3"),
     ("gcc", "/usr/bin/cc"),
     ("nftables", "/usr/sbin/nft"),
     ("iproute2", "/usr/sbin/tc"),
@@ -29,9 +30,11 @@ pub const CLIENT_VERSIONS: &[&str] = &["1.1.1", "2.8.2", "4.1.0"];
 const PYTHON_PACKAGES: &[&str] = &["kafka-python==3.0.12", "confluent-kafka==2.16.1"];
 
 pub fn run() -> Result<(), String> {
-    debian()?;
+    debian(DEBIAN)?;
     let poms = places::root().join("tests/oracle");
-    jars(&poms.join("pom.xml"), None, &places::kafka_lib())?;
+    if std::env::var_os("OTTLA_KAFKA_LIB").is_none() {
+        jars(&poms.join("pom.xml"), None, &places::kafka_lib())?;
+    }
     jars(&poms.join("frameworks.pom.xml"), None, &places::kafka_frameworks())?;
     for version in CLIENT_VERSIONS {
         let lib = places::kafka_clients(version);
@@ -40,9 +43,19 @@ pub fn run() -> Result<(), String> {
     python()
 }
 
-fn debian() -> Result<(), String> {
-    let missing: Vec<&str> =
-        DEBIAN.iter().filter(|(_, f)| !Path::new(f).exists()).map(|(p, _)| *p).collect();
+/// ZooKeeper and a Java to run it with, for a cluster to try things with.
+pub fn zookeeper() -> Result<(), String> {
+    let runs = ["zookeeper", "default-jdk-headless"];
+    let needed: Vec<_> = DEBIAN.iter().filter(|(name, _)| runs.contains(name)).copied().collect();
+    debian(&needed)
+}
+
+fn debian(packages: &[(&'static str, &str)]) -> Result<(), String> {
+    let mut missing: Vec<&str> =
+        packages.iter().filter(|(_, f)| !Path::new(f).exists()).map(|(p, _)| *p).collect();
+    if packages.len() == DEBIAN.len() && !has_venv() {
+        missing.push("python3-venv");
+    }
     if missing.is_empty() {
         return Ok(());
     }
@@ -61,6 +74,13 @@ fn debian() -> Result<(), String> {
     // Package lists may be missing or old on a fresh machine.
     run_quietly(Command::new("apt-get").arg("update"))?;
     install()
+}
+
+/// Debian's Python comes without what makes environments; other Pythons have it.
+fn has_venv() -> bool {
+    let mut python = Command::new("python3");
+    python.args(["-c", "import ensurepip"]).stdin(Stdio::null()).stderr(Stdio::null());
+    python.status().is_ok_and(|status| status.success())
 }
 
 /// Copies what `pom` depends on into `lib`.
