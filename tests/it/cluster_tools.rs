@@ -133,3 +133,18 @@ fn elections() {
         assert_eq!(scene.brokers.leader("moved", 0), 1);
     }
 }
+
+/// README's four commands: nothing is lost, and nobody has to wait until the cluster has noticed.
+#[test]
+fn failover_in_four_commands() {
+    let Some(mut brokers) = Plan::subject().start() else { return };
+    brokers.create_topic_with("failover", &["--replica-assignment", "1:2:3"]);
+    let bootstrap = brokers.bootstrap();
+    let lines: String = (1..=1000).map(|number| format!("{number}\n")).collect();
+    let at = ["--bootstrap-server", &bootstrap, "--topic", "failover"];
+    ottla::tool(&[&["console-producer"], &at[..]].concat(), lines.as_bytes()).ok();
+    brokers.kill9(1);
+    let all = ["--from-beginning", "--max-messages", "1000"];
+    let read = ottla::tool(&[&["console-consumer"], &at[..], &all].concat(), b"").ok();
+    assert_eq!(read, lines);
+}

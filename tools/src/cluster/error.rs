@@ -75,6 +75,18 @@ impl ClusterError {
         }
     }
 
+    /// Whether it may go away: a broker that died still leads for a while in what the others say.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            ClusterError::Open(_) => true,
+            ClusterError::Call(error) => error.retriable(),
+            ClusterError::Code { code, .. } => {
+                code.retriable() || *code == ErrorCode::BROKER_NOT_AVAILABLE
+            }
+            _ => false,
+        }
+    }
+
     /// As Java prints the exception of a failed future's cause.
     pub fn exception(&self) -> String {
         match self.code() {

@@ -40,11 +40,19 @@ impl Cluster {
                     }
                 }
             }
-            let mut last = ErrorCode::NONE;
+            let mut last = ClusterError::from_code(ErrorCode::NONE);
             for (leader, partitions) in by_leader {
-                for (partition, answer) in self.ask(leader, &partitions, &left).await? {
+                let asked = match self.ask(leader, &partitions, &left).await {
+                    Ok(asked) => asked,
+                    Err(error) if error.may_pass() => {
+                        last = error;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
+                for (partition, answer) in asked {
                     match answer {
-                        Err(code) if code.retriable() => last = code,
+                        Err(code) if code.retriable() => last = ClusterError::from_code(code),
                         answer => {
                             left.remove(&partition);
                             answers.insert(partition, answer);
@@ -55,7 +63,7 @@ impl Cluster {
             if left.is_empty() {
                 return Ok(answers);
             }
-            self.pause(deadline, ClusterError::Code { code: last, message: None }).await?;
+            self.pause(deadline, last).await?;
         }
     }
 

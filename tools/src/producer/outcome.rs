@@ -58,8 +58,11 @@ impl<T> Producer<T> {
             Ok(answers) => answers,
             Err(error) => {
                 // Whether it was written is not known: it is sent again.
-                let (code, text) = (ErrorCode::NETWORK_EXCEPTION, error.to_string());
-                let code = error.code().unwrap_or(code);
+                let (passing, text) = (error.may_pass(), error.to_string());
+                let code = match error.code() {
+                    Some(code) if !passing => code,
+                    _ => ErrorCode::NETWORK_EXCEPTION,
+                };
                 return sent.iter().for_each(|(p, number)| self.refused(*p, *number, code, &text));
             }
         };
