@@ -1,4 +1,7 @@
 //! `cluster` (kafka-cluster.sh): the cluster's id. Prints what Kafka's `ClusterTool` prints.
+//!
+//! Differs from Apache: there are no KRaft controllers, so `--bootstrap-controller` is refused.
+//! Listing endpoints came with Kafka 4.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

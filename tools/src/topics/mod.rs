@@ -1,5 +1,5 @@
 //! `topics` (kafka-topics.sh): create, list, describe, alter and delete topics. Prints what Kafka's
-//! `TopicCommand` prints.
+//! `TopicCommand` prints. `--json` is our own.
 
 mod create;
 mod describe;
