@@ -2,8 +2,7 @@
 //! their offsets. Prints what Kafka's `ConsumerGroupCommand` prints.
 //!
 //! Differs from Apache: a command that fails as a whole ends with exit code 1, where Kafka's says
-//! so and ends with 0; `--json` is our own. Members of groups of the consumer protocol (KIP-848)
-//! are described as far as DescribeGroups tells of them.
+//! so and ends with 0; `--json` is our own.
 
 mod describe;
 mod offsets;
