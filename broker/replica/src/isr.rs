@@ -42,7 +42,7 @@ pub enum IsrOutcome {
     Ignored,
     /// The committed ISR is now the answered one: evaluate the high watermark again.
     Committed,
-    /// Back to the committed ISR.
+    /// Back to the committed ISR: evaluate the high watermark again.
     Reverted,
     /// Still pending until the next LeaderAndIsr.
     Waiting,

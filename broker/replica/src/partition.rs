@@ -405,6 +405,12 @@ impl PartitionState {
         {
             self.partition_epoch = *partition_epoch;
         }
+        if outcome == IsrOutcome::Reverted {
+            // It may be about to stop. Until it fetches again nobody waits for it.
+            for id in asked.new_isr.iter().filter(|id| !self.isr.contains(**id)) {
+                self.followers.entry(*id).and_modify(FollowerProgress::await_no_more);
+            }
+        }
         outcome
     }
 

@@ -88,6 +88,12 @@ impl FollowerProgress {
         self.broker_epoch = fetch.broker_epoch;
     }
 
+    /// Counts as never caught up until its next fetch: it holds back the high watermark no more
+    /// unless it is in the ISR.
+    pub fn await_no_more(&mut self) {
+        self.last_caught_up_ms = 0;
+    }
+
     /// 0 if it never had all.
     pub fn last_caught_up_ms(&self) -> TimestampMs {
         self.last_caught_up_ms

@@ -138,6 +138,24 @@ fn the_watermark_waits_for_the_isr_and_for_whoever_has_caught_up() {
 }
 
 #[test]
+fn nobody_waits_for_a_replica_that_the_controller_refused() {
+    let now = 1000 + LAG_MS;
+    let mut state = leader_of(&[1, 2, 3], 10);
+    let mut without = assignment(1, 6, &[1, 2, 3]);
+    without.isr = vec![1, 2];
+    state.make_leader(&without, 10, now);
+    // 3 is told to stop, and its last fetch comes before it does.
+    state.follower_fetched(3, &fetch(10, 10), now).expect("a follower");
+    state.follower_fetched(2, &fetch(15, 15), now).expect("a follower");
+    let asked = state.expand_isr(3, &log(15, 10), &everybody).expect("it has what is committed");
+    assert_eq!(watermark_of(&state, &log(15, 10), now + 1), None, "it may be in already");
+    assert_eq!(state.isr_answered(&asked, &IsrAnswer::Rejected), IsrOutcome::Reverted);
+    assert_eq!(watermark_of(&state, &log(15, 10), now + 1), Some(15));
+    state.follower_fetched(3, &fetch(15, 15), now + 2).expect("a follower");
+    assert_eq!(watermark_of(&state, &log(20, 15), now + 2), None, "it fetches on");
+}
+
+#[test]
 fn too_few_in_sync_replicas_stop_the_watermark_and_acks_all() {
     let mut state = leader_of(&[1, 2, 3], 0);
     let mut alone = assignment(1, 6, &[1, 2, 3]);

@@ -39,7 +39,9 @@ impl Partition {
             self.around.isr_changes.submit(self.name(), log.topic_id(), change);
         }
         let inner = parking_lot::RwLockWriteGuard::downgrade(inner);
-        if moved {
+        // Who held the watermark back may have stopped doing so since: its time as one who is caught
+        // up is over, or it is gone.
+        if moved || fetch.offset > offsets.high_watermark {
             self.advance_and_wake(&inner, &log, now_ms);
         }
         self.settle_deletions(&inner, &log);
@@ -78,7 +80,7 @@ impl Partition {
         self.around.isr_changes.count(outcome, before, members.len());
         tracing::info!(partition = ?self, ?outcome, ?members, "the controller answered");
         let Some(log) = inner.log.clone() else { return outcome };
-        if outcome == IsrOutcome::Committed {
+        if matches!(outcome, IsrOutcome::Committed | IsrOutcome::Reverted) {
             let inner = parking_lot::RwLockWriteGuard::downgrade(inner);
             self.advance_and_wake(&inner, &log, now_ms);
             // What was acknowledged between the sync and this answer.
