@@ -1,8 +1,9 @@
 //! Whether the new consumer protocol (KIP-848) is served. Apache's group coordinator beside
 //! ZooKeeper drops its records, so a group would be lost with the next coordinator: it is served
-//! only while every registered broker is one of ours. Those say so in their registration, as
-//! supporting the feature [`FEATURE`] (KIP-584): an Apache broker reads the features that others
-//! support but looks only at finalized ones, of which this never is one. Knows nothing of groups.
+//! only while every registered broker is one of ours that serves it. Those say so in their
+//! registration, as supporting the feature [`FEATURE`] (KIP-584): an Apache broker reads the features
+//! that others support but looks only at finalized ones, of which this never is one. A broker that
+//! does not serve it registers as Apache's do. Knows nothing of groups.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,18 +19,23 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::broker::Broker;
 use crate::config::BrokerConfig;
 
-/// What a broker that keeps the records of such groups says in its registration.
+/// What a broker that serves such groups says in its registration.
 pub const FEATURE: &str = "ottla.consumer.groups";
 
-/// The versions of those records that it keeps.
+/// The versions of their records that it keeps.
 const VERSIONS: (i16, i16) = (1, 1);
 
 /// Pause before another try to read.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// What this broker supports, for its registration.
-pub fn features() -> BTreeMap<String, (i16, i16)> {
-    BTreeMap::from([(FEATURE.to_owned(), VERSIONS)])
+pub fn features(config: &BrokerConfig) -> BTreeMap<String, (i16, i16)> {
+    is_enabled(config).then(|| (FEATURE.to_owned(), VERSIONS)).into_iter().collect()
+}
+
+fn is_enabled(config: &BrokerConfig) -> bool {
+    let protocols = config.list("group.coordinator.rebalance.protocols");
+    protocols.iter().any(|name| name.eq_ignore_ascii_case("consumer"))
 }
 
 /// Why the protocol is not served.
@@ -40,7 +46,7 @@ pub enum NotServed {
     #[error("which brokers are registered is not known yet")]
     NotKnownYet,
     #[error(
-        "brokers {0:?} are registered that do not keep the groups of the consumer protocol; it is \
+        "brokers {0:?} are registered that do not serve the groups of the consumer protocol; it is \
          served only while every broker of the cluster does"
     )]
     Others(BTreeSet<BrokerId>),
@@ -56,8 +62,7 @@ pub struct ConsumerProtocol {
 
 impl ConsumerProtocol {
     pub fn new(config: &BrokerConfig) -> ConsumerProtocol {
-        let protocols = config.list("group.coordinator.rebalance.protocols");
-        let enabled = protocols.iter().any(|name| name.eq_ignore_ascii_case("consumer"));
+        let enabled = is_enabled(config);
         let served = Err(if enabled { NotServed::NotKnownYet } else { NotServed::Off });
         ConsumerProtocol { enabled, served: ArcSwap::from_pointee(served) }
     }
@@ -107,7 +112,7 @@ pub fn watch(broker: &Arc<Broker>) {
     });
 }
 
-/// The registered brokers that do not keep the records.
+/// The registered brokers that do not serve it.
 async fn others(broker: &Broker) -> Result<BTreeSet<BrokerId>, StoreError> {
     let children = Op::Children { path: znode::IDS_PATH.to_owned(), watch: true };
     let ids: Vec<BrokerId> = match retry::read(&*broker.store, children).await? {

@@ -223,7 +223,6 @@ pub async fn start(
     }
 
     membership::join(&broker, &listeners).await?;
-    consumer_protocol::watch(&broker);
     controller_link::start(&broker);
     isr_changes::start(&broker);
     changes::start(&broker);
@@ -255,6 +254,7 @@ fn start_tasks(broker: &Arc<Broker>) {
     dir_failures::report(broker, end_without_directories);
     fetcher::start(broker);
     mover::start(broker);
+    consumer_protocol::watch(broker);
 }
 
 /// How the ready line names the place of the metadata.

@@ -2,8 +2,8 @@
 //!
 //! Versions 0 and 1: v1 a regular expression instead of topics, members that name themselves.
 //! Served with `group.coordinator.rebalance.protocols=classic,consumer`, while every registered
-//! broker is one of ours; otherwise version 0 alone is advertised, and UNSUPPORTED_VERSION says
-//! why it is not served.
+//! broker is one of ours with that setting. Without the setting version 0 alone is advertised;
+//! UNSUPPORTED_VERSION says why it is not served.
 //!
 //! Errors: GROUP_AUTHORIZATION_FAILED, UNSUPPORTED_VERSION, INVALID_REQUEST, INVALID_GROUP_ID,
 //! COORDINATOR_NOT_AVAILABLE, COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, GROUP_ID_NOT_FOUND,

@@ -129,7 +129,7 @@ fn advertised(
         rack: config.text("broker.rack").map(str::to_owned),
         jmx_port: -1,
         timestamp_ms: now_ms,
-        features: consumer_protocol::features(),
+        features: consumer_protocol::features(config),
     }
 }
 

@@ -1,5 +1,5 @@
-//! As many partitions for everyone as for everyone else, moving as few as possible. Knows nothing of
-//! racks, as Kafka 3.9's.
+//! As many partitions for everyone as for everyone else, moving as few as possible. Knows nothing
+//! of racks, as Kafka 3.9's.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
