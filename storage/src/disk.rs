@@ -81,6 +81,10 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Makes data and length durable.
     fn sync(&self) -> io::Result<()>;
+    /// Has the system begin to write what is not on disk, so that a later `sync` waits for less.
+    fn begin_writing(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// Reserves blocks for the range and lets the file grow to its end; bytes that were not
     /// there read as zeros. `Unsupported` where the file system cannot promise it.
     fn allocate(&self, range: Range<u64>) -> io::Result<()>;

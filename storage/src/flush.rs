@@ -44,6 +44,19 @@ impl Log {
         Ok(())
     }
 
+    /// Has the system begin to write what a `flush` would wait for. Of no effect where it cannot.
+    pub fn begin_flush(&self) {
+        let from = self.recovery_point();
+        let segments = {
+            let view = self.view.read();
+            view.segments[view.segment_at(from)..].to_vec()
+        };
+        for segment in segments {
+            // What fails here fails in the flush too.
+            let _ = segment.file().map(|file| file.begin_writing());
+        }
+    }
+
     /// Whether a closed segment or a record waits for a sync.
     pub fn is_dirty(&self) -> bool {
         self.recovery_point() < self.log_end_offset()
@@ -90,14 +103,13 @@ impl Log {
     }
 
     pub(crate) fn sync(&self, work: &FlushWork) -> Result<(), DiskError> {
-        let disk = &*self.dir.disk;
         for offset in &work.snapshots {
-            let path = self.dir.file_path(&segment_file_name(*offset, producer_snapshot::SUFFIX));
-            match disk.open(&path, OpenHow::Write) {
-                Ok(file) => file.sync().at("sync", &path)?,
+            let name = segment_file_name(*offset, producer_snapshot::SUFFIX);
+            match self.dir.open(&name, OpenHow::Write) {
+                Ok(file) => file.sync().at("sync", &self.dir.file_path(&name))?,
                 // Its segment was deleted meanwhile.
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(e) => return Err(e).at("open", &path),
+                Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
             }
         }
         for segment in &work.segments {
@@ -110,14 +122,12 @@ impl Log {
             }
         }
         if self.recovery_point() < work.up_to {
-            let path = self.dir.file_path(LEADER_EPOCH_FILE);
-            if let Ok(file) = disk.open(&path, OpenHow::Write) {
-                file.sync().at("sync", &path)?;
+            if let Ok(file) = self.dir.open(LEADER_EPOCH_FILE, OpenHow::Write) {
+                file.sync().at("sync", &self.dir.file_path(LEADER_EPOCH_FILE))?;
             }
         }
         if work.dir {
-            let path = self.dir.path();
-            disk.sync_dir(&path).at("sync", &path)?;
+            self.dir.sync()?;
         }
         self.recovery_point.fetch_max(work.up_to, Ordering::AcqRel);
         Ok(())

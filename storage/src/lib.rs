@@ -22,6 +22,7 @@ pub mod partition_dir;
 pub mod producer_state;
 pub mod read;
 
+mod creation;
 mod deletion;
 mod flush;
 mod index;
@@ -34,6 +35,7 @@ mod replay;
 mod retention;
 mod segment;
 mod split;
+mod topic_id;
 mod truncate;
 mod upkeep;
 

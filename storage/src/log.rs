@@ -13,16 +13,16 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use parking_lot::{Mutex, RwLock};
 use protocol::ids::{LeaderEpoch, Offset, ProducerId, TimestampMs, TopicPartition, Uuid};
 
-use crate::checkpoint::{LEADER_EPOCH_FILE, PARTITION_METADATA_FILE, read_topic_id, topic_id_text};
+use crate::checkpoint::{LEADER_EPOCH_FILE, PARTITION_METADATA_FILE, read_topic_id};
 use crate::config::LogConfig;
-use crate::disk::{Disk, Durable, OpenHow, remove_if_there, replace_file};
+use crate::disk::{Disk, Durable, remove_if_there, replace_file};
 use crate::error::{At, DiskError, StorageError};
 use crate::leader_epochs::{EpochEntry, LeaderEpochs};
 use crate::mapped::Writer;
 use crate::partition_dir::{FileCache, LazyFile, PartitionDir, segment_file_name};
 use crate::producer_snapshot;
 use crate::producer_state::{ProducerEntry, ProducerState};
-use crate::recovery;
+use crate::recovery::{self, Loaded};
 use crate::segment::{LOG_SUFFIX, Segment};
 
 /// What opening a log needs to know.
@@ -145,8 +145,9 @@ pub struct Log {
     pub(crate) producers: RwLock<ProducerState>,
     pub(crate) recovery_point: AtomicI64,
     pub(crate) flushing: Mutex<()>,
-    topic_id: RwLock<Option<Uuid>>,
-    metadata_synced: AtomicBool,
+    pub(crate) topic_id: RwLock<Option<Uuid>>,
+    /// `partition.metadata` is durable, or there is none.
+    pub(crate) metadata_synced: AtomicBool,
 }
 
 impl Log {
@@ -166,6 +167,17 @@ impl Log {
             }
             other => other?,
         };
+        Ok(Log::assemble(dir, options, loaded, topic_id, now_ms))
+    }
+
+    /// The log of what a directory holds.
+    pub(crate) fn assemble(
+        dir: Arc<PartitionDir>,
+        options: LogOptions,
+        loaded: Loaded,
+        topic_id: Option<Uuid>,
+        now_ms: TimestampMs,
+    ) -> Log {
         let changes = Changes {
             since_index: 0,
             failed: false,
@@ -178,7 +190,7 @@ impl Log {
             last_flush_ms: now_ms,
             writer: Writer::default(),
         };
-        Ok(Log {
+        Log {
             dir,
             partition: options.partition,
             config: RwLock::new(options.config),
@@ -191,7 +203,7 @@ impl Log {
             topic_id: RwLock::new(topic_id),
             // Whoever wrote it may not have synced it.
             metadata_synced: AtomicBool::new(topic_id.is_none()),
-        })
+        }
     }
 
     pub fn partition(&self) -> &TopicPartition {
@@ -317,50 +329,6 @@ impl Log {
     pub fn assign_epoch(&self, epoch: LeaderEpoch, start_offset: Offset) {
         let mut changes = self.changes.lock();
         changes.epochs_dirty |= self.epochs.write().assign(epoch, start_offset);
-    }
-
-    pub fn topic_id(&self) -> Option<Uuid> {
-        *self.topic_id.read()
-    }
-
-    /// Enters the topic's id; the file is durable before anything is appended. An error if another
-    /// id is there.
-    pub fn assign_topic_id(&self, id: Uuid) -> Result<(), StorageError> {
-        let mut known = self.topic_id.write();
-        let path = self.dir.file_path(PARTITION_METADATA_FILE);
-        match *known {
-            Some(found) if found == id => return Ok(()),
-            Some(found) => {
-                return Err(StorageError::Mismatch {
-                    path,
-                    field: "topic_id",
-                    found: found.to_string(),
-                    expected: id.to_string(),
-                });
-            }
-            None => {}
-        }
-        replace_file(&*self.dir.disk, &path, topic_id_text(id).as_bytes(), Durable::Later)?;
-        self.metadata_synced.store(false, Ordering::Release);
-        *known = Some(id);
-        Ok(())
-    }
-
-    /// Makes the topic id durable: before the first append at the latest, better in the background.
-    pub fn sync_metadata(&self) -> Result<(), DiskError> {
-        if self.metadata_synced.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let disk = &*self.dir.disk;
-        let path = self.dir.file_path(PARTITION_METADATA_FILE);
-        disk.open(&path, OpenHow::Write).at("open", &path)?.sync().at("sync", &path)?;
-        let dir = self.dir.path();
-        disk.sync_dir(&dir).at("sync", &dir)?;
-        if let Some(parent) = dir.parent() {
-            disk.sync_dir(parent).at("sync", parent)?;
-        }
-        self.metadata_synced.store(true, Ordering::Release);
-        Ok(())
     }
 
     pub(crate) fn write_epochs(

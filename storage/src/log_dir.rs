@@ -30,6 +30,8 @@ pub struct LogDir {
     offline: AtomicBool,
     /// One writer of checkpoint files at a time.
     writing: Mutex<()>,
+    /// The checkpoint files name partitions that are gone.
+    stale: AtomicBool,
 }
 
 /// What the checkpoint files said at the start.
@@ -144,6 +146,7 @@ impl LogDir {
             }),
             offline: AtomicBool::new(false),
             writing: Mutex::new(()),
+            stale: AtomicBool::new(false),
         })
     }
 
@@ -160,6 +163,7 @@ impl LogDir {
             found: Mutex::default(),
             offline: AtomicBool::new(true),
             writing: Mutex::new(()),
+            stale: AtomicBool::new(false),
         }
     }
 
@@ -265,13 +269,13 @@ impl LogDir {
         which(&self.found.lock()).get(tp).copied()
     }
 
-    /// The partition is gone: one of the same name has nothing to do with the checkpoints.
-    pub(crate) fn forget(&self, tp: &TopicPartition) {
+    /// The partition is gone: one of the same name has nothing to do with the checkpoints. Whether
+    /// they had anything of it.
+    pub(crate) fn forget(&self, tp: &TopicPartition) -> bool {
         let mut found = self.found.lock();
-        found.recovery_points.remove(tp);
-        found.log_starts.remove(tp);
-        found.high_watermarks.remove(tp);
-        found.cleaned.remove(tp);
+        let Checkpoints { recovery_points, log_starts, high_watermarks, cleaned } = &mut *found;
+        let all = [recovery_points, log_starts, high_watermarks, cleaned];
+        all.into_iter().fold(false, |any, offsets| offsets.remove(tp).is_some() | any)
     }
 
     /// Changes what is known of compactions and writes it, if `change` says that it did.
@@ -288,6 +292,14 @@ impl LogDir {
             found.cleaned.clone()
         };
         write_offsets(&*self.disk, &self.path.join(CLEANER_FILE), &cleaned)
+    }
+
+    pub(crate) fn are_checkpoints_stale(&self) -> bool {
+        self.stale.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_checkpoints_stale(&self, stale: bool) {
+        self.stale.store(stale, Ordering::Release);
     }
 
     pub fn is_offline(&self) -> bool {

@@ -182,8 +182,18 @@ impl LogManager {
         config: Arc<LogConfig>,
         now_ms: TimestampMs,
     ) -> Result<Log, StorageError> {
+        Log::open(self.options(partition, path, dir, config), now_ms)
+    }
+
+    pub(crate) fn options(
+        &self,
+        partition: &TopicPartition,
+        path: PathBuf,
+        dir: usize,
+        config: Arc<LogConfig>,
+    ) -> LogOptions {
         let root = &self.dirs[dir];
-        let options = LogOptions {
+        LogOptions {
             disk: self.disk.clone(),
             files: self.files.clone(),
             path,
@@ -194,8 +204,7 @@ impl LogManager {
             log_start: root.checkpointed(|c| &c.log_starts, partition).unwrap_or(0),
             kept: root.was_kept(),
             accept_loss: self.accept_loss || self.accept_loss_of.contains(partition),
-        };
-        Log::open(options, now_ms)
+        }
     }
 
     /// The descriptors and windows of all logs.
@@ -261,35 +270,19 @@ impl LogManager {
         let dir = self.dir_for(partition)?;
         let root = self.dirs[dir].path();
         let path = root.join(partition.to_string());
-        if self.disk.stat(&path).at("stat", &path)?.is_none() {
-            self.dirs[dir].forget(partition);
-        }
-        let log = Arc::new(self.open_log(partition, path, dir, config, now_ms)?);
-        if let Some(id) = topic_id {
-            log.assign_topic_id(id)?;
-        }
+        let is_new = self.disk.stat(&path).at("stat", &path)?.is_none();
+        let log = if is_new {
+            self.forget_former(partition, dir)?;
+            Log::create(self.options(partition, path, dir, config), topic_id, now_ms)?
+        } else {
+            let log = self.open_log(partition, path, dir, config, now_ms)?;
+            topic_id.map_or(Ok(()), |id| log.assign_topic_id(id))?;
+            log
+        };
+        let log = Arc::new(log);
         let hosted = Hosted { log: log.clone(), dir };
         self.logs.write().insert(partition.clone(), hosted);
         Ok(log)
-    }
-
-    /// Takes a partition away: its directory is renamed now and removed by `remove_doomed` after
-    /// `file.delete.delay.ms`. `unique` makes the new name. `false` if it is not here.
-    pub fn delete(
-        &self,
-        partition: &TopicPartition,
-        unique: Uuid,
-        now_ms: TimestampMs,
-    ) -> Result<bool, StorageError> {
-        let _one = self.creating.lock();
-        let Some(hosted) = self.logs.write().remove(partition) else { return Ok(false) };
-        let path = hosted.log.rename_for_deletion(unique)?;
-        self.dirs[hosted.dir].update_cleaned(|cleaned| cleaned.remove(partition).is_some())?;
-        self.dirs[hosted.dir].forget(partition);
-        let due_ms = now_ms.saturating_add(hosted.log.config().file_delete_delay_ms);
-        self.doomed.lock().push(Doomed { path, dir: hosted.dir, due_ms });
-        self.checkpoint_dir(hosted.dir)?;
-        Ok(true)
     }
 
     /// Truncates a log and writes its directory's recovery points before it returns.
@@ -342,7 +335,8 @@ impl LogManager {
         let usable = (0..self.dirs.len()).filter(|i| !self.dirs[*i].is_offline());
         usable
             .filter_map(|i| {
-                let error = self.checkpoint_dir(i).err()?;
+                let written = self.freshen_checkpoints(i).and_then(|()| self.checkpoint_dir(i));
+                let error = written.err()?;
                 Some((self.dirs[i].path().to_owned(), error))
             })
             .collect()
@@ -365,7 +359,7 @@ impl LogManager {
     }
 
     /// Logs that are not or could not be loaded keep what the checkpoint said of them.
-    fn keep_unloaded(
+    pub(crate) fn keep_unloaded(
         &self,
         dir: usize,
         which: fn(&Checkpoints) -> &Offsets,

@@ -14,7 +14,7 @@ use crate::deletion::deleted_name;
 use crate::disk::{Disk, Durable, read_small, remove_if_there, replace_file};
 use crate::error::{At, DiskError, StorageError};
 use crate::log::Log;
-use crate::log_manager::{Doomed, Hosted, LogManager};
+use crate::log_manager::{Hosted, LogManager};
 
 /// In the directory of a log whose place another one is about to take: what says who is who if both
 /// have the partition's name at a start. Ours alone; it goes with the directory.
@@ -23,7 +23,7 @@ const SUPERSEDED_FILE: &str = "ottla-superseded";
 const SUPERSEDED_BYTES: u64 = 32;
 
 /// Longest name of a directory, in bytes.
-const NAME_BYTES_MAX: usize = 255;
+pub(crate) const NAME_BYTES_MAX: usize = 255;
 
 /// Why a partition cannot move.
 #[derive(Debug, thiserror::Error)]
@@ -94,12 +94,16 @@ impl LogManager {
     }
 
     fn emptiest_dir(&self) -> Result<usize, StorageError> {
+        let usable: Vec<usize> =
+            (0..self.dirs.len()).filter(|i| !self.dirs[*i].is_offline()).collect();
+        if let [only] = usable[..] {
+            return Ok(only);
+        }
         let mut counts = vec![0usize; self.dirs.len()];
         for hosted in self.logs.read().values() {
             counts[hosted.dir] += 1;
         }
-        let usable = (0..self.dirs.len()).filter(|i| !self.dirs[*i].is_offline());
-        usable.min_by_key(|i| counts[*i]).ok_or_else(|| StorageError::Conflict {
+        usable.into_iter().min_by_key(|i| counts[*i]).ok_or_else(|| StorageError::Conflict {
             path: self.dirs.first().map(|d| d.path().to_owned()).unwrap_or_default(),
             reason: "every log directory is offline".into(),
         })
@@ -124,7 +128,7 @@ impl LogManager {
             // The partition may have a future log in the one that cannot be read.
             return Err(MoveError::Offline);
         }
-        self.dirs[dir].forget(partition);
+        self.forget_former(partition, dir)?;
         let path = self.dirs[dir].path().join(future_name(partition, unique));
         let log = Arc::new(self.open_log(partition, path, dir, config, now_ms)?);
         if let Some(id) = current.log.topic_id() {
@@ -197,12 +201,24 @@ impl LogManager {
         Ok((future.log, rest))
     }
 
-    fn doom(&self, hosted: Hosted, unique: Uuid, now_ms: TimestampMs) -> Result<(), StorageError> {
-        let path = hosted.log.rename_for_deletion(unique)?;
-        self.dirs[hosted.dir].forget(hosted.log.partition());
-        let due_ms = now_ms.saturating_add(hosted.log.config().file_delete_delay_ms);
-        self.doomed.lock().push(Doomed { path, dir: hosted.dir, due_ms });
-        self.checkpoint_dir(hosted.dir)
+    /// Takes away a partition that is another topic's than the one of its name (Kafka's stray
+    /// logs): its directories are renamed and kept for somebody to look at. `false` if it is not
+    /// here.
+    pub fn set_aside(
+        &self,
+        partition: &TopicPartition,
+        unique: Uuid,
+    ) -> Result<bool, StorageError> {
+        let _one = self.creating.lock();
+        let current = self.logs.write().remove(partition);
+        let future = self.futures.write().remove(partition);
+        for Hosted { log, dir } in current.iter().chain(&future) {
+            let kept = log.rename_as_stray(unique)?;
+            tracing::warn!(%partition, kept = %kept.display(), "a stray log is set aside");
+            self.dirs[*dir].forget(partition);
+            self.dirs[*dir].set_checkpoints_stale(true);
+        }
+        Ok(current.is_some())
     }
 }
 

@@ -162,6 +162,19 @@ impl PartitionDir {
         Ok(())
     }
 
+    /// Makes the names of its files durable. The directory keeps its own name meanwhile.
+    pub(crate) fn sync(&self) -> Result<(), DiskError> {
+        let path = self.path.read();
+        self.disk.sync_dir(&path).at("sync", &path)
+    }
+
+    /// Opens one of its files for its caller alone, under the name that the directory has then.
+    pub(crate) fn open(&self, name: &str, how: OpenHow) -> Result<Arc<dyn DiskFile>, DiskError> {
+        let dir = self.path.read();
+        let path = dir.join(name);
+        self.disk.open(&path, how).at("open", &path)
+    }
+
     pub(crate) fn file_path(&self, name: &str) -> PathBuf {
         self.path.read().join(name)
     }

@@ -6,9 +6,13 @@ use protocol::ids::{Offset, TimestampMs, TopicPartition};
 
 use crate::checkpoint::{HIGH_WATERMARK_FILE, Offsets};
 use crate::deletion::remove_dir_and_files;
-use crate::error::StorageError;
+use crate::error::{At, StorageError};
 use crate::log::Log;
 use crate::log_manager::{Doomed, Hosted, LogManager};
+use crate::topic_id::MetadataSync;
+
+/// New partitions whose topic ids are made durable together: as many files are open for it.
+const SYNCED_AT_ONCE: usize = 256;
 
 /// How one upkeep step went.
 #[derive(Debug, Default)]
@@ -103,29 +107,62 @@ impl LogManager {
     /// Makes new partitions' topic ids durable, so that no append has to.
     pub fn sync_metadata(&self) -> StepReport {
         let mut report = StepReport::default();
-        self.each_log_and_future(&mut report, |log| Ok(log.sync_metadata().map(|()| false)?));
+        let mut unsynced: Vec<Hosted> = self.logs.read().values().cloned().collect();
+        unsynced.extend(self.futures.read().values().cloned());
+        unsynced.retain(|hosted| {
+            !hosted.log.is_metadata_synced() && !self.dirs[hosted.dir].is_offline()
+        });
+        for some in unsynced.chunks(SYNCED_AT_ONCE) {
+            self.sync_metadata_of(some, &mut report);
+        }
         report
     }
 
-    /// Writes the high watermarks given, each into its partition's directory (every 5 s).
+    fn sync_metadata_of(&self, some: &[Hosted], report: &mut StepReport) {
+        let mut begun = Vec::with_capacity(some.len());
+        for Hosted { log, dir } in some {
+            match MetadataSync::begin(log) {
+                Ok(sync) => begun.push((log, *dir, sync)),
+                Err(error) => report.errors.push((log.partition().clone(), error.into())),
+            }
+        }
+        begun.retain(|(log, _, sync)| match sync.finish() {
+            Ok(()) => true,
+            Err(error) => {
+                report.errors.push((log.partition().clone(), error.into()));
+                false
+            }
+        });
+        for (i, root) in self.dirs.iter().enumerate() {
+            let mut here = begun.iter().filter(|(_, dir, _)| *dir == i).peekable();
+            let Some((first, ..)) = here.peek() else { continue };
+            match self.disk.sync_dir(root.path()).at("sync", root.path()) {
+                Ok(()) => here.for_each(|(_, _, sync)| sync.done()),
+                Err(error) => report.errors.push((first.partition().clone(), error.into())),
+            }
+        }
+    }
+
+    /// Writes the high watermarks given, each into its partition's directory (every 5 s). Logs that
+    /// nobody hosts yet keep what the checkpoint said of them.
     pub fn checkpoint_high_watermarks(
         &self,
         high_watermarks: &Offsets,
     ) -> Vec<(PathBuf, StorageError)> {
         let mut by_dir: Vec<Offsets> = vec![Offsets::new(); self.dirs.len()];
-        {
-            let logs = self.logs.read();
-            for (tp, offset) in high_watermarks {
-                if let Some(hosted) = logs.get(tp) {
-                    by_dir[hosted.dir].insert(tp.clone(), *offset);
-                }
+        for (tp, hosted) in self.logs.read().iter() {
+            let before = || self.dirs[hosted.dir].checkpointed(|c| &c.high_watermarks, tp);
+            if let Some(offset) = high_watermarks.get(tp).copied().or_else(before) {
+                by_dir[hosted.dir].insert(tp.clone(), offset);
             }
         }
         let mut errors = Vec::new();
-        for (dir, offsets) in self.dirs.iter().zip(by_dir) {
+        for (i, mut offsets) in by_dir.into_iter().enumerate() {
+            let dir = &self.dirs[i];
             if dir.is_offline() {
                 continue;
             }
+            self.keep_unloaded(i, |c| &c.high_watermarks, &mut offsets);
             if let Err(e) = dir.write_checkpoint(HIGH_WATERMARK_FILE, &offsets) {
                 errors.push((dir.path().to_owned(), StorageError::Disk(e)));
             }

@@ -82,6 +82,11 @@ impl MemoryDisk {
         self.state.lock().changes
     }
 
+    /// Bytes that all files together hold.
+    pub fn bytes(&self) -> u64 {
+        self.state.lock().used()
+    }
+
     /// A copy of everything as a reader sees it now; this disk goes on.
     pub fn snapshot(&self) -> MemoryDisk {
         let copy = self.state.lock().copy();

@@ -182,7 +182,7 @@ impl State {
         }
     }
 
-    fn used(&self) -> u64 {
+    pub fn used(&self) -> u64 {
         self.inodes.values().map(|i| i.data.len() as u64).sum()
     }
 
