@@ -102,6 +102,14 @@ impl Isr {
         self.pending.is_some()
     }
 
+    /// Size of the smaller set that was asked for and not answered yet.
+    pub fn shrinking_to(&self) -> Option<usize> {
+        match &self.pending {
+            Some(Pending::Shrink { sent }) => Some(sent.new_isr.len()),
+            _ => None,
+        }
+    }
+
     /// Asks for `joining` to come in; `None` while a change is in flight or if it is in already.
     pub fn expand(
         &mut self,
@@ -187,8 +195,9 @@ mod tests {
 
         let mut isr = Isr::committed(vec![1, 2, 3]);
         assert_eq!(isr.shrink(&[9], 7, 4), None, "nobody would leave");
+        assert_eq!(isr.shrinking_to(), None);
         let sent = isr.shrink(&[2, 3], 7, 4).expect("nothing is in flight");
-        assert_eq!(sent.new_isr, [1]);
+        assert_eq!((isr.shrinking_to(), &sent.new_isr[..]), (Some(1), &[1][..]));
         assert!(isr.maximal_contains(2), "it leaves when the controller says so");
         assert_eq!(isr.maximal_len(), 3);
     }

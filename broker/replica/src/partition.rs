@@ -289,6 +289,12 @@ impl PartitionState {
         !self.followers.is_empty() && isr_len < self.effective_min_isr(min_isr).max(2)
     }
 
+    /// Whether a shrink to a thin ISR was asked for: the controller may have made it already. What
+    /// is committed from then on must be durable here first.
+    pub fn is_thinning(&self, min_isr: usize) -> bool {
+        self.isr.shrinking_to().is_some_and(|isr_len| self.is_isr_thin(isr_len, min_isr))
+    }
+
     /// Whether `min_isr` is met without one to spare.
     pub fn is_at_min_isr(&self, min_isr: usize) -> bool {
         self.is_leader() && self.isr.members().len() == self.effective_min_isr(min_isr)

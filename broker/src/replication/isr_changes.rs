@@ -2,6 +2,7 @@
 //! becomes thin, and changes go to the controller until it answers. Knows no rule of who is in
 //! sync: that is `replica`'s.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,20 +23,14 @@ use crate::controller_client::AskError;
 use crate::replication::manager::ReplicaManager;
 use crate::replication::partition::Partition;
 
-/// A partition whose log is to be made durable, and what may be asked for then.
-#[derive(Debug)]
-struct ToSync {
-    partition: TopicPartition,
-    then: Option<IsrUpdate>,
-}
-
 /// What waits for a disk and what waits for the controller. Bounded by the partitions that this
-/// broker leads: each has at most one change under way, and syncs of one partition are few.
+/// broker leads: each has at most one change under way, and waits for at most one sync.
 #[derive(Debug)]
 pub struct IsrChanges {
     queue: Mutex<AlterPartitionQueue>,
     submitted: Notify,
-    to_sync: Mutex<Vec<ToSync>>,
+    /// Partitions whose logs are to be made durable, and what may be asked for then.
+    to_sync: Mutex<BTreeMap<TopicPartition, Option<IsrUpdate>>>,
     sync_wanted: Notify,
     counters: Counters,
 }
@@ -84,17 +79,14 @@ impl IsrChanges {
         topic_id: Option<Uuid>,
         change: IsrChange,
     ) {
-        let then = Some(IsrUpdate { topic_id: topic_id.unwrap_or(Uuid::ZERO), change });
-        self.want_sync(ToSync { partition, then });
+        let topic_id = topic_id.unwrap_or(Uuid::ZERO);
+        self.to_sync.lock().insert(partition, Some(IsrUpdate { topic_id, change }));
+        self.sync_wanted.notify_one();
     }
 
     /// Has the partition's log synced at once.
     pub fn sync(&self, partition: TopicPartition) {
-        self.want_sync(ToSync { partition, then: None });
-    }
-
-    fn want_sync(&self, order: ToSync) {
-        self.to_sync.lock().push(order);
+        self.to_sync.lock().entry(partition).or_default();
         self.sync_wanted.notify_one();
     }
 
@@ -106,16 +98,24 @@ impl IsrChanges {
         now_ms: TimestampMs,
     ) -> Vec<(TopicPartition, StorageError)> {
         let orders = std::mem::take(&mut *self.to_sync.lock());
+        let found = orders.into_iter().filter_map(|(name, then)| Some((find(&name)?, name, then)));
+        let found: Vec<_> = found.collect();
+        // The disk gets all of it at once.
+        found
+            .iter()
+            .filter_map(|(partition, ..)| partition.log())
+            .for_each(|log| log.begin_flush());
         let mut failed = Vec::new();
-        for ToSync { partition, then } in orders {
-            let Some(log) = find(&partition).and_then(|found| found.log()) else { continue };
-            match (log.flush(now_ms), then) {
-                (Ok(()), Some(update)) => {
-                    self.queue.lock().submit(partition, update);
-                    self.submitted.notify_one();
-                }
-                (Ok(()), None) => {}
-                (Err(error), _) => failed.push((partition, error)),
+        for (partition, name, then) in found {
+            let Some(log) = partition.log() else { continue };
+            if let Err(error) = log.flush(now_ms) {
+                failed.push((name, error));
+                continue;
+            }
+            partition.synced(now_ms);
+            if let Some(update) = then {
+                self.queue.lock().submit(name, update);
+                self.submitted.notify_one();
             }
         }
         failed

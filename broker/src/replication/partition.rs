@@ -243,7 +243,15 @@ impl Partition {
             now_ms,
             &|broker| self.around.cluster.is_alive(broker),
         );
-        let Some(next) = next else { return false };
+        let Some(mut next) = next else { return false };
+        if inner.state.is_thinning(min_isr(log)) {
+            let synced = log.recovery_point();
+            if next > synced {
+                // Goes on once it is on disk: `synced`.
+                self.around.isr_changes.sync(self.name());
+                next = synced;
+            }
+        }
         if self.high_watermark.fetch_max(next, Ordering::AcqRel) >= next {
             return false;
         }

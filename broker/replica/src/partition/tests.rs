@@ -102,6 +102,22 @@ fn an_epoch_starts_at_the_log_end() {
 }
 
 #[test]
+fn what_followers_have_is_forgotten_after_an_epoch_that_was_missed() {
+    // (the next epoch here, the watermark that 2's former log end allows at once)
+    for (epoch, expected) in [(6, Some(8)), (7, None)] {
+        let mut state = leader_of(&[1, 2], 10);
+        state.follower_fetched(2, &fetch(8, 10), 1100).expect("a follower");
+        assert_eq!(watermark_of(&state, &log(10, 4), 1100), Some(8));
+        let made = state.make_leader(&assignment(1, epoch, &[1, 2]), 10, 1200);
+        assert_eq!(made, MadeLeader::NewEpoch { epoch, start: 10, was_leader: true });
+        // Another may have led in epoch 6, and 2 have cut its log to 5 for it.
+        assert_eq!(watermark_of(&state, &log(10, 4), 1200), expected, "epoch {epoch}");
+        state.follower_fetched(2, &fetch(5, 10), 1300).expect("a follower");
+        assert_eq!(watermark_of(&state, &log(10, 4), 1300), Some(5), "epoch {epoch}");
+    }
+}
+
+#[test]
 fn alone_the_watermark_is_the_log_end() {
     let state = leader_of(&[1], 10);
     assert_eq!(watermark_of(&state, &log(10, 0), 1000), Some(10));

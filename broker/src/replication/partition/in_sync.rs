@@ -83,10 +83,18 @@ impl Partition {
         if matches!(outcome, IsrOutcome::Committed | IsrOutcome::Reverted) {
             let inner = parking_lot::RwLockWriteGuard::downgrade(inner);
             self.advance_and_wake(&inner, &log, now_ms);
-            // What was acknowledged between the sync and this answer.
+            // What was appended since, and is committed by this answer.
             self.sync_if_thin(&inner, &log, false);
         }
         outcome
+    }
+
+    /// The log was synced: what waited for it may be committed.
+    pub fn synced(&self, now_ms: TimestampMs) {
+        let inner = self.inner.read();
+        if let Some(log) = inner.log.clone() {
+            self.advance_and_wake(&inner, &log, now_ms);
+        }
     }
 
     /// Has the log synced if too few others hold it. `had_others`: there were more replicas before.

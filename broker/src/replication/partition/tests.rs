@@ -274,6 +274,24 @@ fn a_log_is_on_disk_before_its_isr_becomes_thin() {
 }
 
 #[test]
+fn nothing_is_committed_unsynced_while_an_isr_becomes_thin() {
+    let disk = Arc::new(MemoryDisk::new(false));
+    let fixture = leader_on(disk.clone(), &[1, 2], LogConfig::default());
+    let late_ms = lagging(&fixture, "a");
+    fixture.partition.shrink_isr(late_ms);
+    assert_eq!(sync(&fixture), 0);
+    fixture.append(&["b"], false).expect("appended");
+    // The follower has it, but the controller may have taken the follower out already.
+    fixture.fetch(2, &params(Isolation::LogEnd, Some(2), 0));
+    assert_eq!(fixture.partition.high_watermark(), 1, "as far as it is on disk");
+    assert_eq!(sync(&fixture), 0);
+    assert_eq!(fixture.partition.high_watermark(), 2);
+    let after = Arc::new(disk.after(Crash::PowerLoss { seed: 1 }));
+    let found = log_on(after, fixture.dir.path(), LogConfig::default());
+    assert_eq!(found.log_end_offset(), 2);
+}
+
+#[test]
 fn an_isr_that_stays_large_enough_needs_no_sync() {
     let fixture = leader(&[1, 2, 3], LogConfig::default());
     let late_ms = lagging(&fixture, "a");
