@@ -38,7 +38,7 @@ pub struct FollowOrder {
 /// Runs a fetcher beside its caller until it has ended.
 pub type Launch = Box<dyn Fn(Arc<Fetcher>) + Send + Sync>;
 
-/// The fetchers of a broker. Until `start` they wait.
+/// The fetchers of a broker; none before `start`.
 #[derive(Default)]
 pub struct Fetchers {
     inner: Mutex<Inner>,
@@ -60,7 +60,8 @@ struct Begun {
 }
 
 impl Fetchers {
-    /// From now on orders are followed.
+    /// From now on orders are followed. Those before it are not: it comes before the controller's
+    /// first word.
     pub fn start(&self, settings: FollowerSettings, count: i32, launch: Launch) {
         self.inner.lock().begun = Some(Begun { settings, count, launch });
     }
@@ -74,11 +75,11 @@ impl Fetchers {
             let id = fetcher_id(&order.partition, begun.count);
             let key = (order.leader, id);
             let moved = |known: &&Arc<Fetcher>| known.endpoint != order.endpoint;
-            if inner.running.get(&key).filter(moved).is_some()
-                && let Some(former) = inner.running.remove(&key)
-            {
-                // The leader came back elsewhere. What it led before it leads no more.
+            let former = inner.running.get(&key).filter(moved).cloned();
+            if let Some(former) = &former {
+                // The leader serves elsewhere now, what it leads still as well.
                 former.ended.cancel();
+                inner.running.remove(&key);
             }
             let fetcher = inner.running.entry(key).or_insert_with(|| {
                 let fetcher = Arc::new(Fetcher {
@@ -92,6 +93,9 @@ impl Fetchers {
                 (begun.launch)(fetcher.clone());
                 fetcher
             });
+            for left in former.iter().flat_map(|former| hand_over(former)) {
+                fetcher.follower.lock().follow(left.partition, left.start);
+            }
             inner.failed.remove(&order.partition);
             fetcher.follower.lock().follow(order.partition, order.start);
             fetcher.changed.notify_one();
@@ -176,4 +180,43 @@ fn hand_over(fetcher: &Fetcher) -> Vec<FollowOrder> {
     let orders = orders.collect();
     fetcher.changed.notify_one();
     orders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_that_serves_elsewhere_keeps_its_followers() {
+        let fetchers = Fetchers::default();
+        let settings = FollowerSettings {
+            replica_id: 1,
+            max_wait_ms: 500,
+            min_bytes: 1,
+            response_bytes_max: 1 << 20,
+            partition_bytes_max: 1 << 20,
+            backoff_ms: 1_000,
+        };
+        let launched: Arc<Mutex<Vec<Arc<Fetcher>>>> = Arc::default();
+        let push = launched.clone();
+        fetchers.start(settings, 1, Box::new(move |fetcher| push.lock().push(fetcher)));
+        let order = |topic, port, offset| FollowOrder {
+            partition: TopicPartition::new(topic, 0),
+            leader: 2,
+            endpoint: Endpoint::new("host", port),
+            start: Start { topic_id: Uuid([7; 16]), leader_epoch: 3, offset, last_epoch: Some(2) },
+        };
+        fetchers.follow(vec![order("a", 9092, 10), order("b", 9092, 20)]);
+        fetchers.follow(vec![order("c", 9093, 30)]);
+        let launched = launched.lock();
+        let [former, latter] = &launched[..] else { panic!("one after the other") };
+        assert!(former.ended.is_cancelled() && former.follower.lock().is_empty());
+        assert!(!latter.ended.is_cancelled());
+        let follower = latter.follower.lock();
+        let mut followed: Vec<_> =
+            follower.partitions().map(|(name, state)| (name.to_string(), state.offset)).collect();
+        followed.sort();
+        let expected = [("a-0", 10), ("b-0", 20), ("c-0", 30)];
+        assert_eq!(followed, expected.map(|(name, offset)| (name.to_owned(), offset)));
+    }
 }

@@ -6,7 +6,7 @@ use replica::follower::{Order, PartitionOrder};
 use storage::AppendOrigin;
 
 use super::super::fetchers::Fetcher;
-use super::super::partition::{Cut, Fetched};
+use super::super::partition::{Cut, Fetched, FollowError, Partition};
 use super::{delayed, failed};
 use crate::broker::Broker;
 use crate::quota::FOLLOWER_REPLICAS;
@@ -47,6 +47,11 @@ fn append(
     };
     let now_ms = broker.clock.now_ms();
     match hosted.append_fetched(leader_epoch, fetched, replicas.logs(), now_ms) {
+        // The partition came from a fetcher that had one more answer to append.
+        Err(FollowError::WrongOffset { fetched, log_end }) => {
+            tracing::info!(%partition, fetched, log_end, "fetching goes on at the log's end");
+            go_on_at_end(broker, fetcher, &hosted, leader_epoch);
+        }
         Err(error) => failed(broker, fetcher, partition, leader_epoch, &error),
         Ok((end, info)) => {
             if let Some(info) = &info {
@@ -67,6 +72,16 @@ fn append(
                 fetched.high_watermark,
             );
         }
+    }
+}
+
+fn go_on_at_end(broker: &Broker, fetcher: &Fetcher, hosted: &Partition, leader_epoch: i32) {
+    match hosted.follower_end(leader_epoch) {
+        Ok(end) => {
+            let mut follower = fetcher.follower.lock();
+            follower.truncated(&hosted.name(), leader_epoch, end.offset, end.last_epoch);
+        }
+        Err(error) => failed(broker, fetcher, &hosted.name(), leader_epoch, &error),
     }
 }
 
