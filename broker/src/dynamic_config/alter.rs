@@ -127,7 +127,7 @@ async fn write(
     let work = async move {
         entity::change(&*worker.store, &entity, &values).await?;
         tracing::info!(%entity, "a configuration was changed");
-        worker.config_changes.take_over(entity).await;
+        worker.config_changes.take_over(vec![entity]).await;
         Ok(())
     };
     owner.tasks.to_the_end(work).await

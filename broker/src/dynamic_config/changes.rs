@@ -16,10 +16,13 @@ use super::entity::{self, EntityConfigError};
 use crate::broker::Broker;
 use crate::controller_link;
 
-/// Most entities that wait to be taken over; whoever brings more waits.
+/// Most requests that wait; whoever brings more waits.
 const WAITING_MAX: usize = 1000;
 
-type Request = (ConfigEntity, oneshot::Sender<()>);
+/// Topics whose values are read at once.
+const READ_AT_ONCE: usize = 500;
+
+type Request = (Vec<ConfigEntity>, oneshot::Sender<()>);
 
 /// The way to the task.
 pub struct ConfigChanges {
@@ -36,11 +39,11 @@ impl Default for ConfigChanges {
 }
 
 impl ConfigChanges {
-    /// Reads the entity's values and puts them in force before this returns.
-    pub async fn take_over(&self, entity: ConfigEntity) {
+    /// Reads the entities' values and puts them in force before this returns.
+    pub async fn take_over(&self, entities: Vec<ConfigEntity>) {
         let (done, wait) = oneshot::channel();
         // The task is gone only when the broker stops.
-        if self.requests.send((entity, done)).await.is_ok() {
+        if self.requests.send((entities, done)).await.is_ok() {
             let _ = wait.await;
         }
     }
@@ -85,8 +88,8 @@ impl Worker {
                     Ok(_) => {}
                     Err(RecvError::Closed) => return,
                 },
-                Some((entity, done)) = requests.recv() => {
-                    self.take_over(&entity).await;
+                Some((entities, done)) = requests.recv() => {
+                    self.take_over(entities).await;
                     let _ = done.send(());
                 }
             }
@@ -127,7 +130,7 @@ impl Worker {
             };
             if number > self.last {
                 match config_change::decode(&name, data.as_deref()) {
-                    Ok(entity) => self.take_over(&entity).await,
+                    Ok(entity) => self.take_over(vec![entity]).await,
                     Err(error) => tracing::error!(%error, "a notification is skipped"),
                 }
                 self.last = number;
@@ -151,38 +154,55 @@ impl Worker {
             // The next session starts with it again.
             Err(error) => return tracing::warn!(%error, "topics' settings could not be read"),
         };
-        self.take_over(&ConfigEntity::BrokerDefault).await;
-        for topic in topics {
-            self.take_over(&ConfigEntity::topic(topic)).await;
+        let topics = topics.into_iter().map(ConfigEntity::topic);
+        self.take_over([ConfigEntity::BrokerDefault].into_iter().chain(topics).collect()).await;
+    }
+
+    async fn take_over(&self, entities: Vec<ConfigEntity>) {
+        let is_topic = |entity: &ConfigEntity| matches!(entity, ConfigEntity::Topic(_));
+        let (topics, others): (Vec<_>, Vec<_>) = entities.into_iter().partition(is_topic);
+        for entity in others {
+            let ours = match &entity {
+                ConfigEntity::Broker(id) => *id == self.broker.broker_id,
+                // Quotas are not enforced.
+                entity => *entity == ConfigEntity::BrokerDefault,
+            };
+            if ours && let Err(error) = self.brokers().await {
+                tracing::error!(%entity, %error, "a changed configuration is not in force");
+            }
+        }
+        for some in topics.chunks(READ_AT_ONCE) {
+            self.topics(some).await;
         }
     }
 
-    async fn take_over(&self, entity: &ConfigEntity) {
-        let result = match entity {
-            ConfigEntity::Topic(topic) => self.topic(topic, entity).await,
-            ConfigEntity::Broker(id) if *id == self.broker.broker_id => self.brokers().await,
-            ConfigEntity::BrokerDefault => self.brokers().await,
-            // Another broker's own, or quotas, which are not enforced.
-            _ => Ok(()),
-        };
-        if let Err(error) = result {
-            tracing::error!(%entity, %error, "a changed configuration is not in force");
+    async fn topics(&self, entities: &[ConfigEntity]) {
+        let read = |entity: &ConfigEntity| Op::Get { path: entity.path(), watch: false };
+        let replies = retry::read_all(&*self.broker.store, entities.iter().map(read).collect());
+        let (mut changed, mut unclean) = (Vec::new(), Vec::new());
+        for (entity, reply) in entities.iter().zip(replies.await) {
+            let ConfigEntity::Topic(topic) = entity else { continue };
+            let own = match entity::values_of(entity, reply) {
+                Ok(own) => own,
+                Err(error) => {
+                    tracing::error!(%entity, %error, "a changed configuration is not in force");
+                    continue;
+                }
+            };
+            let configs = &self.broker.topic_configs;
+            let was_unclean = configs.of(topic).unclean_leader_election_enable;
+            for error in configs.set(topic, own) {
+                tracing::error!(topic, %error, "a topic's setting is not in force");
+            }
+            changed.push(topic.clone());
+            if configs.of(topic).unclean_leader_election_enable && !was_unclean {
+                unclean.push(topic.clone());
+            }
         }
-    }
-
-    async fn topic(&self, topic: &str, entity: &ConfigEntity) -> Result<(), EntityConfigError> {
-        let own = entity::read(&*self.broker.store, entity).await?;
-        let was_unclean = self.broker.topic_configs.of(topic).unclean_leader_election_enable;
-        for error in self.broker.topic_configs.set(topic, own) {
-            tracing::error!(topic, %error, "a topic's setting is not in force");
+        self.reconfigure(changed).await;
+        for topic in unclean {
+            self.broker.controller.handle.unclean_election_enabled(Some(topic)).await;
         }
-        self.reconfigure(vec![topic.to_owned()]).await;
-        let is_unclean = self.broker.topic_configs.of(topic).unclean_leader_election_enable;
-        if is_unclean && !was_unclean {
-            let controller = &self.broker.controller.handle;
-            controller.unclean_election_enabled(Some(topic.to_owned())).await;
-        }
-        Ok(())
     }
 
     async fn brokers(&self) -> Result<(), EntityConfigError> {

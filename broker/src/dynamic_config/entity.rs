@@ -34,6 +34,19 @@ pub async fn read(
     }
 }
 
+/// What a read of the entity's node says.
+pub fn values_of(
+    entity: &ConfigEntity,
+    reply: Result<Reply, StoreError>,
+) -> Result<ConfigValues, EntityConfigError> {
+    match reply {
+        Ok(Reply::Data { data, .. }) => Ok(znodes::config::decode(entity, data.as_deref())?),
+        Ok(other) => Err(StoreError::Other(format!("a reply of another kind: {other:?}")).into()),
+        Err(StoreError::NoNode(_)) => Ok(ConfigValues::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Replaces the entity's values, tells nobody. For an entity that is being made.
 pub async fn write(
     store: &dyn MetadataStore,

@@ -9,7 +9,9 @@
 //! newer), INCONSISTENT_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION (not a replica of it),
 //! KAFKA_STORAGE_ERROR.
 //!
-//! Differs from Apache: a partition that is led by a broker unknown here is left as it is.
+//! Differs from Apache: a log of another topic id that this is the first word on since the start is
+//! set aside (`…-stray`) and a new one made, where Apache answers INCONSISTENT_TOPIC_ID until
+//! somebody takes the directory away; a full disk does not take its directory offline.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -69,11 +71,10 @@ async fn learn_configs(broker: &Broker, request: &LeaderAndIsrRequest) {
         .filter(|(_, hosted)| !hosted)
         .map(|(topic, _)| ConfigEntity::topic(topic.clone()))
         .collect();
-    let reading = async {
-        for topic in new {
-            broker.config_changes.take_over(topic).await;
-        }
-    };
+    if new.is_empty() {
+        return;
+    }
+    let reading = broker.config_changes.take_over(new);
     if tokio::time::timeout(CONFIGS_WAIT_MAX, reading).await.is_err() {
         tracing::warn!("topics' own settings are not known yet: the store does not answer");
     }
