@@ -2,6 +2,7 @@
 //! left, after a clean stop and after a kill.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tests::apache::ApacheBroker;
@@ -42,6 +43,18 @@ fn produce(bootstrap: &str, sent: &mut Sent, round: usize) {
 fn consume(bootstrap: &str, topic: &str) -> BTreeSet<String> {
     let args = ["-C", "-t", topic, "-o", "beginning", "-e", "-q", "-K", ":"];
     kcat(bootstrap, &args, b"").ok().lines().map(str::to_owned).collect()
+}
+
+/// A copy of a partition under the name that a stray one gets.
+fn make_stray(data_dir: &Path) -> PathBuf {
+    let stray = data_dir.join(format!("former-0.{}-stray", "5e".repeat(16)));
+    std::fs::create_dir(&stray).expect("a directory");
+    for entry in std::fs::read_dir(data_dir.join("plain-0")).expect("a partition") {
+        let path = entry.expect("a name").path();
+        let name = path.file_name().expect("a file has a name");
+        std::fs::copy(&path, stray.join(name)).expect("a copy");
+    }
+    stray
 }
 
 /// Everything that was sent is there, once the partitions have a leader again.
@@ -90,6 +103,7 @@ fn take_over(kill: bool) {
         false => ours.stop(),
     }
     gone();
+    let stray = make_stray(&ours.data_dir());
     let dir = format!("{extra}\nlog.dirs={}", ours.data_dir().display());
     let mut theirs = ApacheBroker::start(&connect, &dir);
     check(&theirs.bootstrap(), &sent, "at Apache's");
@@ -103,6 +117,7 @@ fn take_over(kill: bool) {
     check(&ours.bootstrap(), &sent, "back at ours");
     produce(&ours.bootstrap(), &mut sent, 2);
     check(&ours.bootstrap(), &sent, "at last");
+    assert!(stray.join("00000000000000000000.log").exists(), "neither kind takes a stray log away");
 }
 
 #[test]

@@ -66,12 +66,14 @@ pub fn report(broker: &Arc<Broker>, ended: impl Fn() + Send + 'static) {
     broker.tasks.spawn_until_stop(async move {
         loop {
             owner.replicas.dir_failures.notified().await;
-            if owner.replicas.logs().dirs().iter().all(LogDir::is_offline) {
-                return ended();
-            }
-            while let Err(error) = tell(&owner).await {
+            // The last directory may fail while the store takes no notice of another.
+            while !owner.replicas.logs().dirs().iter().all(LogDir::is_offline) {
+                let Err(error) = tell(&owner).await else { break };
                 tracing::warn!(%error, "the controller could not be told of a failed directory");
                 tokio::time::sleep(RETRY).await;
+            }
+            if owner.replicas.logs().dirs().iter().all(LogDir::is_offline) {
+                return ended();
             }
         }
     });

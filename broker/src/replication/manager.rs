@@ -9,7 +9,6 @@ use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, LeaderEpoch, TimestampMs, TopicPartition, Uuid};
 use replica::partition::{PartitionAssignment, Verdict};
 use storage::checkpoint::Offsets;
-use storage::log_dir::LogDir;
 use storage::log_manager::LogManager;
 use storage::{AppendInfo, AppendOrigin, StorageError};
 use tokio::sync::Notify;
@@ -24,6 +23,9 @@ use crate::random;
 
 mod following;
 mod leaving;
+mod opening;
+#[cfg(test)]
+mod tests;
 
 /// "Any leader epoch": a StopReplica of a version that names none.
 const NO_EPOCH: LeaderEpoch = -1;
@@ -304,6 +306,7 @@ impl ReplicaManager {
             if let Err(error) = &result {
                 let (topic, index) = (&order.topic, order.index);
                 tracing::warn!(topic, index, %error, "a role was not taken");
+                self.judge_disk(error);
             }
             obeyed.results.push(result);
         }
@@ -333,14 +336,9 @@ impl ReplicaManager {
             }
             Verdict::Lead | Verdict::Follow => {}
         }
-        let opened = self.open_log(&partition, order, now_ms);
-        match opened {
-            Ok(()) => {}
-            Err(OrderError::InconsistentTopicId) => return Err(OrderError::InconsistentTopicId),
-            Err(error) => {
-                self.set_offline(&order.topic, order.index);
-                return Err(error);
-            }
+        if let Err(error) = self.open_log(&partition, order, now_ms) {
+            self.set_offline(&order.topic, order.index);
+            return Err(error);
         }
         if verdict == Verdict::Lead {
             self.fetchers.stop(&partition.name());
@@ -376,38 +374,6 @@ impl ReplicaManager {
         Ok(partition)
     }
 
-    fn open_log(
-        &self,
-        partition: &Partition,
-        order: &RoleOrder,
-        now_ms: TimestampMs,
-    ) -> Result<(), OrderError> {
-        if partition.log().is_some() {
-            return Ok(());
-        }
-        let name = TopicPartition::new(order.topic.clone(), order.index);
-        let known = self.logs.log(&name);
-        if known.is_none() && !order.is_new && self.logs.dirs().iter().any(LogDir::is_offline) {
-            // Its log may well be in the directory that cannot be read.
-            return Err(OrderError::Offline);
-        }
-        let log = match known {
-            Some(log) => log,
-            None => {
-                let config = self.cluster.log_config(&order.topic);
-                self.logs.get_or_create(&name, config, None, now_ms)?
-            }
-        };
-        if log.topic_id().is_some_and(|id| !order.topic_id.is_zero() && id != order.topic_id) {
-            return Err(OrderError::InconsistentTopicId);
-        }
-        partition.attach_log(log, self.logs.checkpointed_high_watermark(&name));
-        if self.logs.future(&name).is_some() {
-            self.note_moves();
-        }
-        Ok(())
-    }
-
     /// Carries out a StopReplica. Renames directories, so it blocks on the disk.
     pub fn stop(
         &self,
@@ -416,7 +382,9 @@ impl ReplicaManager {
         now_ms: TimestampMs,
     ) -> Result<Vec<Result<(), OrderError>>, StaleController> {
         let _one = self.controller(controller_epoch)?;
-        let results = orders.iter().map(|order| self.stop_one(order, now_ms)).collect();
+        let stop = |order| self.stop_one(order, now_ms).inspect_err(|error| self.judge_disk(error));
+        let results = orders.iter().map(stop).collect();
+        self.judge_checkpoints(self.logs.forget_deleted());
         self.fetchers.end_idle();
         Ok(results)
     }
@@ -477,8 +445,11 @@ impl ReplicaManager {
             .filter(|partition| partition.log().is_some())
             .map(|partition| (partition.name(), partition.high_watermark()))
             .collect();
-        for (dir, error) in self.logs.checkpoint_high_watermarks(&watermarks) {
-            self.checkpoint_failed(&dir, &error);
-        }
+        self.judge_checkpoints(self.logs.checkpoint_high_watermarks(&watermarks));
+    }
+
+    /// Notes recovery points and log starts. Blocks on the disk.
+    pub fn checkpoint(&self) {
+        self.judge_checkpoints(self.logs.checkpoint());
     }
 }

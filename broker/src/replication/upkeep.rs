@@ -23,7 +23,9 @@ pub fn start(broker: &Arc<Broker>) {
     let every = |name: &str| Every { first, then: millis(name).max(Duration::from_millis(1)) };
     repeat(broker, every("log.retention.check.interval.ms"), retain);
     repeat(broker, every("log.flush.scheduler.interval.ms"), flush);
-    repeat(broker, every("log.flush.offset.checkpoint.interval.ms"), checkpoint);
+    repeat(broker, every("log.flush.offset.checkpoint.interval.ms"), |broker| {
+        broker.replicas.checkpoint();
+    });
     repeat(broker, every("producer.id.expiration.check.interval.ms"), |broker| {
         broker.replicas.logs().remove_expired_producers(broker.clock.now_ms());
     });
@@ -117,12 +119,6 @@ fn retain(broker: &Broker) {
 
 fn flush(broker: &Broker) {
     judge(broker, broker.replicas.logs().flush_due(broker.clock.now_ms()));
-}
-
-fn checkpoint(broker: &Broker) {
-    for (dir, error) in broker.replicas.logs().checkpoint() {
-        broker.replicas.checkpoint_failed(&dir, &error);
-    }
 }
 
 /// A file that fails takes its directory with it, unless there only is no room.

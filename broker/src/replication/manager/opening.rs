@@ -1,0 +1,75 @@
+//! How a partition that the controller speaks of gets its log, and what becomes of a directory that
+//! fails meanwhile. Knows nothing of roles.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use protocol::ids::{TimestampMs, TopicPartition};
+use storage::log_dir::LogDir;
+use storage::{Log, StorageError};
+
+use super::{OrderError, ReplicaManager, RoleOrder};
+use crate::random;
+use crate::replication::partition::Partition;
+
+impl ReplicaManager {
+    /// Attaches the partition's log, made if there is none. One that is another topic's is set
+    /// aside first: this is the controller's first word on the partition since the start, so nobody
+    /// will ever ask for that log. Apache's broker in ZooKeeper mode answers INCONSISTENT_TOPIC_ID
+    /// until somebody takes the directory away.
+    pub(super) fn open_log(
+        &self,
+        partition: &Partition,
+        order: &RoleOrder,
+        now_ms: TimestampMs,
+    ) -> Result<(), OrderError> {
+        if partition.log().is_some() {
+            return Ok(());
+        }
+        let name = TopicPartition::new(order.topic.clone(), order.index);
+        let topic_id = Some(order.topic_id).filter(|id| !id.is_zero());
+        let is_of_topic = |log: &Arc<Log>| match (log.topic_id(), topic_id) {
+            (Some(found), Some(expected)) => found == expected,
+            _ => true,
+        };
+        let found = self.logs().log(&name);
+        let is_stray = !found.iter().all(is_of_topic);
+        let known = found.filter(|_| !is_stray);
+        if known.is_none() && !order.is_new && self.logs().dirs().iter().any(LogDir::is_offline) {
+            // Its log may well be in the directory that cannot be read.
+            return Err(OrderError::Offline);
+        }
+        if is_stray {
+            self.logs().set_aside(&name, random::uuid())?;
+        }
+        let log = match known {
+            Some(log) => log,
+            None => {
+                let config = self.cluster().log_config(&order.topic);
+                self.logs().get_or_create(&name, config, topic_id, now_ms)?
+            }
+        };
+        partition.attach_log(log, self.logs().checkpointed_high_watermark(&name));
+        if self.logs().future(&name).is_some() {
+            self.note_moves();
+        }
+        Ok(())
+    }
+
+    pub(super) fn judge_checkpoints(&self, errors: Vec<(PathBuf, StorageError)>) {
+        errors.iter().for_each(|(dir, error)| self.checkpoint_failed(dir, error));
+    }
+
+    /// A directory in which something could not be made, opened or renamed has failed. A full disk
+    /// has not.
+    pub(super) fn judge_disk(&self, error: &OrderError) {
+        let OrderError::Storage(StorageError::Disk(error)) = error else { return };
+        if error.is_full() {
+            return;
+        }
+        let dir = self.logs().dirs().iter().find(|dir| error.path.starts_with(dir.path()));
+        if let Some(dir) = dir {
+            self.dir_failed(dir.path(), error);
+        }
+    }
+}

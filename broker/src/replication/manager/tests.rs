@@ -1,0 +1,156 @@
+//! Roles as the controller gives them, on logs in a directory or two.
+
+use std::path::Path;
+
+use protocol::ids::Offset;
+use protocol::records::builder::{BatchBuilder, BatchOptions};
+use storage::LogConfig;
+use storage::disk::{Disk, Fault, MemoryDisk};
+use storage::log_dir::LogDir;
+
+use super::*;
+use crate::replication::cluster_view::{BrokerEndpoint, Leader};
+
+const NOW_MS: i64 = 1_700_000_000_000;
+
+struct Everybody;
+
+impl ClusterView for Everybody {
+    fn is_alive(&self, _broker: BrokerId) -> bool {
+        true
+    }
+
+    fn has_partition(&self, _topic: &str, _index: i32) -> bool {
+        true
+    }
+
+    fn topic_name(&self, _id: Uuid) -> Option<Arc<str>> {
+        None
+    }
+
+    fn leader(&self, _topic: &str, _index: i32) -> Option<Leader> {
+        None
+    }
+
+    fn endpoint(&self, _broker: BrokerId, _listener: &str) -> Option<BrokerEndpoint> {
+        None
+    }
+
+    fn replication_endpoint(&self, _broker: BrokerId) -> Option<client::Endpoint> {
+        None
+    }
+
+    fn log_config(&self, _topic: &str) -> Arc<LogConfig> {
+        Arc::default()
+    }
+
+    fn throttled_replicas(&self, _topic: &str, _key: &str) -> Option<String> {
+        None
+    }
+
+    fn max_lag_ms(&self) -> i64 {
+        30_000
+    }
+}
+
+fn manager(disk: &MemoryDisk, dirs: &[&str]) -> ReplicaManager {
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let dirs = dirs.iter().map(|dir| LogDir::open(shared.clone(), Path::new(dir)).unwrap());
+    let logs = LogManager::new(shared.clone(), dirs.collect(), false, NOW_MS).unwrap();
+    logs.load_all(&|_| Arc::default(), NOW_MS);
+    ReplicaManager::new(1, Arc::new(logs), Arc::new(Everybody))
+}
+
+fn order(index: i32, topic_id: u8, leader_epoch: i32) -> RoleOrder {
+    RoleOrder {
+        topic: "t".to_owned(),
+        topic_id: Uuid([topic_id; 16]),
+        index,
+        is_new: leader_epoch == 0,
+        assignment: PartitionAssignment {
+            controller_epoch: 1,
+            leader: 1,
+            leader_epoch,
+            isr: vec![1],
+            partition_epoch: leader_epoch,
+            replicas: vec![1],
+            adding: Vec::new(),
+            removing: Vec::new(),
+        },
+    }
+}
+
+/// The code of each order's answer.
+fn codes(manager: &ReplicaManager, orders: &[RoleOrder]) -> Vec<ErrorCode> {
+    let obeyed = manager.take_roles(1, orders, NOW_MS).expect("the controller is no former one");
+    let code = |result: &Result<(), OrderError>| {
+        result.as_ref().map_or_else(OrderError::code, |()| ErrorCode::NONE)
+    };
+    obeyed.results.iter().map(code).collect()
+}
+
+fn append(manager: &ReplicaManager, index: i32) -> Offset {
+    let mut builder = BatchBuilder::new(BatchOptions::default());
+    builder.append(NOW_MS, None, Some(b"v"), &[]).unwrap();
+    let records = builder.finish().unwrap();
+    let partition = manager.find("t", index).expect("it is hosted");
+    let appended = partition.append(&records, AppendOrigin::Client, false, None, NOW_MS);
+    appended.expect("it leads").last_offset
+}
+
+#[test]
+fn a_log_of_a_former_topic_is_set_aside_once_a_start() {
+    let disk = MemoryDisk::default();
+    let first = manager(&disk, &["/data"]);
+    assert_eq!(codes(&first, &[order(0, 7, 0)]), [ErrorCode::NONE]);
+    assert_eq!(append(&first, 0), 0);
+    // The controller has spoken of this one: that another topic has its name is a mistake.
+    assert_eq!(codes(&first, &[order(0, 8, 1)]), [ErrorCode::INCONSISTENT_TOPIC_ID]);
+    assert_eq!(append(&first, 0), 1);
+    drop(first);
+
+    let second = manager(&disk, &["/data"]);
+    let not_ours = RoleOrder {
+        assignment: PartitionAssignment { replicas: vec![2], ..order(0, 8, 1).assignment },
+        ..order(0, 8, 1)
+    };
+    assert_eq!(codes(&second, &[not_ours]), [ErrorCode::UNKNOWN_TOPIC_OR_PARTITION]);
+    assert_eq!(second.logs().logs()[0].topic_id(), Some(Uuid([7; 16])), "left as it was");
+    assert_eq!(codes(&second, &[order(0, 8, 1)]), [ErrorCode::NONE]);
+    assert_eq!(second.find("t", 0).unwrap().topic_id(), Some(Uuid([8; 16])));
+    assert_eq!(append(&second, 0), 0, "nothing of the one of that name before");
+    let names: Vec<String> =
+        disk.list(Path::new("/data")).unwrap().into_iter().map(|entry| entry.name).collect();
+    let stray = |name: &&String| name.starts_with("t-0.") && name.ends_with("-stray");
+    assert_eq!(names.iter().filter(stray).count(), 1, "{names:?}");
+}
+
+#[test]
+fn a_directory_that_fails_while_logs_are_made_takes_only_its_own_partitions() {
+    let disk = MemoryDisk::default();
+    let manager = manager(&disk, &["/one", "/two"]);
+    assert_eq!(codes(&manager, &[order(0, 7, 0)]), [ErrorCode::NONE]);
+    let change = disk.changes() + 2;
+    disk.set_fault(Some(Fault::ErrorAt { change, errno: libc::EIO }));
+    let orders = [order(1, 7, 0), order(2, 7, 0), order(3, 7, 0)];
+    let expected = [ErrorCode::KAFKA_STORAGE_ERROR, ErrorCode::NONE, ErrorCode::NONE];
+    assert_eq!(codes(&manager, &orders), expected);
+    let offline: Vec<bool> = manager.logs().dirs().iter().map(LogDir::is_offline).collect();
+    assert_eq!(offline, [false, true]);
+    assert_eq!(manager.find("t", 1).unwrap_err(), ErrorCode::KAFKA_STORAGE_ERROR);
+    assert_eq!((append(&manager, 0), append(&manager, 2), append(&manager, 3)), (0, 0, 0));
+    // A log that was there before may be in the directory that failed.
+    let known_before = RoleOrder { is_new: false, ..order(4, 7, 3) };
+    assert_eq!(codes(&manager, &[known_before]), [ErrorCode::KAFKA_STORAGE_ERROR]);
+}
+
+#[test]
+fn a_full_disk_is_not_a_failed_one() {
+    let disk = MemoryDisk::default();
+    let manager = manager(&disk, &["/data"]);
+    let change = disk.changes() + 5;
+    disk.set_fault(Some(Fault::ErrorAt { change, errno: libc::ENOSPC }));
+    let codes = codes(&manager, &[order(0, 7, 0), order(1, 7, 0)]);
+    assert_eq!(codes, [ErrorCode::KAFKA_STORAGE_ERROR, ErrorCode::NONE]);
+    assert!(!manager.logs().dirs()[0].is_offline());
+}
