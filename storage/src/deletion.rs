@@ -123,7 +123,7 @@ impl LogManager {
     }
 }
 
-fn hex(unique: Uuid) -> String {
+pub(crate) fn hex(unique: Uuid) -> String {
     unique.0.iter().map(|b| format!("{b:02x}")).collect()
 }
 

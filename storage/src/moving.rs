@@ -10,7 +10,7 @@ use protocol::ids::{Offset, TimestampMs, TopicPartition, Uuid};
 
 use crate::checkpoint::corrupt;
 use crate::config::LogConfig;
-use crate::deletion::deleted_name;
+use crate::deletion::{deleted_name, hex};
 use crate::disk::{Disk, Durable, read_small, remove_if_there, replace_file};
 use crate::error::{At, DiskError, StorageError};
 use crate::log::Log;
@@ -196,8 +196,11 @@ impl LogManager {
         }
         self.futures.write().remove(partition);
         self.logs.write().insert(partition.clone(), future.clone());
-        let rest =
-            self.checkpoint_dir(future.dir).and_then(|()| self.doom(current, unique, now_ms));
+        let former = current.dir;
+        let rest = self
+            .checkpoint_dir(future.dir)
+            .and_then(|()| self.doom(current, unique, now_ms))
+            .and_then(|()| self.freshen_checkpoints(former));
         Ok((future.log, rest))
     }
 
@@ -225,10 +228,6 @@ impl LogManager {
 /// `<topic>-<partition>.<32 hex>-future`.
 fn future_name(partition: &TopicPartition, unique: Uuid) -> String {
     format!("{partition}.{}-future", hex(unique))
-}
-
-fn hex(unique: Uuid) -> String {
-    unique.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unmark(disk: &dyn Disk, mark: &Path) -> Result<(), DiskError> {
