@@ -126,6 +126,10 @@ impl Checker {
             let place = (partition.name(), topic_id);
             let (leads, leader_epoch) =
                 partition.with_state(|state| (state.is_leader(), state.leader_epoch()));
+            if leader_epoch < 0 {
+                // It has a log, but no role: its leader is not known to be alive.
+                continue;
+            }
             let high_watermark = partition.high_watermark();
             let end = log.log_end_offset() as usize;
             let replica = world.checker.replicas.entry((id, place.clone())).or_default();
