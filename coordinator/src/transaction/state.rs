@@ -39,8 +39,10 @@ impl State {
         self as i8
     }
 
+    /// As read back: none of those that are never stored.
     pub fn from_id(id: i8) -> Option<State> {
-        State::ALL.into_iter().find(|state| state.id() == id)
+        let stored = |state: &State| !matches!(state, State::Dead | State::PrepareEpochFence);
+        State::ALL.into_iter().filter(stored).find(|state| state.id() == id)
     }
 
     /// As clients are told and as they filter.
@@ -103,7 +105,7 @@ mod tests {
         assert_eq!(all[4], (4, "CompleteCommit"));
         assert_eq!(all[7], (7, "PrepareEpochFence"));
         for state in State::ALL {
-            assert_eq!(State::from_id(state.id()), Some(state));
+            assert_eq!(State::from_id(state.id()), (state.id() < 6).then_some(state));
             assert_eq!(State::from_name(state.name()), Some(state));
         }
         assert_eq!((State::from_id(8), State::from_name("empty")), (None, None));
