@@ -161,6 +161,9 @@ pub enum Reply<R> {
     /// was returned. The future is dropped when the peer goes, so work that must be finished
     /// belongs in `broker.tasks`, with this future waiting for its result.
     Later(BoxFuture<'static, R>),
+    /// As `Later`, but no other request of the connection starts before: what is still to be done
+    /// has its place in their order. Ends in any kind of reply.
+    Held(BoxFuture<'static, Reply<R>>),
     /// No answer, by protocol (Produce with acks=0).
     Nothing,
     /// The connection must be closed; the reason goes to the log.

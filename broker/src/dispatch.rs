@@ -217,8 +217,32 @@ impl Call<'_> {
                 holds: api != ApiKey::Produce,
                 abandon: api == ApiKey::Fetch,
             },
+            held @ Reply::Held(_) => Outcome::Later {
+                reply: Box::pin(async move {
+                    match settled(held).await.map_err(|e| format!("{api} v{version}: {e}"))? {
+                        Some(response) => encode(api, version, correlation_id, &response),
+                        None => Ok(Rope::default()),
+                    }
+                }),
+                holds: true,
+                abandon: false,
+            },
             Reply::Nothing => Outcome::Nothing,
             Reply::Close(reason) => Outcome::Close(format!("{api} v{version}: {reason}")),
+        }
+    }
+}
+
+/// Waits for whatever a reply waits for; `None`: there is no answer. The error is the reason to close
+/// the connection.
+async fn settled<R>(mut reply: Reply<R>) -> Result<Option<R>, String> {
+    loop {
+        reply = match reply {
+            Reply::Now(response) => return Ok(Some(response)),
+            Reply::Later(response) => return Ok(Some(response.await)),
+            Reply::Held(rest) => rest.await,
+            Reply::Nothing => return Ok(None),
+            Reply::Close(reason) => return Err(reason),
         }
     }
 }

@@ -249,6 +249,7 @@ pub async fn start(
 /// What runs beside requests from the first on, each with nothing to do yet.
 fn start_tasks(broker: &Arc<Broker>) {
     transactions::markers::start(broker);
+    transactions::verification::start(broker);
     upkeep::start(broker);
     metrics::session::count(broker);
     dir_failures::report(broker, end_without_directories);

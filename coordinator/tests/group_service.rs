@@ -88,7 +88,7 @@ fn commit_request(caller: Caller, offset: i64, producer: Option<Producer>) -> Co
         expire_ms: None,
     };
     let offsets = vec![(TopicPartition::new("t", 0), commit)];
-    CommitRequest { caller, producer, offsets }
+    CommitRequest { caller, producer, guard: None, offsets }
 }
 
 fn nobody() -> Caller {

@@ -15,6 +15,21 @@ pub type ProducerEpoch = i16;
 /// Milliseconds since the Unix epoch; −1 stands for "none".
 pub type TimestampMs = i64;
 
+/// Names one question that a partition's leader asks the transaction coordinator about a producer
+/// (KIP-890): the answer counts only while the question is the producer's latest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VerificationGuard(u64);
+
+impl VerificationGuard {
+    /// Nothing was asked: good for a transaction that is open already.
+    pub const NONE: VerificationGuard = VerificationGuard(0);
+
+    /// `number` from 1 on, each given once.
+    pub fn new(number: u64) -> VerificationGuard {
+        VerificationGuard(number)
+    }
+}
+
 /// One partition of one topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicPartition {

@@ -1,7 +1,9 @@
 //! Appending: what a leader checks, assigns and stores, and what a follower takes over. Knows no
 //! sockets and no watermark.
 
-use protocol::ids::{LeaderEpoch, Offset, TimestampMs};
+use protocol::ids::{
+    LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs, VerificationGuard,
+};
 use protocol::planted::{self, Planted};
 use protocol::records::batch::BatchHeader;
 use protocol::records::view::{Batches, RecordsError};
@@ -14,6 +16,7 @@ use crate::log::{Boundary, Changes, Log};
 use crate::produced::{check, seal_header};
 use crate::producer_state::{AppendOrigin, BatchMetadata, ProducerUpdates};
 use crate::segment::Segment;
+use crate::verification;
 
 /// What became of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,15 +40,32 @@ pub struct AppendInfo {
 }
 
 impl Log {
-    /// Appends one produced record set as leader. `records` is stored as received but for what
-    /// the leader assigns, unless the topic's rules change format or codec.
-    ///
-    /// Checks and decompression happen before any lock is taken.
+    /// Appends without asking whether the coordinator knows of a transaction; see
+    /// `append_verified`.
     pub fn append_as_leader(
         &self,
         records: &[u8],
         leader_epoch: LeaderEpoch,
         origin: AppendOrigin,
+        now_ms: TimestampMs,
+    ) -> Result<AppendInfo, AppendError> {
+        self.append_verified(records, leader_epoch, origin, None, now_ms)
+    }
+
+    /// Appends one produced record set as leader. `records` is stored as received but for what
+    /// the leader assigns, unless the topic's rules change format or codec.
+    ///
+    /// With a `guard`, a transactional batch that begins a transaction here needs it to be that of
+    /// the question which the coordinator has answered (`begin_verification`, KIP-890); `None`
+    /// asks for nothing.
+    ///
+    /// Checks and decompression happen before any lock is taken.
+    pub fn append_verified(
+        &self,
+        records: &[u8],
+        leader_epoch: LeaderEpoch,
+        origin: AppendOrigin,
+        guard: Option<VerificationGuard>,
         now_ms: TimestampMs,
     ) -> Result<AppendInfo, AppendError> {
         let config = self.config();
@@ -75,7 +95,8 @@ impl Log {
                 return Ok(self.duplicate(&known));
             }
             let mut updates = ProducerUpdates::default();
-            prepare(&producers, &mut updates, &stored, whole_if_control.as_deref(), origin)?;
+            let whole = whole_if_control.as_deref();
+            prepare(&producers, &mut updates, &stored, whole, origin, guard)?;
             updates
         };
         let piece = Piece { batches: &[stored], parts: &[&checked.header, checked.records()] };
@@ -85,6 +106,23 @@ impl Log {
         info.log_append_time_ms = log_append_time_ms;
         info.max_timestamp = checked.max_timestamp;
         Ok(info)
+    }
+
+    /// The guard to append a producer's batch with once the transaction coordinator has confirmed
+    /// that the partition is in its transaction; `None` if that has begun here, so that nobody need
+    /// be asked. `sequence`: of the batch's first record.
+    pub fn begin_verification(
+        &self,
+        producer: (ProducerId, ProducerEpoch),
+        sequence: i32,
+        now_ms: TimestampMs,
+    ) -> Option<VerificationGuard> {
+        // Nearly every batch finds its transaction open.
+        if self.has_open_transaction(producer.0) {
+            return None;
+        }
+        let fresh = verification::fresh_guard();
+        self.producers.write().begin_verification(producer, sequence, fresh, now_ms)
     }
 
     /// Appends what a leader sent, as received. Batches of an epoch above `leader_epoch`, the one
@@ -135,7 +173,8 @@ impl Log {
         let mut at = 0;
         for batch in batches {
             let whole = &bytes[at..at + batch.size as usize];
-            prepare(&producers, &mut updates, batch, Some(whole), AppendOrigin::Replication)?;
+            let origin = AppendOrigin::Replication;
+            prepare(&producers, &mut updates, batch, Some(whole), origin, None)?;
             at += batch.size as usize;
         }
         Ok(updates)
@@ -342,12 +381,13 @@ fn prepare(
     batch: &LogBatch,
     whole: Option<&[u8]>,
     origin: AppendOrigin,
+    guard: Option<VerificationGuard>,
 ) -> Result<(), AppendError> {
     if !batch.has_producer_id() {
         return Ok(());
     }
     if !batch.is_control() {
-        return producers.prepare_data(updates, batch, origin);
+        return producers.prepare_data(updates, batch, origin, guard);
     }
     match whole.and_then(parse_end_marker) {
         Some(marker) => producers.prepare_marker(updates, batch, &marker, origin),

@@ -38,6 +38,7 @@ mod split;
 mod topic_id;
 mod truncate;
 mod upkeep;
+mod verification;
 
 #[cfg(test)]
 mod log_tests;

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use protocol::ids::{Offset, ProducerEpoch, ProducerId, TimestampMs};
+use protocol::ids::{Offset, ProducerEpoch, ProducerId, TimestampMs, VerificationGuard};
 
 use crate::batch::{EndMarker, LogBatch};
 use crate::error::AppendError;
 use crate::index::transaction::AbortedTxn;
+use crate::verification::Verifications;
 
 /// Batches per producer that are recognised when they are sent again.
 pub const BATCHES_KEPT: usize = 5;
@@ -119,6 +120,8 @@ pub(crate) struct ProducerUpdates {
     entries: BTreeMap<ProducerId, ProducerEntry>,
     started: Vec<(Offset, ProducerId)>,
     completed: Vec<CompletedTxn>,
+    /// Whose transactions have begun or ended, so that no answer about them is waited for.
+    verified: Vec<ProducerId>,
 }
 
 /// All producers of one partition.
@@ -129,6 +132,8 @@ pub struct ProducerState {
     ongoing: BTreeMap<Offset, ProducerId>,
     /// Ended transactions whose marker may not be replicated yet: first offset -> marker's.
     unreplicated: BTreeMap<Offset, Offset>,
+    /// Whom the transaction coordinator is being asked about.
+    verifications: Verifications,
     /// Every batch below is contained.
     pub(crate) end_offset: Offset,
 }
@@ -168,21 +173,59 @@ impl ProducerState {
         self.producers.get(&batch.producer_id)?.duplicate_of(batch)
     }
 
-    /// Judges a data batch and notes what it changes.
+    /// Begins a question to the coordinator, unless the producer's transaction is open here
+    /// already. `fresh` is given to one question only.
+    pub(crate) fn begin_verification(
+        &mut self,
+        (producer_id, epoch): (ProducerId, ProducerEpoch),
+        sequence: i32,
+        fresh: VerificationGuard,
+        now_ms: TimestampMs,
+    ) -> Option<VerificationGuard> {
+        let known = self.producers.get(&producer_id);
+        if known.is_some_and(|entry| entry.current_txn_first_offset.is_some()) {
+            return None;
+        }
+        Some(self.verifications.begin(producer_id, epoch, sequence, fresh, now_ms))
+    }
+
+    /// A batch may begin a transaction only if the coordinator knows of it, and said so since the
+    /// transaction before ended.
+    fn check_verified(
+        &self,
+        producer_id: ProducerId,
+        entry: &ProducerEntry,
+        guard: VerificationGuard,
+    ) -> Result<(), AppendError> {
+        if entry.current_txn_first_offset.is_some()
+            || self.verifications.is_current(producer_id, guard)
+        {
+            return Ok(());
+        }
+        let reason = "a batch of no transaction that the coordinator is known to know";
+        Err(AppendError::InvalidTxnState { producer_id, reason })
+    }
+
+    /// Judges a data batch and notes what it changes. `guard`: see `Log::append_verified`.
     pub(crate) fn prepare_data(
         &self,
         updates: &mut ProducerUpdates,
         batch: &LogBatch,
         origin: AppendOrigin,
+        guard: Option<VerificationGuard>,
     ) -> Result<(), AppendError> {
         let id = batch.producer_id;
         let known = self.producers.get(&id);
         let mut entry =
             updates.entries.get(&id).or(known).cloned().unwrap_or_else(ProducerEntry::unknown);
+        if let Some(guard) = guard.filter(|_| batch.is_transactional()) {
+            self.check_verified(id, &entry, guard)?;
+        }
         check_epoch(id, &entry, batch.producer_epoch, origin, batch.base_offset)?;
         if origin == AppendOrigin::Client {
             let never_seen = known.is_none_or(|e| e.producer_epoch == NO_EPOCH);
-            check_sequence(id, &entry, never_seen, batch)?;
+            let first = self.verifications.lowest_sequence(id);
+            check_sequence(id, &entry, never_seen, first, batch)?;
         }
         entry.enter_epoch(batch.producer_epoch);
         if entry.batches.len() == BATCHES_KEPT {
@@ -212,6 +255,9 @@ impl ProducerState {
                 updates.started.push((batch.base_offset, id));
             }
             _ => {}
+        }
+        if batch.is_transactional() {
+            updates.verified.push(id);
         }
         updates.entries.insert(id, entry);
         Ok(())
@@ -258,6 +304,7 @@ impl ProducerState {
         entry.enter_epoch(batch.producer_epoch);
         entry.coordinator_epoch = marker.coordinator_epoch;
         entry.last_timestamp = marker.timestamp;
+        updates.verified.push(id);
         updates.entries.insert(id, entry);
         Ok(())
     }
@@ -281,6 +328,9 @@ impl ProducerState {
             }
             self.ongoing.remove(&txn.first_offset);
             self.unreplicated.insert(txn.first_offset, txn.last_offset);
+        }
+        for id in updates.verified {
+            self.verifications.end(id);
         }
         self.end_offset = end;
         aborted
@@ -307,8 +357,10 @@ impl ProducerState {
         self.unreplicated.retain(|_, marker| *marker >= offset);
     }
 
-    /// Forgets producers without an open transaction that were silent for `expiration_ms`.
+    /// Forgets producers without an open transaction that were silent for `expiration_ms`, and
+    /// questions that nobody answered for as long.
     pub fn remove_expired(&mut self, now_ms: TimestampMs, expiration_ms: i64) {
+        self.verifications.remove_older(now_ms, expiration_ms);
         self.producers.retain(|_, entry| !entry.is_expired(now_ms, expiration_ms));
     }
 
@@ -341,15 +393,20 @@ fn check_epoch(
     Err(AppendError::InvalidProducerEpoch { producer_id, got, current })
 }
 
-/// A producer that was never seen, or was forgotten, may begin anywhere; a new epoch begins at 0.
+/// A producer that was never seen, or was forgotten, may begin anywhere, but not behind the `first`
+/// batch that was to begin its transaction; a new epoch begins at 0.
 fn check_sequence(
     producer_id: ProducerId,
     entry: &ProducerEntry,
     never_seen: bool,
+    first: Option<i32>,
     batch: &LogBatch,
 ) -> Result<(), AppendError> {
     let got = batch.base_sequence;
     let refuse = |expected| Err(AppendError::OutOfOrderSequence { producer_id, got, expected });
+    if let Some(first) = first.filter(|first| got > *first) {
+        return refuse(first);
+    }
     if batch.producer_epoch != entry.producer_epoch {
         return if got == 0 || entry.producer_epoch == NO_EPOCH { Ok(()) } else { refuse(0) };
     }

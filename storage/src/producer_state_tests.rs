@@ -22,7 +22,7 @@ fn data(id: i64, epoch: i16, seq: i32, count: i32, at: Offset, txn: bool) -> Log
 
 fn append(state: &mut ProducerState, batch: &LogBatch) -> Result<(), AppendError> {
     let mut updates = ProducerUpdates::default();
-    state.prepare_data(&mut updates, batch, AppendOrigin::Client)?;
+    state.prepare_data(&mut updates, batch, AppendOrigin::Client, None)?;
     state.apply(updates, batch.next_offset());
     Ok(())
 }
@@ -116,4 +116,52 @@ fn silent_producers_expire_unless_a_transaction_is_open() {
     assert_eq!(state.len(), 2);
     state.remove_expired(1000 + 100_000, 100);
     assert_eq!(state.producers().keys().copied().collect::<Vec<_>>(), [2]);
+}
+
+fn verified(
+    state: &mut ProducerState,
+    batch: &LogBatch,
+    guard: VerificationGuard,
+) -> Result<(), AppendError> {
+    let mut updates = ProducerUpdates::default();
+    state.prepare_data(&mut updates, batch, AppendOrigin::Client, Some(guard))?;
+    state.apply(updates, batch.next_offset());
+    Ok(())
+}
+
+#[test]
+fn a_transaction_begins_only_with_the_guard_of_its_question() {
+    let none = VerificationGuard::NONE;
+    let [one, two, three] = [1, 2, 3].map(VerificationGuard::new);
+    let mut state = ProducerState::default();
+    let unknown = |result| matches!(result, Err(AppendError::InvalidTxnState { .. }));
+    assert!(unknown(verified(&mut state, &data(1, 0, 0, 1, 0, true), none)));
+    verified(&mut state, &data(2, 0, 0, 1, 0, false), none).expect("it is no transaction's");
+    assert_eq!(state.begin_verification((1, 0), 0, one, 0), Some(one));
+    assert!(unknown(verified(&mut state, &data(1, 0, 0, 1, 1, true), none)));
+    verified(&mut state, &data(1, 0, 0, 1, 1, true), one).unwrap();
+    assert_eq!(state.begin_verification((1, 0), 1, two, 0), None, "it is open");
+    verified(&mut state, &data(1, 0, 1, 1, 2, true), none).unwrap();
+    // The answer to a question from before a transaction's end opens no other transaction.
+    end(&mut state, 1, 0, 3, true, 0).unwrap();
+    assert_eq!(state.begin_verification((1, 0), 2, two, 0), Some(two));
+    end(&mut state, 1, 0, 4, false, 0).unwrap();
+    assert!(unknown(verified(&mut state, &data(1, 0, 2, 1, 5, true), two)));
+    assert_eq!(state.begin_verification((1, 0), 2, three, 0), Some(three));
+    assert!(unknown(verified(&mut state, &data(1, 0, 2, 1, 5, true), two)));
+    verified(&mut state, &data(1, 0, 2, 1, 5, true), three).unwrap();
+}
+
+#[test]
+fn a_later_batch_does_not_begin_a_transaction_before_the_first() {
+    let mut state = ProducerState::default();
+    let guard = VerificationGuard::new(1);
+    state.begin_verification((1, 0), 0, guard, 0);
+    state.begin_verification((1, 0), 3, VerificationGuard::new(2), 0);
+    assert!(matches!(
+        verified(&mut state, &data(1, 0, 3, 1, 0, true), guard),
+        Err(AppendError::OutOfOrderSequence { expected: 0, got: 3, .. })
+    ));
+    verified(&mut state, &data(1, 0, 0, 3, 0, true), guard).unwrap();
+    verified(&mut state, &data(1, 0, 3, 1, 3, true), VerificationGuard::NONE).unwrap();
 }

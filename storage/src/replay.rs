@@ -67,7 +67,7 @@ pub(crate) fn apply_batch(
     let origin = AppendOrigin::Replication;
     if !batch.is_control() {
         // Compaction leaves bare headers for exactly this.
-        let judged = producers.prepare_data(&mut updates, batch, origin);
+        let judged = producers.prepare_data(&mut updates, batch, origin, None);
         debug_assert!(judged.is_ok(), "replicated batches are only warned about");
     } else if let Some(whole) = scan.control_bytes(batch, at)?
         && let Some(marker) = parse_end_marker(&whole)

@@ -28,5 +28,6 @@ mod streams;
 mod takeover;
 mod tools;
 mod transactions;
+mod verification;
 mod znodes;
 mod zookeeper_faults;

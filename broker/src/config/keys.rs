@@ -20,8 +20,6 @@ const MIGRATION: Role =
 const METRICS: Role = Ignored("metrics are served on ottla.http.listener");
 const THREADS: Role = Ignored("there is one worker per core, and bounds are in bytes");
 const PURGATORY: Role = Ignored("waits are forgotten as soon as they end");
-const TXN: Role =
-    Ignored("the transaction coordinator is not asked about records before they are appended");
 const FOLLOWER: Role = Ignored("the kernel sizes the buffers, and consumers read from leaders");
 const ZK_SOCKET: Role = Ignored("there is one kind of ZooKeeper connection");
 const CONTROL_PLANE: Role = Ignored("every listener takes the controller's requests");
@@ -408,7 +406,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "transaction.abort.timed.out.transaction.cleanup.interval.ms" = Some("10000"),
         AtLeast(1), ReadOnly, Honoured;
     Int "transaction.max.timeout.ms" = Some("900000"), AtLeast(1), ReadOnly, Honoured;
-    Bool "transaction.partition.verification.enable" = Some("true"), Any, ClusterWide, TXN;
+    Bool "transaction.partition.verification.enable" = Some("true"), Any, ClusterWide, Honoured;
     Int "transaction.remove.expired.transaction.cleanup.interval.ms" = Some("3600000"),
         AtLeast(1), ReadOnly, Honoured;
     Int "transaction.state.log.load.buffer.size" = Some("5242880"), AtLeast(1), ReadOnly, Honoured;

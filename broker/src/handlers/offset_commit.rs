@@ -130,6 +130,7 @@ fn to_commit(
             generation: request.generation_id_or_member_epoch,
         },
         producer: None,
+        guard: None,
         offsets: allowed.into_iter().map(|(name, partition)| (name, offset(partition))).collect(),
     }
 }

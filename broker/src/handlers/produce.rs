@@ -4,28 +4,34 @@
 //! · v8 reasons of single records · v9 flexible · v10 the leader to go to instead (KIP-951).
 //!
 //! Appends happen before this returns, so requests of one connection append in their order; only
-//! the wait for replicas (acks=all) is a `Later`. With acks=0 there is no answer; an error closes
+//! the wait for replicas (acks=all) is a `Later`. A batch that begins a transaction in its partition
+//! waits for the transaction coordinator's word first (KIP-890), and the connection's next requests
+//! wait with it. With acks=0 there is no answer; an error closes
 //! the connection, so that the producer looks for its leaders again.
 //!
 //! Errors: INVALID_REQUIRED_ACKS, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER,
 //! INVALID_TOPIC_EXCEPTION (an internal topic), CORRUPT_MESSAGE, INVALID_RECORD, INVALID_TIMESTAMP,
 //! MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, UNSUPPORTED_COMPRESSION_TYPE,
 //! UNSUPPORTED_FOR_MESSAGE_FORMAT, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH,
-//! INVALID_TXN_STATE, NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT,
+//! INVALID_TXN_STATE (from v11 on TRANSACTION_ABORTABLE: the partition was not added to the
+//! transaction), INVALID_PRODUCER_ID_MAPPING, NOT_ENOUGH_REPLICAS (also: it is not known yet whether
+//! the partition is in the transaction), NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT,
 //! KAFKA_STORAGE_ERROR, TOPIC_AUTHORIZATION_FAILED, TRANSACTIONAL_ID_AUTHORIZATION_FAILED.
 //!
 //! Differs from Apache: a partition that is listed twice is appended twice and answered twice,
-//! where Kafka keeps the last entry only. The transaction coordinator is not asked whether it knows
-//! of the transaction (`transaction.partition.verification.enable`). An empty record set of v0 to
-//! v2 is INVALID_RECORD, where Kafka takes it and appends nothing.
+//! where Kafka keeps the last entry only. An empty record set of v0 to v2 is INVALID_RECORD, where
+//! Kafka takes it and appends nothing.
+
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::error_code::ErrorCode;
+use protocol::ids::VerificationGuard;
 use protocol::messages::produce::{
-    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
-    PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
+    ProduceRequest, ProduceResponse, TopicProduceResponse,
 };
 use protocol::records::batch::{BatchHeader, MAGIC_AT};
 use protocol::records::codec::Codec;
@@ -33,12 +39,15 @@ use protocol::records::validate::Refusal;
 use protocol::wire::Records;
 use storage::{AppendError, AppendInfo, AppendOrigin};
 
+use self::verify::{Begun, Verified};
 use super::current_leader;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
 use crate::delayed::offset::Countdown;
 use crate::replication::cluster_view::BrokerEndpoint;
 use crate::replication::partition::{AckOutcome, Partition, ProduceError};
+use crate::topics::name;
+use crate::transactions::verification;
 
 /// The client id of Kafka's own admin client, which alone may write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
@@ -66,8 +75,32 @@ pub fn handle(
     context: &RequestContext,
     request: ProduceRequest,
 ) -> Reply<ProduceResponse> {
+    let verified = match refuse_request(broker, context, &request) {
+        Some(code) => Err(code),
+        None => verify::begin(broker, context, &request),
+    };
+    let open = match verified {
+        Ok(Begun::Ready(verified)) => return finish(broker, context, request, Ok(verified)),
+        Err(code) => return finish(broker, context, request, Err(code)),
+        Ok(Begun::Asks(open)) => open,
+    };
+    let answer = verification::ask(broker, open.question.clone());
+    let (broker, context) = (broker.clone(), context.clone());
+    Reply::Held(Box::pin(async move {
+        let verified = open.answered(answer.await);
+        finish(&broker, &context, request, Ok(verified))
+    }))
+}
+
+/// Appends, and answers once it may. The error is why nothing of the request may be appended.
+fn finish(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: ProduceRequest,
+    verified: Result<Verified, ErrorCode>,
+) -> Reply<ProduceResponse> {
     let (acks, timeout_ms) = (request.acks, request.timeout_ms);
-    let mut answers = append_all(broker, context, request);
+    let mut answers = append_all(broker, context, request, &verified);
     // `flush.messages` and `flush.ms`: on disk before it is acknowledged or seen.
     let flushes = answers.parts.iter().any(|part| part.flush_due());
     if !flushes {
@@ -110,17 +143,26 @@ fn patience(timeout_ms: i32) -> Duration {
 
 /// Appends everything that may be appended. The frame's bytes are in the logs afterwards: they are
 /// not kept while replicas are waited for.
-fn append_all(broker: &Broker, context: &RequestContext, request: ProduceRequest) -> Answers {
+fn append_all(
+    broker: &Broker,
+    context: &RequestContext,
+    request: ProduceRequest,
+    verified: &Result<Verified, ErrorCode>,
+) -> Answers {
     let acks_all = request.acks == ACKS_ALL;
     let mut answers = Answers { topics: Vec::new(), parts: Vec::new() };
-    let refused_request = refuse_request(broker, context, &request);
     for topic in request.topic_data {
-        let refused = refused_request.or_else(|| refuse_topic(broker, context, &topic.name));
+        let verified = match (verified, refuse_topic(broker, context, &topic.name)) {
+            (Err(code), _) => Err(*code),
+            (Ok(_), Some(code)) => Err(code),
+            (Ok(verified), None) => Ok(verified),
+        };
         for data in &topic.partition_data {
-            let outcome = match refused {
-                Some(error) => Err(Failure::code(error)),
-                None => append(broker, context, &topic.name, data.index, &data.records, acks_all),
-            };
+            let outcome = verified.map_err(Failure::code).and_then(|verified| {
+                let guard = verified.guard(&topic.name, data.index)?;
+                let to = Target { topic: &topic.name, index: data.index, acks_all, guard };
+                append(broker, context, &to, &data.records)
+            });
             answers.parts.push(Part::new(answers.topics.len(), data.index, outcome));
         }
         answers.topics.push(topic.name);
@@ -137,7 +179,8 @@ fn refuse_request(
     if ![ACKS_NONE, ACKS_LEADER, ACKS_ALL].contains(&request.acks) {
         return Some(ErrorCode::INVALID_REQUIRED_ACKS);
     }
-    if !request.topic_data.iter().flat_map(|topic| &topic.partition_data).any(is_transactional) {
+    let mut batches = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    if !batches.any(|data| verify::transactional(data).is_some()) {
         return None;
     }
     let may = request.transactional_id.as_deref().is_some_and(|id| {
@@ -145,12 +188,6 @@ fn refuse_request(
         broker.authorizer.authorize::<op::Write>(context, resource).is_ok()
     });
     (!may).then_some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
-}
-
-fn is_transactional(data: &PartitionProduceData) -> bool {
-    let set = data.records.as_ref().and_then(Records::bytes).map_or(&[][..], |bytes| bytes);
-    set.get(MAGIC_AT) == Some(&2)
-        && BatchHeader::parse(set).is_ok_and(|header| header.is_transactional())
 }
 
 fn refuse_topic(broker: &Broker, context: &RequestContext, topic: &str) -> Option<ErrorCode> {
@@ -172,23 +209,29 @@ impl Failure {
     }
 }
 
+/// Where one record set goes, and how.
+struct Target<'a> {
+    topic: &'a str,
+    index: i32,
+    acks_all: bool,
+    guard: Option<VerificationGuard>,
+}
+
 fn append(
     broker: &Broker,
     context: &RequestContext,
-    topic: &str,
-    index: i32,
+    to: &Target<'_>,
     records: &Option<Records>,
-    acks_all: bool,
 ) -> Result<(Arc<Partition>, AppendInfo), Failure> {
-    let partition = broker.replicas.find(topic, index).map_err(Failure::code)?;
+    let partition = broker.replicas.find(to.topic, to.index).map_err(Failure::code)?;
     let set = records.as_ref().and_then(Records::bytes).map_or(&[][..], |bytes| bytes);
     check_format(context.api_version, set).map_err(Failure::code)?;
-    if is_internal(topic) && context.client_id() != ADMIN_CLIENT_ID {
+    if name::is_internal(to.topic) && context.client_id() != ADMIN_CLIENT_ID {
         return Err(Failure::code(ErrorCode::INVALID_TOPIC_EXCEPTION));
     }
     let now_ms = broker.clock.now_ms();
-    let appended = partition.append(set, AppendOrigin::Client, acks_all, None, now_ms);
-    match appended {
+    let origin = AppendOrigin::Client;
+    match partition.append(set, origin, to.acks_all, None, to.guard, now_ms) {
         Ok(info) => {
             if info.rolled {
                 broker.replicas.note_work();
@@ -197,11 +240,6 @@ fn append(
         }
         Err(error) => Err(failure(broker, &partition, error)),
     }
-}
-
-/// Topics that only coordinators write to.
-fn is_internal(topic: &str) -> bool {
-    topic == "__consumer_offsets" || topic == "__transaction_state"
 }
 
 /// What a version may carry: before 3 anything that the log can convert, from 3 one magic-2 batch.

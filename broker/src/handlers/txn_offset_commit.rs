@@ -8,18 +8,22 @@
 //! TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION, INVALID_GROUP_ID,
 //! COORDINATOR_NOT_AVAILABLE, COORDINATOR_LOAD_IN_PROGRESS (from v2 on), NOT_COORDINATOR,
 //! UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, ILLEGAL_GENERATION, OFFSET_METADATA_TOO_LARGE,
-//! INVALID_COMMIT_OFFSET_SIZE, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, REQUEST_TIMED_OUT.
+//! INVALID_COMMIT_OFFSET_SIZE, INVALID_PRODUCER_EPOCH, INVALID_PRODUCER_ID_MAPPING,
+//! INVALID_TXN_STATE (from v4 on TRANSACTION_ABORTABLE: the group was not added to the transaction),
+//! CONCURRENT_TRANSACTIONS, REQUEST_TIMED_OUT.
 //!
-//! Differs from Apache: does not ask the transaction coordinator whether the partition of
-//! `__consumer_offsets` is in the transaction (`transaction.partition.verification.enable`).
+//! Differs from Apache: in nothing known.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use coordinator::group::request::{Caller, CommitRequest, OffsetCommit};
+use coordinator::group::service::OFFSETS_TOPIC;
 use coordinator::shard::Producer;
+use coordinator::transaction::verification::Question;
+use futures::future::BoxFuture;
 use protocol::error_code::ErrorCode;
-use protocol::ids::{TimestampMs, TopicPartition};
+use protocol::ids::{TimestampMs, TopicPartition, VerificationGuard};
 use protocol::messages::txn_offset_commit::{
     TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitResponse,
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
@@ -28,7 +32,12 @@ use protocol::messages::txn_offset_commit::{
 use super::group_error;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
+use crate::transactions::verification;
 
+/// From here on producers know TRANSACTION_ABORTABLE.
+const ABORTABLE_FROM: i16 = 4;
+/// What a commit has instead of a sequence.
+const NO_SEQUENCE: i32 = -1;
 /// From here on producers know what to do while the coordinator loads.
 const LOADING_FROM: i16 = 2;
 
@@ -66,19 +75,24 @@ pub fn handle(
     if offsets.is_empty() {
         return Reply::Now(respond(&asked, &results, ErrorCode::NONE));
     }
-    let commit = CommitRequest {
-        caller: Caller {
-            member_id: request.member_id,
-            instance_id: request.group_instance_id,
-            generation: request.generation_id,
-        },
-        producer: Some(Producer { id: request.producer_id, epoch: request.producer_epoch }),
-        offsets,
-    };
-    let committing = broker.groups.commit(&request.group_id, commit);
-    let version = context.api_version;
+    let verifying = verify(broker, context, &request);
+    let (broker, version) = (broker.clone(), context.api_version);
     Reply::later(async move {
-        for (partition, error) in committing.await {
+        let guard = match verifying.await {
+            Ok(guard) => guard,
+            Err(code) => return respond(&asked, &results, code),
+        };
+        let commit = CommitRequest {
+            caller: Caller {
+                member_id: request.member_id,
+                instance_id: request.group_instance_id,
+                generation: request.generation_id,
+            },
+            producer: Some(Producer { id: request.producer_id, epoch: request.producer_epoch }),
+            guard,
+            offsets,
+        };
+        for (partition, error) in broker.groups.commit(&request.group_id, commit).await {
             let code = match error.map_or(ErrorCode::NONE, group_error::code) {
                 ErrorCode::COORDINATOR_LOAD_IN_PROGRESS if version < LOADING_FROM => {
                     ErrorCode::COORDINATOR_NOT_AVAILABLE
@@ -88,6 +102,42 @@ pub fn handle(
             results.insert(partition, code);
         }
         respond(&asked, &results, ErrorCode::NONE)
+    })
+}
+
+/// What lets the commit into the group's partition of the offsets topic, or why it may not go there.
+fn verify(
+    broker: &Broker,
+    context: &RequestContext,
+    request: &TxnOffsetCommitRequest,
+) -> BoxFuture<'static, Result<Option<VerificationGuard>, ErrorCode>> {
+    if !verification::is_enabled(broker) {
+        return Box::pin(std::future::ready(Ok(None)));
+    }
+    let index = broker.groups.partition_for(&request.group_id);
+    let now_ms = broker.clock.now_ms();
+    let producer = (request.producer_id, request.producer_epoch);
+    let begun = broker.replicas.find(OFFSETS_TOPIC, index).ok().and_then(|partition| {
+        partition.begin_verification(producer, NO_SEQUENCE, now_ms).ok().flatten()
+    });
+    // Open already, or not here, which the group coordinator says better.
+    let Some(guard) = begun else {
+        return Box::pin(std::future::ready(Ok(Some(VerificationGuard::NONE))));
+    };
+    let question = Question {
+        id: request.transactional_id.clone(),
+        producer: Producer { id: request.producer_id, epoch: request.producer_epoch },
+        partitions: vec![TopicPartition::new(OFFSETS_TOPIC, index)],
+        knows_abortable: context.api_version >= ABORTABLE_FROM,
+    };
+    let answer = verification::ask(broker, question);
+    Box::pin(async move {
+        match answer.await.first() {
+            None => Ok(Some(guard)),
+            // This one makes old clients try again without looking for another coordinator.
+            Some((_, ErrorCode::NETWORK_EXCEPTION)) => Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
+            Some((_, code)) => Err(*code),
+        }
     })
 }
 

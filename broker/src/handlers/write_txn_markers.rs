@@ -133,7 +133,7 @@ fn append(broker: &Broker, _: Authorized<op::ClusterAction>, end: &End, part: &m
         .batch(0, now_ms, -1, part.producer_id, end.producer_epoch)
         .expect("a marker is small");
     let origin = AppendOrigin::Coordinator;
-    match partition.append(&batch, origin, true, None, now_ms) {
+    match partition.append(&batch, origin, true, None, None, now_ms) {
         Ok(info) => {
             if info.rolled || info.flush_due {
                 broker.replicas.flush_soon(&partition, &info, origin);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use coordinator::shard::writer::{Acks, AppendError, PartitionWriter, Stretch, WriterFuture};
 use protocol::error_code::ErrorCode;
-use protocol::ids::{LeaderEpoch, Offset, TopicPartition};
+use protocol::ids::{LeaderEpoch, Offset, TopicPartition, VerificationGuard};
 use storage::AppendOrigin;
 
 use super::manager::ReplicaManager;
@@ -42,13 +42,14 @@ impl CoordinatorLog {
         name: &TopicPartition,
         leader_epoch: LeaderEpoch,
         batch: &[u8],
+        guard: Option<VerificationGuard>,
         acks: Acks,
     ) -> Result<(Offset, Option<Arc<Countdown<AckOutcome>>>), AppendError> {
         let partition = self.find(name)?;
         let all = acks == Acks::All;
         let now_ms = self.clock.now_ms();
         let info = partition
-            .append(batch, AppendOrigin::Coordinator, all, Some(leader_epoch), now_ms)
+            .append(batch, AppendOrigin::Coordinator, all, Some(leader_epoch), guard, now_ms)
             .map_err(|error| self.refused(name, error))?;
         if info.rolled || info.flush_due {
             self.replicas.flush_soon(&partition, &info, AppendOrigin::Coordinator);
@@ -91,10 +92,11 @@ impl PartitionWriter for CoordinatorLog {
         partition: &TopicPartition,
         leader_epoch: LeaderEpoch,
         batch: Bytes,
+        guard: Option<VerificationGuard>,
         acks: Acks,
         timeout_ms: u32,
     ) -> WriterFuture<Result<Offset, AppendError>> {
-        let started = self.start(partition, leader_epoch, &batch, acks);
+        let started = self.start(partition, leader_epoch, &batch, guard, acks);
         Box::pin(async move {
             let (base_offset, waiting) = started?;
             let Some(countdown) = waiting else { return Ok(base_offset) };

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::RwLock;
-use protocol::ids::{BrokerId, LeaderEpoch, Offset, TimestampMs, TopicPartition, Uuid};
+use protocol::ids::{
+    BrokerId, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs, TopicPartition, Uuid,
+    VerificationGuard,
+};
 use replica::partition::{AcksAll, PartitionState};
 use replica::watermark::LogOffsets;
 use storage::{AppendError, AppendInfo, AppendOrigin, Log};
@@ -176,16 +179,18 @@ impl Partition {
     }
 
     /// Appends a record set as leader. With `acks_all` the in-sync replicas must be enough before.
-    /// `leader_epoch` is that of a coordinator's term; a producer has none.
+    /// `leader_epoch` is that of a coordinator's term; a producer has none. `guard`: see
+    /// [`Log::append_verified`].
     pub fn append(
         &self,
         records: &[u8],
         origin: AppendOrigin,
         acks_all: bool,
         leader_epoch: Option<LeaderEpoch>,
+        guard: Option<VerificationGuard>,
         now_ms: TimestampMs,
     ) -> Result<AppendInfo, ProduceError> {
-        let result = self.append_now(records, origin, acks_all, leader_epoch, now_ms);
+        let result = self.append_now(records, origin, acks_all, leader_epoch, guard, now_ms);
         match &result {
             Ok(info) => self.around.metrics.appended(info.bytes, info.record_count.max(0) as u64),
             Err(_) => self.around.metrics.append_failed(),
@@ -199,6 +204,7 @@ impl Partition {
         origin: AppendOrigin,
         acks_all: bool,
         leader_epoch: Option<LeaderEpoch>,
+        guard: Option<VerificationGuard>,
         now_ms: TimestampMs,
     ) -> Result<AppendInfo, ProduceError> {
         let inner = self.inner.read();
@@ -210,12 +216,29 @@ impl Partition {
         if acks_all && inner.state.check_min_isr(min_isr(log)).is_err() {
             return Err(ProduceError::NotEnoughReplicas);
         }
-        let info = log.append_as_leader(records, epoch, origin, now_ms)?;
+        let info = log.append_verified(records, epoch, origin, guard, now_ms)?;
         if !info.duplicate && !info.flush_due {
             self.advance(&inner, log, now_ms);
             self.tell_grown(log, &info, origin);
         }
         Ok(info)
+    }
+
+    /// What a producer's batch needs to begin its transaction here once the coordinator has
+    /// confirmed it; `None` if the transaction is open already.
+    pub fn begin_verification(
+        &self,
+        producer: (ProducerId, ProducerEpoch),
+        sequence: i32,
+        now_ms: TimestampMs,
+    ) -> Result<Option<VerificationGuard>, ProduceError> {
+        let inner = self.inner.read();
+        match &inner.log {
+            Some(log) if inner.state.is_leader() => {
+                Ok(log.begin_verification(producer, sequence, now_ms))
+            }
+            _ => Err(ProduceError::NotLeader),
+        }
     }
 
     /// Makes what was appended durable, then visible: where `flush.messages` or `flush.ms` ask for

@@ -1,19 +1,17 @@
 //! Sends the transaction coordinator's markers to partitions' leaders, this broker included: one
 //! connection to each, one request at a time. Knows nothing of transactions' states.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Connection, Endpoint, Options, TcpTransport, Versions};
+use client::Versions;
 use coordinator::shard::directory::NotHere;
 use coordinator::transaction::markers::{Destination, Order, Told, request_of};
 use coordinator::transaction::service::TRANSACTIONS_TOPIC;
-use parking_lot::Mutex;
 use protocol::api::ApiKey;
 use protocol::ids::{BrokerId, TopicPartition};
-use protocol::messages::write_txn_markers::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 
+use super::peers::Peers;
 use crate::broker::Broker;
 
 /// Pause before markers are sent again, and before a destination is looked for again.
@@ -25,16 +23,14 @@ const TELL_RETRY: Duration = Duration::from_millis(50);
 /// The version of `inter.broker.protocol.version` 3.9.
 const VERSION: (ApiKey, i16) = (ApiKey::WriteTxnMarkers, 1);
 
-/// One connection per broker that was sent to.
-type Connections = Arc<Mutex<BTreeMap<BrokerId, Connection>>>;
-
 /// Sends until the broker stops.
 pub fn start(broker: &Arc<Broker>) {
     broker.tasks.spawn_until_stop(run(broker.clone()));
 }
 
 async fn run(broker: Arc<Broker>) {
-    let connections = Connections::default();
+    let versions = Versions::Pinned([VERSION].into_iter().collect());
+    let peers = Peers::new("txn-marker-sender", versions);
     loop {
         let (told, waiting) = {
             let mut queues = broker.transactions.outbox.queues.lock();
@@ -47,9 +43,8 @@ async fn run(broker: Arc<Broker>) {
         loop {
             let next = broker.transactions.outbox.queues.lock().take_next();
             let Some((to, orders)) = next else { break };
-            let (broker, connections) = (broker.clone(), connections.clone());
-            let owner = broker.clone();
-            owner.tasks.spawn_until_stop(send(broker, connections, to, orders));
+            let sending = send(broker.clone(), peers.clone(), to, orders);
+            broker.tasks.spawn_until_stop(sending);
         }
         let work = &broker.transactions.work;
         if waiting {
@@ -75,10 +70,10 @@ fn destination(broker: &Broker, partition: &TopicPartition) -> Destination {
     }
 }
 
-async fn send(broker: Arc<Broker>, connections: Connections, to: BrokerId, orders: Vec<Order>) {
-    let answer = exchange(&broker, &connections, to, &request_of(&orders)).await;
-    if let Err(reason) = &answer {
-        tracing::info!(broker = to, reason, "transaction markers");
+async fn send(broker: Arc<Broker>, peers: Arc<Peers>, to: BrokerId, orders: Vec<Order>) {
+    let answer = peers.call(&broker, to, &request_of(&orders), VERSION.1).await;
+    if let Err(error) = &answer {
+        tracing::info!(broker = to, %error, "transaction markers were not answered");
     }
     let (told, again) =
         broker.transactions.outbox.queues.lock().answered(orders, answer.as_ref().ok());
@@ -100,45 +95,4 @@ async fn tell(broker: Arc<Broker>, told: Vec<Told>) {
             }
         }
     }
-}
-
-async fn exchange(
-    broker: &Arc<Broker>,
-    connections: &Connections,
-    to: BrokerId,
-    request: &WriteTxnMarkersRequest,
-) -> Result<WriteTxnMarkersResponse, String> {
-    let config = broker.config.load_full();
-    let found = broker.replicas.cluster().endpoint(to, &config.inter_broker_listener());
-    let node = found.ok_or_else(|| "the broker is not alive".to_owned())?;
-    let port = u16::try_from(node.port).map_err(|error| error.to_string())?;
-    let endpoint = Endpoint::new(node.host, port);
-    let known = connections.lock().remove(&to);
-    let known = known.filter(|open| !open.is_closed() && *open.endpoint() == endpoint);
-    let connection = match known {
-        Some(open) => open,
-        None => open(broker, &endpoint).await?,
-    };
-    let response = connection.call(request).await.map_err(|error| error.to_string())?;
-    connections.lock().insert(to, connection);
-    Ok(response)
-}
-
-async fn open(broker: &Arc<Broker>, endpoint: &Endpoint) -> Result<Connection, String> {
-    let timeout_ms = broker.config.load().long("request.timeout.ms");
-    let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0).max(1));
-    let options = Options {
-        client_id: Some(format!("broker-{}-txn-marker-sender", broker.broker_id)),
-        connect_timeout: timeout,
-        // The leaders wait for their followers as long as that.
-        request_timeout: timeout.saturating_mul(2),
-        inflight_max: 1,
-        queue_max: 1,
-        ..Options::default()
-    };
-    let versions = Versions::Pinned([VERSION].into_iter().collect());
-    let opened = Connection::open(&TcpTransport, endpoint, options, versions).await;
-    let (connection, driver) = opened.map_err(|error| error.to_string())?;
-    broker.tasks.spawn_until_stop(driver);
-    Ok(connection)
 }

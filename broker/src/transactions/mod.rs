@@ -2,6 +2,8 @@
 //! orders mean to it. Knows nothing of requests.
 
 pub mod markers;
+mod peers;
+pub mod verification;
 
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use coordinator::transaction::request::{InitAnswer, InitRequest};
 use coordinator::transaction::service::{Outbox, TRANSACTIONS_TOPIC, TransactionService};
 use coordinator::znodes::topic;
 use tokio::sync::Notify;
+use verification::Verifier;
 
 use crate::broker::Broker;
 use crate::clock::Clock;
@@ -31,6 +34,7 @@ pub struct Transactions {
     outbox: Arc<Outbox>,
     /// Markers wait to be sent.
     work: Arc<Notify>,
+    verifier: Verifier,
 }
 
 impl Transactions {
@@ -63,7 +67,7 @@ impl Transactions {
         let settings = settings(config);
         let service =
             TransactionService::new(settings, environment, spawn, partitions, outbox.clone());
-        Transactions { service, outbox, work }
+        Transactions { service, outbox, work, verifier: Verifier::default() }
     }
 
     /// What a LeaderAndIsr made of the topic's partitions here.

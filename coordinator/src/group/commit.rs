@@ -68,6 +68,7 @@ impl GroupShard {
         out.appends.push(Append {
             records,
             producer,
+            guard: commit.guard,
             acks: self.config.commit_acks(),
             base_sequence: 0,
             timestamp_ms: now.wall_ms,

@@ -2,7 +2,9 @@
 //! kept for as long as the group lives: they must not be slices of a larger frame.
 
 use bytes::Bytes;
-use protocol::ids::{LeaderEpoch, Offset, TimestampMs, TopicPartition, Uuid};
+use protocol::ids::{
+    LeaderEpoch, Offset, TimestampMs, TopicPartition, Uuid, VerificationGuard,
+};
 
 use std::sync::Arc;
 
@@ -151,6 +153,8 @@ pub struct CommitRequest {
     pub caller: Caller,
     /// The transaction the commit belongs to.
     pub producer: Option<Producer>,
+    /// What lets the commit begin the transaction in the group's partition; `None`: anything does.
+    pub guard: Option<VerificationGuard>,
     pub offsets: Vec<(TopicPartition, OffsetCommit)>,
 }
 

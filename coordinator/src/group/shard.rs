@@ -360,6 +360,7 @@ pub(super) fn append(
     Append {
         records,
         producer: None,
+        guard: None,
         acks,
         base_sequence: -1,
         timestamp_ms: now.wall_ms,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
-use protocol::ids::{LeaderEpoch, Offset, TopicPartition};
+use protocol::ids::{LeaderEpoch, Offset, TopicPartition, VerificationGuard};
 use protocol::records::batch;
 
 use super::writer::{Acks, AppendError, PartitionWriter, Stretch, WriterFuture};
@@ -99,6 +99,7 @@ impl PartitionWriter for MemoryPartitions {
         partition: &TopicPartition,
         leader_epoch: LeaderEpoch,
         batch: Bytes,
+        _guard: Option<VerificationGuard>,
         _acks: Acks,
         _timeout_ms: u32,
     ) -> WriterFuture<Result<Offset, AppendError>> {

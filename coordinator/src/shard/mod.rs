@@ -16,7 +16,7 @@ pub mod writer;
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use protocol::ids::{Offset, ProducerEpoch, ProducerId, TimestampMs};
+use protocol::ids::{Offset, ProducerEpoch, ProducerId, TimestampMs, VerificationGuard};
 
 use writer::{Acks, AppendError};
 
@@ -59,6 +59,9 @@ pub struct Append<R, P> {
     pub records: Vec<R>,
     /// A transactional batch of this producer; `None` for the shard's own.
     pub producer: Option<Producer>,
+    /// What lets a transactional batch begin its transaction in the partition; `None`: anything
+    /// does.
+    pub guard: Option<VerificationGuard>,
     pub acks: Acks,
     /// In the batch's header. Kafka writes 0 into offset commits, even without a producer.
     pub base_sequence: i32,

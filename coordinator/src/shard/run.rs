@@ -302,6 +302,7 @@ impl<S: Shard> Driver<S> {
                     &self.seat.partition,
                     self.seat.leader_epoch.load(Ordering::Acquire),
                     batch,
+                    append.guard,
                     append.acks,
                     self.environment.config.append_timeout_ms,
                 );

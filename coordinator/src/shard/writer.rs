@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use protocol::ids::{LeaderEpoch, Offset, TopicPartition};
+use protocol::ids::{LeaderEpoch, Offset, TopicPartition, VerificationGuard};
 
 /// How safe an append must be before it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,12 +74,14 @@ pub type WriterFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub trait PartitionWriter: Send + Sync + 'static {
     /// Appends one batch (magic 2, base offset 0, leader epoch not set) as the leader of
     /// `leader_epoch`. Appends to one partition take effect in the order of the calls, so the work
-    /// starts in the call, not in the first poll. Gives the batch's base offset.
+    /// starts in the call, not in the first poll. Gives the batch's base offset. `guard`: as in
+    /// [`super::Append`].
     fn append(
         &self,
         partition: &TopicPartition,
         leader_epoch: LeaderEpoch,
         batch: Bytes,
+        guard: Option<VerificationGuard>,
         acks: Acks,
         timeout_ms: u32,
     ) -> WriterFuture<Result<Offset, AppendError>>;

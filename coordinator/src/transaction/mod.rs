@@ -1,6 +1,7 @@
 //! Transactions: the pure state of the transactional ids of one `__transaction_state` partition
-//! ([`TransactionShard`]), the service that finds the right one ([`service`]) and the queues of
-//! markers on their way ([`markers`]). Knows no sockets, no wire versions and no error codes; see
+//! ([`TransactionShard`]), the service that finds the right one ([`service`]) the queues of
+//! markers on their way ([`markers`]), and questions whether partitions are in a transaction
+//! ([`verification`]). Knows no sockets, no wire versions and no error codes; see
 //! Kafka's `TransactionCoordinator`, KIP-98, KIP-360 and KIP-588.
 
 pub mod add;
@@ -18,6 +19,7 @@ pub mod request;
 pub mod service;
 pub mod shard;
 pub mod state;
+pub mod verification;
 
 #[cfg(test)]
 mod tests;

@@ -276,6 +276,7 @@ pub(super) fn append_all(
     Append {
         records,
         producer: None,
+        guard: None,
         acks: Acks::All,
         base_sequence: -1,
         timestamp_ms: now.wall_ms,

@@ -333,7 +333,8 @@ impl Brokers {
         self.tool("leader-election", &["--election-type", "preferred", "--all-topic-partitions"]);
     }
 
-    fn tool(&self, name: &str, args: &[&str]) {
+    /// One of our tools, pointed at everybody.
+    pub fn tool(&self, name: &str, args: &[&str]) {
         let bootstrap = self.bootstrap();
         let all = [&[name, "--bootstrap-server", &bootstrap], args].concat();
         ottla::tool(&all, b"").ok();
@@ -342,6 +343,12 @@ impl Brokers {
     /// One request to a broker, in the newest version and without a handshake.
     #[track_caller]
     pub fn call<R: Request>(&self, id: i32, request: &R) -> R::Response {
+        self.call_in(id, request, R::MAX_VERSION)
+    }
+
+    /// The same in this version.
+    #[track_caller]
+    pub fn call_in<R: Request>(&self, id: i32, request: &R, version: i16) -> R::Response {
         let to = self.member(id).address().parse().expect("host:port");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
@@ -349,7 +356,7 @@ impl Brokers {
             let opening = Connection::open(&TcpTransport, &to, Options::default(), versions);
             let (connection, driver) = opening.await.expect("a connection");
             tokio::spawn(driver);
-            connection.call(request).await.expect("an answer")
+            connection.call_in(request, version).await.expect("an answer")
         })
     }
 

@@ -159,7 +159,7 @@ fn params(isolation: Isolation, follower: Option<BrokerId>, min_bytes: u64) -> F
 
 impl Fixture {
     fn append(&self, values: &[&str], acks_all: bool) -> Result<AppendInfo, ProduceError> {
-        self.partition.append(&batch(values), AppendOrigin::Client, acks_all, None, NOW_MS)
+        self.partition.append(&batch(values), AppendOrigin::Client, acks_all, None, None, NOW_MS)
     }
 
     fn source(&self, fetch_offset: Offset) -> Vec<Source> {

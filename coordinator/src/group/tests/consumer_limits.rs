@@ -16,6 +16,7 @@ fn offsets_are_the_members_in_their_epoch() {
         commit: CommitRequest {
             caller: Caller { member_id: member.to_owned(), instance_id: None, generation },
             producer: None,
+            guard: None,
             offsets: vec![(
                 TopicPartition::new("t", 0),
                 OffsetCommit {

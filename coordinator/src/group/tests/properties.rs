@@ -263,6 +263,7 @@ impl World {
         CommitRequest {
             caller: self.caller(group, client),
             producer: producer.map(|id| Producer { id, epoch: 0 }),
+            guard: None,
             offsets: vec![(TopicPartition::new("t", partition), offset)],
         }
     }

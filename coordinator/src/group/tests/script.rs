@@ -222,7 +222,8 @@ impl Script {
         let producer = options
             .get("txn")
             .map(|id| Producer { id: id.parse().expect("a producer id"), epoch: 0 });
-        let commit = CommitRequest { caller: self.caller(name, options), producer, offsets };
+        let caller = self.caller(name, options);
+        let commit = CommitRequest { caller, producer, guard: None, offsets };
         self.ask(name, Request::Commit { group: "g".into(), commit });
     }
 

@@ -1,0 +1,86 @@
+//! Connections to other brokers for what transactions ask of them: one each, opened when it is
+//! needed. Knows nothing of what is asked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::{CallError, Connection, Endpoint, OpenError, Options, TcpTransport, Versions};
+use parking_lot::Mutex;
+use protocol::ids::BrokerId;
+use protocol::wire::Request;
+
+use crate::broker::Broker;
+
+/// Why a broker gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    #[error("the broker is not alive")]
+    NotAlive,
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("the broker is too old")]
+    TooOld,
+}
+
+/// One connection per broker that was asked.
+pub struct Peers {
+    /// Part of the client id.
+    name: &'static str,
+    versions: Versions,
+    connections: Mutex<BTreeMap<BrokerId, Connection>>,
+}
+
+impl Peers {
+    pub fn new(name: &'static str, versions: Versions) -> Arc<Peers> {
+        Arc::new(Peers { name, versions, connections: Mutex::default() })
+    }
+
+    /// Asks in a version of at least `oldest`, over the connection that is there or over a new one.
+    /// One call at a time to each broker.
+    pub async fn call<R: Request>(
+        &self,
+        broker: &Arc<Broker>,
+        to: BrokerId,
+        request: &R,
+        oldest: i16,
+    ) -> Result<R::Response, PeerError> {
+        let listener = broker.config.load().inter_broker_listener();
+        let node = broker.replicas.cluster().endpoint(to, &listener).ok_or(PeerError::NotAlive)?;
+        let port = u16::try_from(node.port).map_err(|_| PeerError::NotAlive)?;
+        let endpoint = Endpoint::new(node.host, port);
+        let known = self.connections.lock().remove(&to);
+        let known = known.filter(|open| !open.is_closed() && *open.endpoint() == endpoint);
+        let connection = match known {
+            Some(open) => open,
+            None => self.open(broker, &endpoint).await?,
+        };
+        if connection.version_of::<R>()? < oldest {
+            return Err(PeerError::TooOld);
+        }
+        let response = connection.call(request).await?;
+        self.connections.lock().insert(to, connection);
+        Ok(response)
+    }
+
+    async fn open(&self, broker: &Broker, endpoint: &Endpoint) -> Result<Connection, PeerError> {
+        let timeout_ms = broker.config.load().long("request.timeout.ms");
+        let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0).max(1));
+        let options = Options {
+            client_id: Some(format!("broker-{}-{}", broker.broker_id, self.name)),
+            connect_timeout: timeout,
+            // Whoever answers may itself wait as long as that, for its followers.
+            request_timeout: timeout.saturating_mul(2),
+            inflight_max: 1,
+            queue_max: 1,
+            ..Options::default()
+        };
+        let versions = self.versions.clone();
+        let opened = Connection::open(&TcpTransport, endpoint, options, versions).await;
+        let (connection, driver) = opened?;
+        broker.tasks.spawn_until_stop(driver);
+        Ok(connection)
+    }
+}
