@@ -28,6 +28,7 @@ mod streams;
 mod takeover;
 mod tools;
 mod transactions;
+mod transactions_tool;
 mod verification;
 mod znodes;
 mod zookeeper_faults;

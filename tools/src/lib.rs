@@ -33,6 +33,7 @@ mod stop;
 mod throttle;
 mod topic_filter;
 mod topics;
+mod transactions;
 mod verifiable_consumer;
 mod verifiable_producer;
 
@@ -57,6 +58,7 @@ const TOOLS: &[(&str, Tool)] = &[
     ("leader-election", leader_election::run),
     ("reassign-partitions", reassign_partitions::run),
     ("replica-verification", replica_verification::run),
+    ("transactions", transactions::run),
     ("producer-perf-test", producer_perf::run),
     ("consumer-perf-test", consumer_perf::run),
     ("e2e-latency", end_to_end::run),

@@ -4,6 +4,7 @@
 mod error;
 mod group;
 mod offsets;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 pub use error::{ClusterError, exception_class, is_final_for_topic};
 pub use group::Coordinator;
 pub use offsets::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
+pub use transactions::Marker;
 
 use crate::properties::Properties;
 
