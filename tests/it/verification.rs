@@ -243,7 +243,9 @@ impl Producer {
         wait::until("the group coordinator", LIMIT, || {
             let answer = brokers.call_in(LEADER, &request, version);
             let code = ErrorCode(answer.topics[0].partitions[0].error_code);
-            (code != ErrorCode::COORDINATOR_LOAD_IN_PROGRESS).then_some(code)
+            let moving =
+                [ErrorCode::COORDINATOR_LOAD_IN_PROGRESS, ErrorCode::COORDINATOR_NOT_AVAILABLE];
+            (!moving.contains(&code)).then_some(code)
         })
     }
 }

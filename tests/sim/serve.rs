@@ -65,7 +65,8 @@ impl Broker {
             Err(code) => return answer(Err(code), ctx),
         };
         let now_ms = ctx.now_ms();
-        let appended = partition.append(records, AppendOrigin::Client, acks == -1, None, now_ms);
+        let appended =
+            partition.append(records, AppendOrigin::Client, acks == -1, None, None, now_ms);
         let info = match appended {
             Ok(info) => info,
             Err(ProduceError::NotLeader) => {

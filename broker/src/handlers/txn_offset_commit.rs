@@ -134,11 +134,20 @@ fn verify(
     Box::pin(async move {
         match answer.await.first() {
             None => Ok(Some(guard)),
-            // This one makes old clients try again without looking for another coordinator.
-            Some((_, ErrorCode::NETWORK_EXCEPTION)) => Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
-            Some((_, code)) => Err(*code),
+            Some((_, code)) => Err(told(*code)),
         }
     })
+}
+
+/// What old clients try again: there it is known what to do about a coordinator.
+fn told(code: ErrorCode) -> ErrorCode {
+    match code {
+        // Without looking for another one.
+        ErrorCode::NETWORK_EXCEPTION => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+        // The transaction coordinator has not heard of the offsets' topic yet.
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+        code => code,
+    }
 }
 
 /// The partitions that exist and that the caller may read; the others get their error.
