@@ -1,6 +1,6 @@
-//! What is counted when somebody looks: log directories, groups and the controller's view of the
-//! cluster, under the names that the JMX exporter's example rules give to Kafka's beans. Knows
-//! nothing of HTTP.
+//! What is counted when somebody looks: log directories, groups, transactions and the controller's
+//! view of the cluster, under the names that the JMX exporter's example rules give to Kafka's beans.
+//! Knows nothing of HTTP.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,7 @@ use crate::metadata_cache::Snapshot;
 pub async fn sample(broker: &Broker) {
     log_dirs(broker);
     controller(broker.controller.handle.is_controller(), &broker.metadata.load());
+    transactions(broker);
     groups(broker).await;
 }
 
@@ -49,6 +50,15 @@ fn controller(active: bool, cluster: &Snapshot) {
     set("kafka_controller_kafkacontroller_preferredreplicaimbalancecount", imbalanced);
     let brokers = if active { cluster.brokers.len() } else { 0 };
     set("kafka_controller_kafkacontroller_activebrokercount", brokers);
+}
+
+/// `kafka.coordinator.transaction:type=TransactionMarkerChannelManager`.
+fn transactions(broker: &Broker) {
+    let unknown = broker.transactions.without_destination();
+    set(
+        "kafka_coordinator_transaction_transactionmarkerchannelmanager_unknowndestinationqueuesize",
+        unknown,
+    );
 }
 
 /// `kafka.coordinator.group:type=GroupMetadataManager`.

@@ -70,6 +70,11 @@ impl Transactions {
         Transactions { service, outbox, work, verifier: Verifier::default() }
     }
 
+    /// Transactions whose markers wait for a leader that is known.
+    pub fn without_destination(&self) -> usize {
+        self.outbox.queues.lock().unrouted()
+    }
+
     /// What a LeaderAndIsr made of the topic's partitions here.
     pub fn took_roles(&self, obeyed: &Obeyed) {
         let ours = |topic: &str| topic == TRANSACTIONS_TOPIC;

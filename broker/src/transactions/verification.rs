@@ -56,8 +56,9 @@ pub fn ask(broker: &Broker, question: Question) -> impl Future<Output = Unverifi
     }
 }
 
+/// `kafka.server:type=AddPartitionsToTxnManager`.
 const TIME: &str = "kafka_server_addpartitionstotxnmanager_verificationtime_ms";
-const FAILURES: &str = "kafka_server_addpartitionstotxnmanager_verificationfailures_total";
+const FAILURES: &str = "kafka_server_addpartitionstotxnmanager_verificationfailurerate_count";
 
 fn here(broker: &Broker, question: Question) -> impl Future<Output = Unverified> + Send + use<> {
     let service = &broker.transactions.service;

@@ -88,6 +88,11 @@ impl MarkerQueues {
         !self.unrouted.is_empty()
     }
 
+    /// Orders that wait for a destination.
+    pub fn unrouted(&self) -> usize {
+        self.unrouted.len()
+    }
+
     /// Sorts what has no destination into the brokers' queues. Partitions that are gone count as
     /// done.
     pub fn route(&mut self, resolve: &dyn Fn(&TopicPartition) -> Destination) -> Vec<Told> {
