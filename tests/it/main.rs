@@ -9,6 +9,7 @@ mod consumer_protocol;
 mod crash;
 mod describe_configs;
 mod epochs;
+mod exactly_once;
 mod group_apis;
 mod group_scale;
 mod groups;

@@ -8,6 +8,7 @@
 //! what a client told its user.
 
 pub mod check;
+pub mod transactions;
 
 use serde_json::Value;
 

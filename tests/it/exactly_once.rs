@@ -1,0 +1,144 @@
+//! Transactions under `kill -9` of every broker: writers that commit and abort, and a group that
+//! copies with its offsets in the transactions, lose nothing, double nothing and show nothing that
+//! was aborted, whether a coordinator, a leader or the controller dies in the middle.
+//!
+//! `OTTLA_EXACTLY_ONCE_SECONDS` has it go on for so long; otherwise every broker dies once.
+
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tests::brokers::{Brokers, Kind, Plan};
+use tests::chance::{self, Chance};
+use tests::history::transactions::{History, Verdict};
+use tests::process::Process;
+use tests::{java, logs, wait};
+
+use crate::cluster::Alone;
+
+const IN: &str = "in";
+const OUT: &str = "out";
+const PARTITIONS: u32 = 3;
+/// So many more of everything show that a cluster serves.
+const STEP: usize = 15;
+/// Longer than a transaction of a producer that died may stay open, and than anything heals.
+const HEAL_LIMIT: Duration = Duration::from_secs(90);
+/// Everything is copied, and read.
+const END_LIMIT: Duration = Duration::from_secs(240);
+
+/// Transactions that nobody goes on with are aborted soon.
+const LINES: &str = "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000";
+
+#[test]
+fn among_ours() {
+    every_broker_dies(&[Kind::subject(); 3]);
+}
+
+#[test]
+fn beside_apaches() {
+    every_broker_dies(&[Kind::Apache, Kind::subject(), Kind::subject()]);
+}
+
+/// The clients, while they run.
+struct Load {
+    process: Process,
+    seed: u64,
+    _dir: TempDir,
+}
+
+fn every_broker_dies(kinds: &[Kind]) {
+    let alone = Alone::wait();
+    let seed = chance::seed();
+    println!("replay with OTTLA_TEST_SEED={seed}");
+    let Some(mut brokers) = Plan::of(kinds).lines(LINES).start() else { return };
+    for topic in [IN, OUT] {
+        brokers.create_topic(topic, PARTITIONS);
+    }
+    let mut load = Load::start(&brokers, seed);
+    let mut chance = Chance::new(seed);
+    let began = Instant::now();
+    let asked = std::env::var("OTTLA_EXACTLY_ONCE_SECONDS").ok();
+    let long = Duration::from_secs(asked.map_or(0, |text| text.parse().expect("seconds")));
+    let mut deaths = 0;
+    while deaths == 0 || began.elapsed() < long {
+        let mut victims = brokers.ids();
+        chance.shuffle(&mut victims);
+        for id in victims {
+            // At any moment of a transaction.
+            load.further(chance.below(30) as usize, 0);
+            brokers.kill9(id);
+            load.goes_on();
+            brokers.restart(id);
+            brokers.wait_all_in_sync();
+            deaths += 1;
+        }
+    }
+    load.goes_on();
+    println!("seed {seed}: {deaths} brokers died in {:?}", began.elapsed());
+    load.judge(&brokers);
+    brokers.wait_all_in_sync();
+    brokers.stop_all();
+    let comparison = logs::compare(&brokers.data_dirs());
+    let differences = &comparison.differences;
+    assert!(differences.is_empty(), "seed {seed}: {differences:#?}");
+    drop(alone);
+}
+
+impl Load {
+    fn start(brokers: &Brokers, seed: u64) -> Load {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (partitions, number) = (PARTITIONS.to_string(), seed.to_string());
+        let args = [&brokers.bootstrap(), IN, OUT, &partitions, &number];
+        let mut command = java::source_command("ExactlyOnce", &args);
+        let process = Process::start("exactly-once", dir.path(), &mut command);
+        let mut load = Load { process, seed, _dir: dir };
+        load.goes_on();
+        load
+    }
+
+    fn history(&self) -> History {
+        let mut history = History::default();
+        if let Err(bad) = history.read(&self.process.stdout()) {
+            panic!("{bad:?}\n{}", self.process.tail());
+        }
+        history
+    }
+
+    #[track_caller]
+    fn goes_on(&mut self) {
+        self.further(STEP, STEP);
+    }
+
+    /// Waits for so many more commits, and for so many more copies.
+    #[track_caller]
+    fn further(&mut self, commits: usize, copies: usize) {
+        let (committed, copied) = self.history().progress();
+        println!("seed {}: {committed} committed, {copied} copied", self.seed);
+        self.process.ready(HEAL_LIMIT, |process| {
+            let mut history = History::default();
+            history.read(&process.stdout()).ok()?;
+            let now = history.progress();
+            (now.0 >= committed + commits && now.1 >= copied + copies).then_some(())
+        });
+    }
+
+    #[track_caller]
+    fn judge(mut self, brokers: &Brokers) {
+        self.process.signal(libc::SIGTERM);
+        wait::until("everything to be copied and read", END_LIMIT, || self.process.ended());
+        let Verdict { committed, aborted, unknown, copied, anomalies } = self.history().check();
+        let seed = self.seed;
+        println!(
+            "seed {seed}: {committed} transactions committed, {aborted} aborted, {unknown} \
+             unknown; {copied} records copied; brokers {:?}",
+            brokers.ids()
+        );
+        let shown: Vec<_> = anomalies.iter().take(20).collect();
+        assert!(
+            anomalies.is_empty(),
+            "seed {seed}: {} anomalies: {shown:#?}\n{}",
+            anomalies.len(),
+            self.process.tail()
+        );
+        assert!(aborted > 0 && copied > 0, "seed {seed}: not much was tried");
+    }
+}
