@@ -233,8 +233,8 @@ impl Call<'_> {
     }
 }
 
-/// Waits for whatever a reply waits for; `None`: there is no answer. The error is the reason to close
-/// the connection.
+/// Waits for whatever a reply waits for; `None`: there is no answer. The error is the reason to
+/// close the connection.
 async fn settled<R>(mut reply: Reply<R>) -> Result<Option<R>, String> {
     loop {
         reply = match reply {

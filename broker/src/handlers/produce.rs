@@ -4,19 +4,20 @@
 //! · v8 reasons of single records · v9 flexible · v10 the leader to go to instead (KIP-951).
 //!
 //! Appends happen before this returns, so requests of one connection append in their order; only
-//! the wait for replicas (acks=all) is a `Later`. A batch that begins a transaction in its partition
-//! waits for the transaction coordinator's word first (KIP-890), and the connection's next requests
-//! wait with it. With acks=0 there is no answer; an error closes
-//! the connection, so that the producer looks for its leaders again.
+//! the wait for replicas (acks=all) is a `Later`. A batch that begins a transaction in its
+//! partition waits for the transaction coordinator's word first (KIP-890), and the connection's
+//! next requests wait with it. With acks=0 there is no answer; an error closes the connection, so
+//! that the producer looks for its leaders again.
 //!
 //! Errors: INVALID_REQUIRED_ACKS, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER,
 //! INVALID_TOPIC_EXCEPTION (an internal topic), CORRUPT_MESSAGE, INVALID_RECORD, INVALID_TIMESTAMP,
 //! MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, UNSUPPORTED_COMPRESSION_TYPE,
 //! UNSUPPORTED_FOR_MESSAGE_FORMAT, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH,
 //! INVALID_TXN_STATE (from v11 on TRANSACTION_ABORTABLE: the partition was not added to the
-//! transaction), INVALID_PRODUCER_ID_MAPPING, NOT_ENOUGH_REPLICAS (also: it is not known yet whether
-//! the partition is in the transaction), NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT,
-//! KAFKA_STORAGE_ERROR, TOPIC_AUTHORIZATION_FAILED, TRANSACTIONAL_ID_AUTHORIZATION_FAILED.
+//! transaction), INVALID_PRODUCER_ID_MAPPING, NOT_ENOUGH_REPLICAS (also: it is not known yet
+//! whether the partition is in the transaction), NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+//! REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR, TOPIC_AUTHORIZATION_FAILED,
+//! TRANSACTIONAL_ID_AUTHORIZATION_FAILED.
 //!
 //! Differs from Apache: a partition that is listed twice is appended twice and answered twice,
 //! where Kafka keeps the last entry only. An empty record set of v0 to v2 is INVALID_RECORD, where

@@ -9,8 +9,8 @@
 //! COORDINATOR_NOT_AVAILABLE, COORDINATOR_LOAD_IN_PROGRESS (from v2 on), NOT_COORDINATOR,
 //! UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, ILLEGAL_GENERATION, OFFSET_METADATA_TOO_LARGE,
 //! INVALID_COMMIT_OFFSET_SIZE, INVALID_PRODUCER_EPOCH, INVALID_PRODUCER_ID_MAPPING,
-//! INVALID_TXN_STATE (from v4 on TRANSACTION_ABORTABLE: the group was not added to the transaction),
-//! CONCURRENT_TRANSACTIONS, REQUEST_TIMED_OUT.
+//! INVALID_TXN_STATE (from v4 on TRANSACTION_ABORTABLE: the group was not added to the
+//! transaction), CONCURRENT_TRANSACTIONS, REQUEST_TIMED_OUT.
 //!
 //! Differs from Apache: in nothing known.
 
@@ -105,7 +105,8 @@ pub fn handle(
     })
 }
 
-/// What lets the commit into the group's partition of the offsets topic, or why it may not go there.
+/// What lets the commit into the group's partition of the offsets topic, or why it may not go
+/// there.
 fn verify(
     broker: &Broker,
     context: &RequestContext,

@@ -1,6 +1,6 @@
-//! What is counted when somebody looks: log directories, groups, transactions and the controller's
-//! view of the cluster, under the names that the JMX exporter's example rules give to Kafka's beans.
-//! Knows nothing of HTTP.
+//! What is counted when somebody looks: log directories, groups, transactions and the
+//! controller's view of the cluster, under the names that the JMX exporter's example rules give to
+//! Kafka's beans. Knows nothing of HTTP.
 
 use std::collections::BTreeMap;
 

@@ -69,7 +69,7 @@ fn a_transaction_of_unknown_end_may_be_missing_but_not_in_part() {
 #[test]
 fn aborted_reads_are_found() {
     let aborted = |reader: &str| Anomaly::AbortedRead { txn: 2, value: 3, reader: reader.into() };
-    let anomalies = found(&[], &poll("x", 0, 2, 3));
+    let anomalies = found(&[], &(poll("x", 0, 0, 1) + &poll("x", 0, 2, 3)));
     assert_eq!(anomalies, [aborted("x")]);
 }
 

@@ -55,8 +55,8 @@ impl Cluster {
         }
     }
 
-    /// The transactional ids of every broker. `producer_ids`: of these alone, unless there are none;
-    /// `duration_ms`: with transactions open for longer, unless it is negative.
+    /// The transactional ids of every broker. `producer_ids`: of these alone, unless there are
+    /// none; `duration_ms`: with transactions open for longer, unless it is negative.
     pub async fn list_transactions(
         &self,
         producer_ids: &[ProducerId],

@@ -1,5 +1,5 @@
-//! `transactions` (kafka-transactions.sh): transactional ids, partitions' producers, and transactions
-//! that nobody will end (KIP-664). Prints what Kafka's `TransactionsCommand` prints.
+//! `transactions` (kafka-transactions.sh): transactional ids, partitions' producers, and
+//! transactions that nobody will end (KIP-664). Prints what Kafka's `TransactionsCommand` prints.
 
 mod abort;
 mod hanging;
