@@ -26,10 +26,6 @@ pub struct Coordinator {
     pub connection: Connection,
 }
 
-/// The kinds of keys that coordinators are found by.
-pub(crate) const GROUP: i8 = 0;
-pub(crate) const TRANSACTION: i8 = 1;
-
 /// Codes that another coordinator, or the same one a little later, does not answer with.
 pub(crate) fn is_coordinator_moving(code: ErrorCode) -> bool {
     [
