@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use tests::brokers::{Brokers, Kind, Plan};
-use tests::clients::python;
+use tests::clients::{go_transactions, python};
 use tests::java::{program, tool};
 use tests::znodes::Znodes;
-use tests::{Cluster, on_both_stores, wait};
+use tests::{Cluster, on_both_stores, places, wait};
 
-on_both_stores!(java, librdkafka);
+on_both_stores!(java, librdkafka, go);
 
 /// One replica of everything.
 const ALONE: &str = "\
@@ -91,6 +91,16 @@ fn dumped_states(data_dir: &std::path::Path, id: &str) -> Vec<String> {
 fn librdkafka(cluster: Cluster) {
     let out = python("confluent_transactions", &[&cluster.bootstrap()]).ok();
     assert!(out.ends_with("ok\n"), "{out}");
+}
+
+fn go(cluster: Cluster) {
+    if !places::have(&[("Go's clients", places::go_transactions())]) {
+        return;
+    }
+    for library in ["franz", "sarama"] {
+        let out = go_transactions(library, &cluster.bootstrap()).ok();
+        assert_eq!(out, "ok\n", "{library}");
+    }
 }
 
 fn start(kinds: &[Kind]) -> Option<Brokers> {

@@ -1,4 +1,4 @@
-//! Foreign clients that are not Java: kcat and the Python packages.
+//! Foreign clients that are not Java: kcat, the Python packages and Go's.
 
 use std::process::Command;
 use std::time::Duration;
@@ -11,6 +11,11 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Runs kcat against `bootstrap`.
 pub fn kcat(bootstrap: &str, args: &[&str], input: &[u8]) -> Output {
     process::run(Command::new("kcat").arg("-b").arg(bootstrap).args(args), input, LIMIT)
+}
+
+/// Runs `tests/clients/go` with one of its libraries, `franz` or `sarama`.
+pub fn go_transactions(library: &str, bootstrap: &str) -> Output {
+    process::run(Command::new(places::go_transactions()).args([library, bootstrap]), b"", LIMIT)
 }
 
 /// Runs `tests/clients/python/NAME.py` with the Python that has the client packages.

@@ -42,6 +42,11 @@ pub fn python() -> PathBuf {
     target().join("venv/bin/python")
 }
 
+/// The program that drives transactions with Go's clients.
+pub fn go_transactions() -> PathBuf {
+    target().join("go/transactions")
+}
+
 /// The binary under test: the release build that users run; `OTTLA_BIN` names another.
 pub fn ottla() -> PathBuf {
     match std::env::var_os("OTTLA_BIN") {

@@ -40,7 +40,8 @@ pub fn run() -> Result<(), String> {
         let lib = places::kafka_clients(version);
         jars(&poms.join("clients.pom.xml"), Some(version), &lib)?;
     }
-    python()
+    python()?;
+    go()
 }
 
 /// ZooKeeper and a Java to run it with, for a cluster to try things with.
@@ -55,6 +56,10 @@ fn debian(packages: &[(&'static str, &str)]) -> Result<(), String> {
         packages.iter().filter(|(_, f)| !Path::new(f).exists()).map(|(p, _)| *p).collect();
     if packages.len() == DEBIAN.len() && !has_venv() {
         missing.push("python3-venv");
+    }
+    // Any Go from 1.19 on does, wherever it was installed to.
+    if packages.len() == DEBIAN.len() && Command::new("go").arg("version").output().is_err() {
+        missing.push("golang-go");
     }
     if missing.is_empty() {
         return Ok(());
@@ -106,6 +111,20 @@ fn python() -> Result<(), String> {
                 .args(["-m", "pip", "install", "-q", "--disable-pip-version-check"])
                 .args(PYTHON_PACKAGES),
         )
+    })
+}
+
+/// The program that drives transactions with Go's clients.
+fn go() -> Result<(), String> {
+    let source = places::root().join("tests/clients/go");
+    let files = ["go.sum", "main.go", "franz.go", "sarama.go"];
+    let want: String = files.iter().map(|name| text_of(&source.join(name))).collect();
+    let dir = places::target().join("go");
+    once(&dir, &want, || {
+        // Go builds from where the module is; 1.19 has no option that says where.
+        let mut go = Command::new("sh");
+        go.args(["-c", "cd \"$0\" && go build -o \"$1\" ."]);
+        run_quietly(go.arg(&source).arg(dir.join("transactions")))
     })
 }
 
