@@ -1,8 +1,9 @@
-//! Transactions under `kill -9` of every broker: writers that commit and abort, and a group that
-//! copies with its offsets in the transactions, lose nothing, double nothing and show nothing that
-//! was aborted, whether a coordinator, a leader or the controller dies in the middle.
+//! Transactions while every broker dies, or stands still until it has lost its place: writers that
+//! commit and abort, and a group that copies with its offsets in the transactions, lose nothing,
+//! double nothing and show nothing that was aborted, whether it is a coordinator, a leader or the
+//! controller that goes in the middle.
 //!
-//! `OTTLA_EXACTLY_ONCE_SECONDS` has it go on for so long; otherwise every broker dies once.
+//! `OTTLA_EXACTLY_ONCE_SECONDS` has it go on for so long; otherwise every broker goes once.
 
 use std::time::{Duration, Instant};
 
@@ -30,12 +31,12 @@ const LINES: &str = "transaction.abort.timed.out.transaction.cleanup.interval.ms
 
 #[test]
 fn among_ours() {
-    every_broker_dies(&[Kind::subject(); 3]);
+    every_broker_goes(&[Kind::subject(); 3]);
 }
 
 #[test]
 fn beside_apaches() {
-    every_broker_dies(&[Kind::Apache, Kind::subject(), Kind::subject()]);
+    every_broker_goes(&[Kind::Apache, Kind::subject(), Kind::subject()]);
 }
 
 /// The clients, while they run.
@@ -45,7 +46,7 @@ struct Load {
     _dir: TempDir,
 }
 
-fn every_broker_dies(kinds: &[Kind]) {
+fn every_broker_goes(kinds: &[Kind]) {
     let alone = Alone::wait();
     let seed = chance::seed();
     println!("replay with OTTLA_TEST_SEED={seed}");
@@ -58,22 +59,28 @@ fn every_broker_dies(kinds: &[Kind]) {
     let began = Instant::now();
     let asked = std::env::var("OTTLA_EXACTLY_ONCE_SECONDS").ok();
     let long = Duration::from_secs(asked.map_or(0, |text| text.parse().expect("seconds")));
-    let mut deaths = 0;
-    while deaths == 0 || began.elapsed() < long {
+    let mut faults = 0;
+    while faults == 0 || began.elapsed() < long {
         let mut victims = brokers.ids();
         chance.shuffle(&mut victims);
+        let paused = *chance.pick(&victims);
         for id in victims {
             // At any moment of a transaction.
             load.further(chance.below(30) as usize, 0);
-            brokers.kill9(id);
-            load.goes_on();
-            brokers.restart(id);
+            if id == paused {
+                pause(&brokers, &mut load, id);
+            } else {
+                println!("seed {seed}: kill -9 of broker {id}");
+                brokers.kill9(id);
+                load.goes_on();
+                brokers.restart(id);
+            }
             brokers.wait_all_in_sync();
-            deaths += 1;
+            faults += 1;
         }
     }
     load.goes_on();
-    println!("seed {seed}: {deaths} brokers died in {:?}", began.elapsed());
+    println!("seed {seed}: {faults} faults in {:?}", began.elapsed());
     load.judge(&brokers);
     brokers.wait_all_in_sync();
     brokers.stop_all();
@@ -81,6 +88,15 @@ fn every_broker_dies(kinds: &[Kind]) {
     let differences = &comparison.differences;
     assert!(differences.is_empty(), "seed {seed}: {differences:#?}");
     drop(alone);
+}
+
+/// It wakes up as a coordinator and leader whose time is over, and does not know.
+fn pause(brokers: &Brokers, load: &mut Load, id: i32) {
+    println!("seed {}: broker {id} stands still", load.seed);
+    brokers.member(id).pause();
+    wait::until_true("the session's end", HEAL_LIMIT, || !brokers.znodes().brokers().contains(&id));
+    load.goes_on();
+    brokers.member(id).resume();
 }
 
 impl Load {
