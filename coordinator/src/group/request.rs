@@ -2,9 +2,7 @@
 //! kept for as long as the group lives: they must not be slices of a larger frame.
 
 use bytes::Bytes;
-use protocol::ids::{
-    LeaderEpoch, Offset, TimestampMs, TopicPartition, Uuid, VerificationGuard,
-};
+use protocol::ids::{LeaderEpoch, Offset, TimestampMs, TopicPartition, Uuid, VerificationGuard};
 
 use std::sync::Arc;
 
