@@ -1,9 +1,9 @@
 //! Whether the new consumer protocol (KIP-848) is served. Apache's group coordinator beside
 //! ZooKeeper drops its records, so a group would be lost with the next coordinator: it is served
 //! only while every registered broker is one of ours that serves it. Those say so in their
-//! registration, as supporting the feature [`FEATURE`] (KIP-584): an Apache broker reads the features
-//! that others support but looks only at finalized ones, of which this never is one. A broker that
-//! does not serve it registers as Apache's do. Knows nothing of groups.
+//! registration, as supporting the feature [`FEATURE`] (KIP-584): an Apache broker reads the
+//! features that others support but looks only at finalized ones, of which this never is one. A
+//! broker that does not serve it registers as Apache's do. Knows nothing of groups.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -175,8 +175,8 @@ fn the_isr_goes_and_comes_with_apaches_follower() {
     scene.follower.restart();
     scene.await_isr("two", "2,3");
     scene.await_isr("one", "2,3");
-    // The leader counts when it has heard of what ZooKeeper shows already. Of `one` the follower had
-    // everything, so that the controller took it out and the leader counts no shrink. A busy
+    // The leader counts when it has heard of what ZooKeeper shows already. Of `one` the follower
+    // had everything, so that the controller took it out and the leader counts no shrink. A busy
     // machine may have seen the follower lag before.
     wait::until_true("the ISR's changes to be counted", LIMIT, || {
         let lacking = ["underreplicatedpartitions", "underminisrpartitioncount"];

@@ -1,5 +1,5 @@
-//! How a broker beside ZooKeeper ends, or does not begin: told twice to stop, while it controls, and
-//! with an id that another broker has.
+//! How a broker beside ZooKeeper ends, or does not begin: told twice to stop, while it controls,
+//! and with an id that another broker has.
 
 use std::time::{Duration, Instant};
 

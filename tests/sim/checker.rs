@@ -174,17 +174,21 @@ impl Checker {
                 checker.fail(now_us, what);
             }
             if leads {
-                let leader = checker.leaders.entry((place.clone(), leader_epoch)).or_insert(id);
-                if *leader != id {
-                    let what = format!("{place:?}: {leader} and {id} lead in epoch {leader_epoch}");
-                    checker.fail(now_us, what);
-                }
+                checker.lead(now_us, id, &place, leader_epoch);
             }
             checker.commit(now_us, id, &place);
             changed.push(place);
         }
         for place in changed {
             Checker::look_at_isr(world, &place);
+        }
+    }
+
+    /// Nobody else has led in that epoch.
+    fn lead(&mut self, now_us: u64, id: BrokerId, place: &Place, epoch: LeaderEpoch) {
+        let leader = *self.leaders.entry((place.clone(), epoch)).or_insert(id);
+        if leader != id {
+            self.fail(now_us, format!("{place:?}: {leader} and {id} lead in epoch {epoch}"));
         }
     }
 

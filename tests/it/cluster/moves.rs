@@ -1,6 +1,6 @@
-//! Row 55: a topic's partitions move, and it is deleted and made again under its name, while brokers
-//! die. A broker that was dead when it lost a replica comes back with the directory, which is then in
-//! the way of the topic made anew.
+//! Row 55: a topic's partitions move, and it is deleted and made again under its name, while
+//! brokers die. A broker that was dead when it lost a replica comes back with the directory, which
+//! is then in the way of the topic made anew.
 
 use std::time::Duration;
 

@@ -39,8 +39,8 @@ impl Partition {
             self.around.isr_changes.submit(self.name(), log.topic_id(), change);
         }
         let inner = parking_lot::RwLockWriteGuard::downgrade(inner);
-        // Who held the watermark back may have stopped doing so since: its time as one who is caught
-        // up is over, or it is gone.
+        // Who held the watermark back may have stopped doing so since: it counts as caught up no
+        // more, or it is gone.
         if moved || fetch.offset > offsets.high_watermark {
             self.advance_and_wake(&inner, &log, now_ms);
         }
