@@ -9,8 +9,8 @@ use super::batch::{ATTR_LOG_APPEND_TIME, BatchError, BatchHeader, HEADER_BYTES};
 use super::builder::{BatchBuilder, BatchOptions, BuildError};
 use super::codec::{Codec, CodecError, Limits};
 use super::legacy::{LegacyError, Message, OpenMessage};
-use super::record::{RecordError, RecordIter};
-use super::scan::{ScannedRecord, Scanner};
+use super::record::RecordError;
+use super::scan::{PlainScanner, ScannedRecord, Scanner};
 use super::view::{Batches, OpenBatch, RawBatch, RecordsError};
 use crate::ids::{Offset, TimestampMs};
 
@@ -280,14 +280,8 @@ fn scan(
     let mut found = Found::new();
     let append_time = header.is_log_append_time();
     if source == Codec::None {
-        for record in RecordIter::new(header, body).map_err(RecordsError::from)? {
-            let record = record.map_err(RecordsError::from)?;
-            let scanned = ScannedRecord {
-                offset_delta: record.offset.wrapping_sub(header.base_offset) as i32,
-                timestamp: record.timestamp,
-                has_key: record.key.is_some(),
-            };
-            found.record(&scanned, append_time, rules);
+        for record in PlainScanner::new(header, body).map_err(RecordsError::from)? {
+            found.record(&record.map_err(RecordsError::from)?, append_time, rules);
         }
     } else if header.record_count != 0 {
         for record in Scanner::new(header, body, &rules.limits)? {
