@@ -121,10 +121,10 @@ impl Log {
                 segment.sync()?;
             }
         }
-        if self.recovery_point() < work.up_to {
-            if let Ok(file) = self.dir.open(LEADER_EPOCH_FILE, OpenHow::Write) {
-                file.sync().at("sync", &self.dir.file_path(LEADER_EPOCH_FILE))?;
-            }
+        if self.recovery_point() < work.up_to
+            && let Ok(file) = self.dir.open(LEADER_EPOCH_FILE, OpenHow::Write)
+        {
+            file.sync().at("sync", &self.dir.file_path(LEADER_EPOCH_FILE))?;
         }
         if work.dir {
             self.dir.sync()?;

@@ -94,7 +94,7 @@ fn append(manager: &ReplicaManager, index: i32) -> Offset {
     builder.append(NOW_MS, None, Some(b"v"), &[]).unwrap();
     let records = builder.finish().unwrap();
     let partition = manager.find("t", index).expect("it is hosted");
-    let appended = partition.append(&records, AppendOrigin::Client, false, None, NOW_MS);
+    let appended = partition.append(&records, AppendOrigin::Client, false, None, None, NOW_MS);
     appended.expect("it leads").last_offset
 }
 
