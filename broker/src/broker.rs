@@ -139,6 +139,8 @@ pub struct RequestContext {
     pub api_version: i16,
     pub correlation_id: i32,
     pub client_id: Option<Arc<str>>,
+    /// When its last byte was read, on the clock's `elapsed_ms`.
+    pub arrived_ms: f64,
 }
 
 impl RequestContext {

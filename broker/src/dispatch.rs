@@ -141,7 +141,7 @@ impl Dispatcher {
         let (metrics, clock) = (self.broker.request_metrics.clone(), self.broker.clock);
         let started_ms = clock.elapsed_ms();
         metrics.request(api);
-        let context = self.context(header);
+        let context = self.context(header, started_ms);
         match serve(api, Call { broker: &self.broker, context, reader }) {
             Outcome::Later { reply, holds, abandon } => {
                 let reply = Box::pin(async move {
@@ -172,7 +172,7 @@ impl Dispatcher {
             .map_or_else(Outcome::Close, Outcome::Now)
     }
 
-    fn context(&mut self, header: RequestHeader) -> RequestContext {
+    fn context(&mut self, header: RequestHeader, arrived_ms: f64) -> RequestContext {
         if self.client_id.as_deref() != header.client_id.as_deref() {
             self.client_id = header.client_id.map(Arc::from);
         }
@@ -182,6 +182,7 @@ impl Dispatcher {
             api_version: header.version,
             correlation_id: header.correlation_id,
             client_id: self.client_id.clone(),
+            arrived_ms,
         }
     }
 }

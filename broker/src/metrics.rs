@@ -27,6 +27,7 @@ pub struct RequestMetrics {
     pub connections_accepted: Counter,
     pub connections_refused: Counter,
     pub connections_closed_for_cause: Counter,
+    handed_on_ms: Histogram,
 }
 
 impl std::fmt::Debug for RequestMetrics {
@@ -41,6 +42,12 @@ const TIME_BUCKETS_MS: [f64; 16] = [
     30000.0,
 ];
 
+/// The same of what the broker adds to a record's way, which is tens of microseconds.
+const ADDED_BUCKETS_MS: [f64; 18] = [
+    0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 25.0, 100.0,
+    1000.0,
+];
+
 /// The recorder of this process, installed by the first call; brokers of one process (in tests)
 /// share it.
 pub fn install() -> PrometheusHandle {
@@ -49,6 +56,10 @@ pub fn install() -> PrometheusHandle {
         .get_or_init(|| {
             let recorder = PrometheusBuilder::new()
                 .set_buckets_for_metric(Matcher::Suffix("_ms".to_owned()), &TIME_BUCKETS_MS)
+                .and_then(|builder| {
+                    let added = Matcher::Full(HANDED_ON.to_owned());
+                    builder.set_buckets_for_metric(added, &ADDED_BUCKETS_MS)
+                })
                 .expect("there are buckets")
                 .build_recorder();
             let handle = recorder.handle();
@@ -69,6 +80,11 @@ fn describe() {
         Unit::Milliseconds,
         "From a request's last byte to its encoded answer"
     );
+    metrics::describe_histogram!(
+        HANDED_ON,
+        Unit::Milliseconds,
+        "From a Produce's last byte to the answer of a consumer's Fetch that waited for its records"
+    );
     metrics::describe_gauge!(CONNECTIONS, "Open connections");
     metrics::describe_gauge!(MEMORY_USED, Unit::Bytes, "Memory that requests take");
     metrics::describe_gauge!(MEMORY_LIMIT, Unit::Bytes, "Memory that requests may take");
@@ -79,6 +95,7 @@ fn describe() {
 const REQUESTS: &str = "kafka_network_requestmetrics_requests_total";
 const REQUEST_ERRORS: &str = "ottla_network_requests_refused_total";
 const TOTAL_TIME: &str = "kafka_network_requestmetrics_totaltime_ms";
+const HANDED_ON: &str = "ottla_produce_to_fetch_ms";
 const CONNECTIONS: &str = "kafka_server_socket_server_metrics_connection_count";
 const ACCEPTED: &str = "ottla_network_connections_accepted_total";
 const REFUSED: &str = "ottla_network_connections_refused_total";
@@ -100,6 +117,7 @@ impl RequestMetrics {
             connections_accepted: metrics::counter!(ACCEPTED),
             connections_refused: metrics::counter!(REFUSED),
             connections_closed_for_cause: metrics::counter!(CLOSED_FOR_CAUSE),
+            handed_on_ms: metrics::histogram!(HANDED_ON),
         })
     }
 
@@ -119,6 +137,11 @@ impl RequestMetrics {
         if let Some(metrics) = self.of(api) {
             metrics.total_ms.record(total_ms);
         }
+    }
+
+    /// A fetch that waited takes records along that arrived so long ago.
+    pub fn handed_on(&self, ms: f64) {
+        self.handed_on_ms.record(ms);
     }
 
     fn of(&self, api: ApiKey) -> Option<&ApiMetrics> {

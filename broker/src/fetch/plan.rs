@@ -57,6 +57,18 @@ impl Plan {
         self.urgent || self.bytes >= params.min_bytes
     }
 
+    /// When the first of the records in it arrived that were waited for.
+    pub fn arrived_ms(&self, sources: &[Source], params: &FetchParams) -> Option<f64> {
+        if params.reader.follower.is_some() {
+            return None;
+        }
+        let arrivals = sources.iter().zip(&self.reads).filter_map(|(source, read)| {
+            let read = read.as_ref().ok().filter(|read| !read.is_empty())?;
+            source.partition.arrival().within(source.ask.fetch_offset, read.limit)
+        });
+        arrivals.min_by(f64::total_cmp)
+    }
+
     fn missing(&self, params: &FetchParams) -> i64 {
         i64::try_from(params.min_bytes.saturating_sub(self.bytes)).unwrap_or(i64::MAX)
     }

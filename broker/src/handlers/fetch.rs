@@ -272,10 +272,20 @@ impl Fetch {
     /// Waits if it must, and answers.
     async fn complete(self, plan: Plan) -> FetchResponse {
         let clock = self.broker.clock;
-        let plan = match self.may_answer(&plan) {
-            true => plan,
-            false => plan::wait(&self.sources, &self.params, plan, &clock).await,
-        };
+        if self.may_answer(&plan) {
+            return self.finish_anywhere(plan).await;
+        }
+        let plan = plan::wait(&self.sources, &self.params, plan, &clock).await;
+        let arrived_ms = plan.arrived_ms(&self.sources, &self.params);
+        let metrics = self.broker.request_metrics.clone();
+        let response = self.finish_anywhere(plan).await;
+        if let Some(arrived_ms) = arrived_ms {
+            metrics.handed_on(clock.elapsed_ms() - arrived_ms);
+        }
+        response
+    }
+
+    async fn finish_anywhere(self, plan: Plan) -> FetchResponse {
         let Some(magic) = self.magic() else { return self.finish(plan, None) };
         // Reading and recompressing do not belong on a worker.
         let owner = self.broker.clone();

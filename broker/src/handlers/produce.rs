@@ -231,6 +231,7 @@ fn append(
         return Err(Failure::code(ErrorCode::INVALID_TOPIC_EXCEPTION));
     }
     let now_ms = broker.clock.now_ms();
+    partition.arriving(context.arrived_ms);
     let origin = AppendOrigin::Client;
     match partition.append(set, origin, to.acks_all, None, to.guard, now_ms) {
         Ok(info) => {

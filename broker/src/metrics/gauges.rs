@@ -82,6 +82,8 @@ async fn groups(broker: &Broker) {
         *counts.entry(group.state).or_default() += 1;
     }
     set("kafka_coordinator_group_groupmetadatamanager_numgroups", listed.len());
+    let offsets = listed.iter().map(|group| group.offsets).sum();
+    set("kafka_coordinator_group_groupmetadatamanager_numoffsets", offsets);
     for (state, name) in states {
         set(name, counts.get(state.name()).copied().unwrap_or(0));
     }

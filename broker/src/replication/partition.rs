@@ -16,6 +16,7 @@ use replica::partition::{AcksAll, PartitionState};
 use replica::watermark::LogOffsets;
 use storage::{AppendError, AppendInfo, AppendOrigin, Log};
 
+use crate::delayed::arrival::Arrival;
 use crate::delayed::fetch::{FetchWaiters, Isolation, Moved, UNKNOWN_BYTES};
 use crate::delayed::offset::{Countdown, OffsetWaiters};
 use crate::replication::cluster_view::ClusterView;
@@ -67,6 +68,7 @@ pub struct Partition {
     inner: RwLock<Inner>,
     high_watermark: AtomicI64,
     fetches: FetchWaiters,
+    arrival: Arrival,
     /// For the high watermark.
     acks: OffsetWaiters<AckOutcome>,
     /// For the low watermark; `None` if leadership went.
@@ -98,6 +100,7 @@ impl Partition {
             inner: RwLock::new(Inner { state: PartitionState::new(local), log: None }),
             high_watermark: AtomicI64::new(0),
             fetches: FetchWaiters::default(),
+            arrival: Arrival::default(),
             acks: OffsetWaiters::default(),
             deletions: OffsetWaiters::default(),
             around,
@@ -154,6 +157,19 @@ impl Partition {
 
     pub fn fetch_waiters(&self) -> &FetchWaiters {
         &self.fetches
+    }
+
+    /// Records that arrived at `at_ms` are about to be appended: noted for the fetches that wait.
+    pub fn arriving(&self, at_ms: f64) {
+        if !self.fetches.is_empty()
+            && let Some(log) = &self.inner.read().log
+        {
+            self.arrival.note(log.log_end_offset(), at_ms);
+        }
+    }
+
+    pub fn arrival(&self) -> &Arrival {
+        &self.arrival
     }
 
     /// Up to where a reader sees at this moment; −1 without a log.

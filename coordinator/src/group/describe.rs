@@ -50,12 +50,14 @@ impl GroupShard {
                     protocol_type: CONSUMER_PROTOCOL_TYPE.to_owned(),
                     state: consumer.state().name(),
                     kind: GroupKind::Consumer,
+                    offsets: group.offsets.len(),
                 },
                 None => GroupListing {
                     group_id: group.id.clone(),
                     protocol_type: group.protocol_type.clone().unwrap_or_default(),
                     state: group.state.name(),
                     kind: GroupKind::Classic,
+                    offsets: group.offsets.len(),
                 },
             })
             .collect()

@@ -203,6 +203,8 @@ pub struct GroupListing {
     /// As ListGroups shows it.
     pub state: &'static str,
     pub kind: GroupKind,
+    /// Partitions that it has committed an offset of.
+    pub offsets: usize,
 }
 
 /// Which protocol a group's members speak.
