@@ -122,8 +122,13 @@ fn properties(apache: &str, ours: &str) -> String {
          apache->ours.enabled=true\napache->ours.topics=there\n\
          ours->apache.enabled=true\nours->apache.topics=here\n\
          groups={GROUP}\nsync.group.offsets.enabled=true\noffset.lag.max=0\n\
-         replication.factor=1\nplugin.discovery=service_load\n"
+         replication.factor=1\n"
     );
+    for cluster in ["apache", "ours"] {
+        // What is yet to be told of a group is told when offsets are flushed.
+        text.push_str(&format!("{cluster}.offset.flush.interval.ms=500\n"));
+        text.push_str(&format!("{cluster}.plugin.discovery=service_load\n"));
+    }
     for topic in ["checkpoints", "heartbeats", "offset-syncs"] {
         text.push_str(&format!("{topic}.topic.replication.factor=1\n"));
     }
