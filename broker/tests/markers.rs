@@ -29,7 +29,9 @@ const READ_COMMITTED: i8 = 1;
 const LATEST: i64 = -1;
 
 async fn started() -> (TestBroker, Connection) {
-    let broker = support::start(&[]).await;
+    // Nobody would vouch for a transaction of this test's.
+    let unverified = [("transaction.partition.verification.enable", "false")];
+    let broker = support::start(&unverified).await;
     let owner = broker.running.broker.clone();
     tokio::task::spawn_blocking(move || leading::lead(&owner)).await.expect("it leads");
     let to = Endpoint::new("127.0.0.1", broker.address.port());
