@@ -128,8 +128,12 @@ fn not_asked(brokers: &Brokers, producer: &Producer) {
     producer.add(brokers, TOPIC);
     producer.end(brokers);
     enable("true");
-    let fresh = Producer { transactional_id: "other".to_owned(), ..producer.copy() };
+    // One that is let in once more is not asked for while its transaction is open: each try is
+    // another producer's.
+    let mut id = producer.id + 1_000_000;
     wait::until_true("verification", LIMIT, || {
+        id += 1;
+        let fresh = Producer { transactional_id: "other".to_owned(), id, ..producer.copy() };
         fresh.produce(brokers, PRODUCE[1], 4) == ErrorCode::INVALID_PRODUCER_ID_MAPPING
     });
 }
