@@ -1,10 +1,8 @@
 //! Three brokers of each kind: replicated throughput, its cost over all brokers, the round trip.
 //! One cluster runs at a time, since six brokers do not fit on a small machine.
 
-use std::time::{Duration, Instant};
-
 use tests::brokers::{Brokers, Kind, Plan};
-use tests::{java, wait};
+use tests::java;
 
 use crate::load::Load;
 use crate::process_cost;
@@ -32,17 +30,12 @@ const ROUNDS: usize = 2;
 const PASSES: usize = 2;
 const TRIPS: f64 = 3000.0;
 
-const TOPICS: u32 = 20;
-const TOPIC_PARTITIONS: u32 = 100;
-const LIMIT: Duration = Duration::from_secs(300);
-
 #[derive(Default)]
 struct Measured {
     cpu_per_gb: Vec<f64>,
     mb_per_second: Vec<f64>,
     p99_ms: Vec<f64>,
     average_ms: Vec<f64>,
-    made: Vec<f64>,
 }
 
 pub fn start(kind: Kind) -> Brokers {
@@ -63,7 +56,6 @@ pub fn rows(load: &Load) -> Vec<Row> {
             let brokers = start(kind);
             throughput(load, &brokers, into);
             round_trips(&brokers, into);
-            into.made.push(many_topics(&brokers));
         }
     }
     let row = |what: &str, unit, of: fn(&Measured) -> &Vec<f64>, goal| Row {
@@ -79,7 +71,6 @@ pub fn rows(load: &Load) -> Vec<Row> {
         row(&format!("{load}: CPU per GB, all"), "s", |m| &m.cpu_per_gb, Goal::Ratio(0.25)),
         row("round trip, 100 B, acks=all: average", "ms", |m| &m.average_ms, Goal::None),
         row("the same: 99th percentile", "ms", |m| &m.p99_ms, Goal::Ratio(1.0 / 3.0)),
-        row("create 20 topics × 100 partitions", "s", |m| &m.made, Goal::AtMost(3.0)),
     ]
 }
 
@@ -108,23 +99,4 @@ fn round_trips(brokers: &Brokers, into: &mut Measured) {
             into.p99_ms.push(latency::after(&out, "99th = "));
         }
     }
-}
-
-/// Until every partition has a leader and all its replicas.
-fn many_topics(brokers: &Brokers) -> f64 {
-    let start = Instant::now();
-    let names: Vec<String> = (0..TOPICS).map(|number| format!("wide{number}")).collect();
-    for name in &names {
-        brokers.ask_for_topic(name, &["--partitions", &TOPIC_PARTITIONS.to_string()]);
-    }
-    wait::try_until(LIMIT, || {
-        let full = |name: &String| {
-            let partitions = brokers.znodes().partitions(name);
-            partitions.len() == TOPIC_PARTITIONS as usize
-                && partitions.iter().all(|p| p.isr.len() == 3)
-        };
-        names.iter().all(full).then_some(())
-    })
-    .unwrap_or_else(|waited| panic!("{waited:?} in vain for 2,000 partitions"));
-    start.elapsed().as_secs_f64()
 }

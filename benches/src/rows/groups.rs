@@ -31,6 +31,9 @@ const PASSES: usize = 3;
 const COMMITS: usize = 400;
 const JOINS: usize = 100;
 
+/// A coordinator, its partition and a member are ready within so long.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// A group's first rebalance waits for others by default; here the rest is to be seen.
 const SETTINGS: &str = "group.initial.rebalance.delay.ms=0";
 
@@ -94,14 +97,19 @@ async fn until_coordinated(connection: &Connection, group: &str) {
         coordinator_keys: vec![group.to_owned()],
         ..FindCoordinatorRequest::default()
     };
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
+    until("a coordinator", Duration::from_millis(50), async || {
         let answer = connection.call(&request).await.expect("an answer");
-        if answer.coordinators[0].error_code == 0 {
-            return;
-        }
-        assert!(Instant::now() < deadline, "no coordinator");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        answer.coordinators[0].error_code == 0
+    })
+    .await;
+}
+
+/// Looks again and again, within a limit.
+async fn until(what: &str, pause: Duration, probe: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !probe().await {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -131,13 +139,11 @@ async fn commit_pass(subject: &Subject) -> f64 {
     }
     // Its partition may still be loading.
     for (connection, group) in &connections {
-        loop {
+        until("a loaded partition", Duration::from_millis(50), async || {
             let answer = connection.call(&commit(group, 0)).await.expect("an answer");
-            if answer.topics[0].partitions[0].error_code == 0 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            answer.topics[0].partitions[0].error_code == 0
+        })
+        .await;
     }
     let before = subject.cpu_seconds();
     let mut running = Vec::new();
@@ -164,9 +170,8 @@ async fn join_pass(subject: &Subject, pass: usize) -> f64 {
         let group = format!("joins-{pass}-{index}");
         until_coordinated(&connection, &group).await;
         let start = Instant::now();
-        while !joined(&connection, &group).await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let probe = async || joined(&connection, &group).await;
+        until("a first record", Duration::from_millis(10), probe).await;
         seconds.push(start.elapsed().as_secs_f64());
     }
     median(&seconds)

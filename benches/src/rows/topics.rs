@@ -1,5 +1,7 @@
-//! Many topics: making them, listing them, starting again on them after a kill -9, and obeying a
-//! controller that speaks of all of them at once.
+//! Many topics: making them on one broker and on three, listing them, starting again on them after
+//! a kill -9, and obeying a controller that speaks of all of them at once. Nothing is deleted before
+//! the last of them is made: for minutes ext4 passes over every inode that was freed, one by one,
+//! whenever a file is made.
 
 use std::time::{Duration, Instant};
 
@@ -9,16 +11,29 @@ use protocol::messages::leader_and_isr::{
     LeaderAndIsrPartitionState, LeaderAndIsrRequest, LeaderAndIsrTopicState,
 };
 use protocol::messages::metadata::{MetadataRequest, MetadataResponseTopic};
+use tests::brokers::Brokers;
 use tests::{clients, ottla, wait};
 
+use crate::rows::cluster;
 use crate::subject::{KINDS, Subject};
-use crate::table::{Goal, Row};
+use crate::table::{Goal, Row, median};
 
 const TOPICS: u32 = 20;
 const PARTITIONS: u32 = 100;
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
+/// Each makes the topics in a new cluster of each kind.
+const ROUNDS: usize = 2;
 
 pub fn rows() -> Vec<Row> {
+    let (mut rows, subjects) = of_one_broker();
+    let (row, clusters) = of_three_brokers();
+    drop((subjects, clusters));
+    rows.push(row);
+    rows
+}
+
+fn of_one_broker() -> (Vec<Row>, Vec<Subject>) {
+    let mut subjects = vec![];
     let mut made = vec![];
     let mut listed = vec![];
     let mut restarted = vec![];
@@ -41,6 +56,8 @@ pub fn rows() -> Vec<Row> {
         wait_for_leaders(&subject);
         restarted.push(start.elapsed().as_secs_f64());
         obeyed.push(output_of(lead_all_again(&subject.bootstrap())));
+        subject.kill9();
+        subjects.push(subject);
     }
     let row = |what: &str, values: &[f64], goal| Row {
         what: what.to_owned(),
@@ -49,12 +66,52 @@ pub fn rows() -> Vec<Row> {
         ottla: values[1],
         goal,
     };
-    vec![
+    let rows = vec![
         row("create 20 topics × 100 partitions, one after another", &made, Goal::AtMost(1.5)),
         row("`ottla topics --list` at either broker", &listed, Goal::AtMost(0.05)),
         row("restart after kill -9 with 2,000 partitions", &restarted, Goal::AtMost(1.5)),
         row("LeaderAndIsr for 2,000 partitions, answered", &obeyed, Goal::AtMost(0.2)),
-    ]
+    ];
+    (rows, subjects)
+}
+
+fn of_three_brokers() -> (Row, Vec<Brokers>) {
+    let mut clusters = vec![];
+    let mut made = <[Vec<f64>; 2]>::default();
+    for _ in 0..ROUNDS {
+        for (kind, into) in cluster::KINDS.into_iter().zip(&mut made) {
+            let mut brokers = cluster::start(kind);
+            into.push(make_replicated(&brokers));
+            brokers.stop_all();
+            clusters.push(brokers);
+        }
+    }
+    let row = Row {
+        what: "three brokers, RF 3: create 20 topics × 100 partitions".to_owned(),
+        unit: "s",
+        apache: median(&made[0]),
+        ottla: median(&made[1]),
+        goal: Goal::AtMost(3.0),
+    };
+    (row, clusters)
+}
+
+/// Until every partition has a leader and all its replicas.
+fn make_replicated(brokers: &Brokers) -> f64 {
+    let start = Instant::now();
+    let names: Vec<String> = (0..TOPICS).map(|number| format!("wide{number}")).collect();
+    for name in &names {
+        brokers.ask_for_topic(name, &["--partitions", &PARTITIONS.to_string()]);
+    }
+    wait::try_until(LIMIT, || {
+        let full = |name: &String| {
+            let partitions = brokers.znodes().partitions(name);
+            partitions.len() == PARTITIONS as usize && partitions.iter().all(|p| p.isr.len() == 3)
+        };
+        names.iter().all(full).then_some(())
+    })
+    .unwrap_or_else(|waited| panic!("{waited:?} in vain for 2,000 partitions"));
+    start.elapsed().as_secs_f64()
 }
 
 fn wait_for_leaders(subject: &Subject) {
