@@ -24,10 +24,11 @@ fn theirs((class, _): (&str, &str), args: &[&str]) -> Output {
     java::tool(class, args, b"")
 }
 
-/// The text with every number as `#`.
+/// The text with every number as `#`. A rate over a time that rounds to 0 ms is a number too: both
+/// Java's `%.4f` and ours, whose unit tests say so, write it as `Infinity` or `NaN`.
 fn masked(text: &str) -> String {
     let mut out = String::new();
-    for letter in text.chars() {
+    for letter in text.replace("Infinity", "0").replace("NaN", "0").chars() {
         let digit = letter.is_ascii_digit();
         match digit || letter == '.' && out.ends_with('#') {
             true if out.ends_with('#') => {}

@@ -148,8 +148,17 @@ impl Progress {
         self.bytes += length(&record.key) + length(&record.value);
     }
 
-    /// Kafka's columns, of what came since `before`; `all` is what the totals show.
-    fn columns(&self, before: &Progress, all: &Progress) -> String {
+    /// Kafka's columns of an interval, of what came since `before`: nothing is fetched in no time.
+    fn interval_columns(&self, before: &Progress) -> String {
+        self.columns(before, |amount, fetch| if fetch <= 0.0 { 0.0 } else { amount / fetch })
+    }
+
+    /// Kafka's columns of the whole, of what came since `start`: a rate over no time is infinite.
+    fn total_columns(&self, start: &Progress) -> String {
+        self.columns(start, |amount, fetch| amount / fetch)
+    }
+
+    fn columns(&self, before: &Progress, rate: fn(f64, f64) -> f64) -> String {
         let elapsed = (self.at_ms - before.at_ms) as f64 / 1000.0;
         let mib = (self.bytes - before.bytes) as f64 / MIB;
         let messages = (self.messages - before.messages) as f64;
@@ -158,12 +167,12 @@ impl Progress {
         let fetch = fetch_ms as f64 / 1000.0;
         format!(
             "{:.4}, {}, {}, {}, {join_ms}, {fetch_ms}, {}, {}",
-            all.bytes as f64 / MIB,
+            self.bytes as f64 / MIB,
             java(mib / elapsed),
-            all.messages,
+            self.messages,
             java(messages / elapsed),
-            java(mib / fetch),
-            java(messages / fetch)
+            java(rate(mib, fetch)),
+            java(rate(messages, fetch))
         )
     }
 }
@@ -203,7 +212,7 @@ async fn measure(mut reader: Reader, flags: &Flags, messages: u64) -> Result<(),
                 if now.at_ms - reported.at_ms >= i64::from(flags.reporting_interval) {
                     if flags.show_detailed_stats {
                         let time = dates::formatted(&flags.date_format, now.at_ms);
-                        let columns = now.columns(&reported, &now);
+                        let columns = now.interval_columns(&reported);
                         output::print(&format!("{time}, 0, {columns}\n"));
                     }
                     reported = now;
@@ -226,7 +235,7 @@ async fn measure(mut reader: Reader, flags: &Flags, messages: u64) -> Result<(),
     reader.close().await;
     if !flags.show_detailed_stats {
         let time = |ms| dates::formatted(&flags.date_format, ms);
-        let columns = now.columns(&start, &now);
+        let columns = now.total_columns(&start);
         output::print(&format!("{}, {}, {columns}\n", time(start.at_ms), time(now.at_ms)));
     }
     if flags.print_metrics {
@@ -281,9 +290,21 @@ mod tests {
     fn columns_are_kafkas() {
         let start = Progress { at_ms: 1000, ..Default::default() };
         let end = Progress { at_ms: 5000, messages: 400, bytes: 8 << 20, join_ms: 2000 };
-        let shown = end.columns(&start, &end);
-        assert_eq!(shown, "8.0000, 2.0000, 400, 100.0000, 2000, 2000, 4.0000, 200.0000");
-        let nothing = start.columns(&start, &start);
-        assert_eq!(nothing, "0.0000, NaN, 0, NaN, 0, 0, NaN, NaN");
+        let all = "8.0000, 2.0000, 400, 100.0000, 2000, 2000, 4.0000, 200.0000";
+        assert_eq!(end.total_columns(&start), all);
+        assert_eq!(end.interval_columns(&start), all);
+        let nothing = "0.0000, NaN, 0, NaN, 0, 0, NaN, NaN";
+        assert_eq!(start.total_columns(&start), nothing);
+    }
+
+    /// As Kafka's tool has it: joining took all the time that the clock shows.
+    #[test]
+    fn no_time_to_fetch() {
+        let start = Progress { at_ms: 1000, ..Default::default() };
+        let end = Progress { at_ms: 5000, messages: 400, bytes: 8 << 20, join_ms: 4000 };
+        let infinite = "8.0000, 2.0000, 400, 100.0000, 4000, 0, Infinity, Infinity";
+        assert_eq!(end.total_columns(&start), infinite);
+        let zero = "8.0000, 2.0000, 400, 100.0000, 4000, 0, 0.0000, 0.0000";
+        assert_eq!(end.interval_columns(&start), zero);
     }
 }
