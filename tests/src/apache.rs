@@ -11,10 +11,11 @@ use crate::{clients, java, places};
 const READY_LIMIT: Duration = Duration::from_secs(240);
 
 pub struct ApacheBroker {
+    // Declared first: what it printed, in `dir`, is shown when it is dropped by a failing test.
+    process: Process,
     dir: TempDir,
     port: u16,
     options: &'static [&'static str],
-    process: Process,
 }
 
 impl ApacheBroker {

@@ -12,9 +12,10 @@ use crate::process::{self, Output, Process};
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
 pub struct Ottla {
+    // Declared first: what it printed, in `dir`, is shown when it is dropped by a failing test.
+    process: Process,
     dir: TempDir,
     port: u16,
-    process: Process,
 }
 
 impl Ottla {

@@ -10,7 +10,11 @@ use std::time::Duration;
 
 use crate::wait;
 
-/// A running child. Dropped, it is killed; if the test's thread dies first, the kernel kills it.
+/// Lines of each output that are shown with a failure.
+const TAIL: usize = 150;
+
+/// A running child. Dropped, it is killed; if the test's thread dies first, the kernel kills it. What
+/// it printed is shown when a failing test drops it, so the files have to live longer.
 pub struct Process {
     name: String,
     child: Child,
@@ -87,10 +91,11 @@ impl Process {
         self.wait(limit)
     }
 
-    /// Waits for the end; past `limit` shows what the child printed and fails.
+    /// Waits for the end; fails past `limit`.
+    #[track_caller]
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
-        let what = format!("the end of {}:\n{}", self.name, self.tail());
-        wait::until(&what, limit, || self.ended())
+        let ended = wait::try_until(limit, || self.ended());
+        ended.unwrap_or_else(|_| panic!("{} did not end in {limit:?}", self.name))
     }
 
     pub fn ended(&mut self) -> Option<ExitStatus> {
@@ -117,7 +122,7 @@ impl Process {
     pub fn tail(&self) -> String {
         let last = |text: String| {
             let lines: Vec<&str> = text.lines().collect();
-            lines[lines.len().saturating_sub(40)..].join("\n")
+            lines[lines.len().saturating_sub(TAIL)..].join("\n")
         };
         format!("--- {} out\n{}\n--- err\n{}", self.name, last(self.stdout()), last(self.stderr()))
     }

@@ -20,9 +20,10 @@ pub fn jar() -> PathBuf {
 
 /// One standalone server with its own data directory and port.
 pub struct ZooKeeperServer {
+    // Declared first: what it printed, in `dir`, is shown when it is dropped by a failing test.
+    process: Process,
     dir: TempDir,
     port: u16,
-    process: Process,
 }
 
 impl ZooKeeperServer {

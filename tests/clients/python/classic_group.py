@@ -5,6 +5,9 @@ commits; the broker may restart; `after` finds the commits, goes on from there a
 `again` after another restart. Topics are made by naming them, with four partitions each. Prints `ok`
 last; any difference is an exception.
 """
+import collections
+import faulthandler
+import logging
 import sys
 import threading
 import time
@@ -19,10 +22,48 @@ LIMIT = 60
 members = []
 
 
+class Log(logging.Handler):
+    """What the client says of itself: the first lines since the last condition was met, and the
+    last ones before another was not."""
+
+    def __init__(self):
+        super().__init__(logging.DEBUG)
+        self.setFormatter(logging.Formatter("%(relativeCreated)d %(name)s %(message).300s"))
+        self.begin()
+
+    def begin(self):
+        self.first, self.last, self.before = [], collections.deque(maxlen=300), None
+
+    def emit(self, record):
+        # What each poll says again and again would drive out what matters.
+        if record.msg == self.before:
+            return
+        self.before = record.msg
+        lines = self.first if len(self.first) < 300 else self.last
+        lines.append(self.format(record))
+
+    def show(self):
+        print("--- the client's log", *self.first, "[…]", *self.last, sep="\n", file=sys.stderr)
+
+
+log = Log()
+kafka_log = logging.getLogger("kafka")
+kafka_log.addHandler(log)
+kafka_log.setLevel(logging.DEBUG)
+for chatty in ("kafka.protocol", "kafka.net.transport", "kafka.consumer", "kafka.producer"):
+    logging.getLogger(chatty).setLevel(logging.INFO)
+
+
 def until(what, condition):
+    log.begin()
     deadline = time.monotonic() + LIMIT
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}: {members}"
+        if time.monotonic() >= deadline:
+            log.show()
+            for member in members:
+                member.show()
+            faulthandler.dump_traceback()
+            raise AssertionError(f"waited in vain for {what}: {members}")
         time.sleep(0.02)
 
 
@@ -59,6 +100,7 @@ class Member(threading.Thread):
         self.name = name
         self.read = []
         self.assigned = set()
+        self.consumer = None
         self.leaving = threading.Event()
         self.failure = None
         members.append(self)
@@ -66,11 +108,19 @@ class Member(threading.Thread):
     def __repr__(self):
         return f"{self.name} has {sorted(self.assigned)} and read {len(self.read)}"
 
+    def show(self):
+        """The state that the client is in, as far as it can be seen from outside."""
+        inside = self.consumer and vars(self.consumer._coordinator)
+        cluster = self.consumer and vars(self.consumer._cluster)
+        for part in (inside, cluster):
+            print("---", self, part, file=sys.stderr)
+
     def run(self):
         try:
-            consumer = KafkaConsumer(TOPIC, group_id=GROUP, bootstrap_servers=bootstrap,
-                                     client_id=self.name, auto_offset_reset="earliest",
-                                     auto_commit_interval_ms=100, heartbeat_interval_ms=200)
+            self.consumer = consumer = KafkaConsumer(
+                TOPIC, group_id=GROUP, bootstrap_servers=bootstrap, client_id=self.name,
+                auto_offset_reset="earliest", auto_commit_interval_ms=100,
+                heartbeat_interval_ms=200)
             while not self.leaving.is_set():
                 for records in consumer.poll(timeout_ms=100).values():
                     self.read += [int(record.value) for record in records]
