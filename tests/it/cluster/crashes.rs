@@ -115,15 +115,26 @@ fn row_6_zombie_controller() {
 fn row_7_flapping_isr() {
     let lines = "zookeeper.session.timeout.ms=20000\nreplica.lag.time.max.ms=1000";
     let Some(mut scene) = scene(7, Plan::subject().ensemble().lines(lines)) else { return };
+    let registered = |scene: &Scene| -> Vec<i64> {
+        let created = |id| scene.brokers.znodes().created_by(&format!("/brokers/ids/{id}"));
+        let ids = scene.brokers.ids().into_iter();
+        ids.map(|id| wait::until("a registration", LIMIT, || created(id))).collect()
+    };
+    let before = registered(&scene);
     for _ in 0..3 {
         let id = *scene.chance.pick(&scene.brokers.ids());
-        let znodes = scene.brokers.znodes();
-        pause_until(&scene, id, "a smaller ISR", || {
-            let partitions = znodes.partitions(TOPIC);
+        scene.brokers.member(id).pause();
+        wait::until_true("a smaller ISR", LIMIT, || {
+            let partitions = scene.brokers.znodes().partitions(TOPIC);
             let led_by_others = partitions.iter().filter(|p| p.leader != id);
             { led_by_others }.all(|p| !p.isr.contains(&id))
         });
+        // Nobody else leads what it leads until its session ends: not before it goes on itself
+        // can all of the load.
+        scene.brokers.member(id).resume();
+        scene.load.goes_on();
         scene.brokers.wait_full_isr(TOPIC);
     }
+    assert_eq!(registered(&scene), before, "no session ended");
     scene.end();
 }
