@@ -13,8 +13,8 @@ use crate::wait;
 /// Lines of each output that are shown with a failure.
 const TAIL: usize = 150;
 
-/// A running child. Dropped, it is killed; if the test's thread dies first, the kernel kills it. What
-/// it printed is shown when a failing test drops it, so the files have to live longer.
+/// A running child. Dropped, it is killed; if the test's thread dies first, the kernel kills it.
+/// What it printed is shown when a failing test drops it, so the files have to live longer.
 pub struct Process {
     name: String,
     child: Child,

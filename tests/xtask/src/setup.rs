@@ -121,8 +121,8 @@ fn go() -> Result<(), String> {
     let want: String = files.iter().map(|name| text_of(&source.join(name))).collect();
     let dir = places::target().join("go");
     once(&dir, &want, || {
-        // Go builds from where the module is; 1.19 has no option that says where. It does not ask git,
-        // which may be missing or refuse a clone that somebody else owns.
+        // Go builds from where the module is; 1.19 has no option that says where. It does not ask
+        // git, which may be missing or refuse a clone that somebody else owns.
         let mut go = Command::new("sh");
         go.args(["-c", "cd \"$0\" && go build -buildvcs=false -o \"$1\" ."]);
         run_quietly(go.arg(&source).arg(dir.join("transactions")))
