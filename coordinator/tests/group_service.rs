@@ -289,3 +289,26 @@ async fn a_commit_that_is_not_stored_is_not_acknowledged() {
     let results = service.commit("g", commit_request(nobody(), 2, None)).await;
     assert_eq!((results[0].1, offset(&service).await), (None, Some(2)));
 }
+
+/// A rebalance ends by a timer; it does so too while the shard always has something else to do.
+#[tokio::test]
+async fn a_busy_shard_looks_at_its_timers() {
+    const AT_A_TIME: usize = 32;
+    const ROUNDS: usize = 5_000;
+    let logs = logs();
+    let service = service(&logs, Codec::None);
+    service.elected(0, 5);
+    until_loaded(&service).await;
+    let mut joining = tokio::spawn(service.join("g", join_request("")));
+    let mut rounds = 0;
+    let joined = loop {
+        let others = futures::future::join_all((0..AT_A_TIME).map(|_| service.describe("g")));
+        tokio::select! {
+            biased;
+            joined = &mut joining => break joined.expect("it ends well"),
+            _ = others => rounds += 1,
+        }
+        assert!(rounds < ROUNDS, "nobody looked at the timers");
+    };
+    assert_eq!((joined.error, joined.generation), (None, 1));
+}
