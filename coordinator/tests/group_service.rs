@@ -84,7 +84,8 @@ fn commit_request(caller: Caller, offset: i64, producer: Option<Producer>) -> Co
         offset,
         leader_epoch: 3,
         metadata: "m".to_owned(),
-        commit_ms: 1,
+        // What is older than the retention goes as soon as it is loaded.
+        commit_ms: RealClock(Instant::now()).now().wall_ms,
         expire_ms: None,
     };
     let offsets = vec![(TopicPartition::new("t", 0), commit)];
