@@ -110,6 +110,46 @@ async fn parts_of_files_arrive_byte_by_byte() {
     assert_eq!(arrives(&file, blind).await, 5);
 }
 
+/// An answer of many partitions: small slices go out with what is between them, in order, and as
+/// much of them is in memory as may be and no more.
+#[tokio::test]
+async fn small_parts_of_files_arrive_in_order() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = file(&directory.path().join("log"));
+    let whole = pattern();
+    let mut writer = Writer::new();
+    let mut expected = vec![];
+    for number in 0..1_000 {
+        let (position, len) = (number * 4_999, (number * 37) % 9_000);
+        writer.raw(b"between");
+        let payload = FilePayload::new(vec![slice(&file, position as u64, len as u64)]);
+        writer.records(&Records::Payload(Arc::new(payload)));
+        expected.extend_from_slice(b"between");
+        expected.extend_from_slice(&whole[position..position + len]);
+    }
+    let (stream, mut reader) = pair().await;
+    let read = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        reader.read_to_end(&mut all).expect("all of it");
+        all
+    });
+    let mut outbox = Outbox::default();
+    outbox.push(writer.finish().expect("small")).expect("file payloads");
+    let between = outbox.memory();
+    let residency = Residency::probe(&[]);
+    loop {
+        match outbox.flush(&stream, &residency).expect("sent") {
+            Flush::Empty => break,
+            Flush::Blocked => stream.writable().await.expect("writable"),
+            Flush::Yield => tokio::task::yield_now().await,
+            Flush::Cold(slice) => panic!("{slice:?} was just written"),
+        }
+        assert!(outbox.memory() <= between + (64 << 10), "{} in memory", outbox.memory());
+    }
+    drop(stream);
+    assert!(read.join().expect("the reader") == expected, "other bytes than those on disk");
+}
+
 #[tokio::test]
 async fn cold_ranges_are_seen_and_arrive_too() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");

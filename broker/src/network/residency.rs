@@ -54,6 +54,18 @@ impl Residency {
         self.nowait && self.samples_are_resident(file, position, bytes)
     }
 
+    /// The bytes, all of them, if they are in the page cache and the kernel can read them without
+    /// waiting for the disk.
+    pub fn read(&self, file: BorrowedFd<'_>, position: u64, bytes: usize) -> Option<Vec<u8>> {
+        if !self.nowait {
+            return None;
+        }
+        let mut buffer = vec![0; bytes];
+        let mut whole = [IoSliceMut::new(&mut buffer)];
+        let read = preadv2(file, &mut whole, position, ReadWriteFlags::NOWAIT);
+        (read == Ok(bytes)).then_some(buffer)
+    }
+
     fn samples_are_resident(&self, file: BorrowedFd<'_>, position: u64, bytes: u64) -> bool {
         let end = position + bytes - 1;
         let mut at = position;
@@ -128,6 +140,8 @@ mod tests {
         ] {
             let knows = residency.cachestat || residency.nowait;
             assert_eq!(residency.is_resident(file.as_fd(), 5000, 250_000), knows, "{residency:?}");
+            let read = residency.read(file.as_fd(), 5000, 6000);
+            assert_eq!(read, residency.nowait.then(|| vec![7; 6000]), "{residency:?}");
         }
         let disabled = Residency::probe(&["cachestat".to_owned(), "nowait".to_owned()]);
         assert!(!disabled.cachestat && !disabled.nowait);
@@ -151,5 +165,6 @@ mod tests {
     fn a_range_beyond_the_end_is_not_resident() {
         let file = tempfile::tempfile().expect("a file");
         assert!(!Residency::probe(&[]).is_resident(file.as_fd(), 0, 4096));
+        assert_eq!(Residency::probe(&[]).read(file.as_fd(), 0, 1), None);
     }
 }
