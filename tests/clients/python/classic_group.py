@@ -121,6 +121,11 @@ class Member(threading.Thread):
                 TOPIC, group_id=GROUP, bootstrap_servers=bootstrap, client_id=self.name,
                 auto_offset_reset="earliest", auto_commit_interval_ms=100,
                 heartbeat_interval_ms=200)
+            # The client joins again when it hears that the topic has other partitions than it knew.
+            # If then a poll's time is over between the answers to its JoinGroup and its SyncGroup,
+            # kafka-python 3.0.12 forgets that it was joining, at any broker: it has no assignment
+            # and no heartbeats from then on, and polls in vain. So it knows them before it joins.
+            assert len(consumer.partitions_for_topic(TOPIC)) == PARTITIONS
             while not self.leaving.is_set():
                 for records in consumer.poll(timeout_ms=100).values():
                     self.read += [int(record.value) for record in records]
