@@ -179,9 +179,11 @@ impl Driver {
             Step::Transact { .. } | Step::EndTransaction { .. } => self.transact(step, after)?,
             Step::Replicate { batches, bytes } => {
                 let mut all = Vec::new();
-                let mut at = end;
-                for _ in 0..(*batches).max(1) {
-                    let mut set = self.records(at, 2, *bytes, None);
+                let (mut at, first) = (end, self.next_sequence(PRODUCER));
+                for batch in 0..i32::from((*batches).max(1)) {
+                    // Every other batch is of a producer.
+                    let producer = (batch % 2 == 0).then_some((PRODUCER, first + batch));
+                    let mut set = self.records(at, 2, *bytes, producer);
                     protocol::records::batch::assign(&mut set, at, self.epoch);
                     after.append(&set, at);
                     at = after.end;
@@ -215,6 +217,7 @@ impl Driver {
                 after.flushed = end;
                 self.disk = self.disk.after(Crash::Kill);
                 (self.manager, self.log) = open(&self.disk, &self.config)?;
+                self.same_producers_from_scratch(after.first)?;
             }
             Step::Crash(crash) => {
                 let disk = self.disk.after(*crash);
@@ -255,6 +258,7 @@ impl Driver {
                 let target = after.starts.range(..=near).next_back().copied().unwrap_or(near);
                 after.cut(target);
                 self.manager.truncate_to(&partition(), target, NOW).map_err(text)?;
+                self.same_producers_from_scratch(after.first)?;
             }
             Step::StartOver(ahead) => {
                 let target = end + i64::from(*ahead);
@@ -319,16 +323,17 @@ impl Driver {
                 return Err(format!("offset {offset} is lost"));
             }
         }
-        self.same_producers_from_scratch()?;
+        self.same_producers_from_scratch(self.model.first)?;
         self.model.records = found;
         self.model.end = end;
         self.model.flushed = self.model.flushed.min(end);
         Ok(())
     }
 
-    /// What snapshots and a partial replay gave equals what all batches give.
-    fn same_producers_from_scratch(&self) -> Result<(), String> {
-        if self.log.log_start_offset() != self.model.first {
+    /// What snapshots and a partial replay gave equals what all batches give, in a log whose first
+    /// record ever had the offset `first`.
+    fn same_producers_from_scratch(&self, first: Offset) -> Result<(), String> {
+        if self.log.log_start_offset() != first {
             // What began before the log start is known to snapshots alone, as in Kafka.
             return Ok(());
         }
