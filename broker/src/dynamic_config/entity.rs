@@ -78,6 +78,26 @@ pub async fn write(
     Err(EntityConfigError::Contended)
 }
 
+/// Makes the entity's node and with it what `other` makes, both or none, in one write. `false`:
+/// not done, as far as is known; one of them may be there, or somebody else controls now.
+pub async fn create_with(
+    store: &dyn MetadataStore,
+    entity: &ConfigEntity,
+    values: &ConfigValues,
+    other: Op,
+) -> Result<bool, EntityConfigError> {
+    let version = controller_version(store).await?;
+    let check = Op::Check { path: controller::PATH.to_owned(), version };
+    let data = Some(znodes::config::encode(values));
+    let create = Op::Create { path: entity.path(), data, mode: CreateMode::Persistent };
+    match retry::one(store, Op::Multi(vec![check, create, other])).await {
+        Ok(_) => Ok(true),
+        Err(StoreError::Multi { .. }) => Ok(false),
+        Err(error) if error.retriable() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Replaces the entity's values and notifies every broker through `/config/changes`.
 pub async fn change(
     store: &dyn MetadataStore,

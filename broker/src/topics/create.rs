@@ -161,10 +161,13 @@ pub fn candidates(cluster: &Snapshot) -> Vec<Candidate> {
 
 /// No topic of this name, none that is being deleted, none whose metrics would get mixed up.
 async fn check_names(store: &dyn MetadataStore, topic: &str) -> Result<(), CreateTopicError> {
-    if retry::exists(store, &delete_topics::path(topic), false).await?.is_some() {
+    let (mark, node) = (delete_topics::path(topic), topic::path(topic));
+    let (marked, exists) =
+        futures::try_join!(retry::exists(store, &mark, false), retry::exists(store, &node, false))?;
+    if marked.is_some() {
         return Err(CreateTopicError::MarkedForDeletion(topic.to_owned()));
     }
-    if retry::exists(store, &topic::path(topic), false).await?.is_some() {
+    if exists.is_some() {
         return Err(CreateTopicError::Exists(topic.to_owned()));
     }
     if !name::may_collide(topic) {
@@ -207,23 +210,30 @@ pub fn check_values(configs: &ConfigValues) -> Result<(), CreateTopicError> {
     LogConfig::default().with(values).map_err(refused).map(drop)
 }
 
-/// Writes the znodes that make the controller take notice. Gives the topic's new id.
+/// Writes the znodes that make the controller take notice, at once if neither is there: each write
+/// costs the ensemble a sync. Gives the topic's new id.
 pub async fn write(
     store: &dyn MetadataStore,
     _authorized: Authorized<op::Create>,
     topic: &PlannedTopic,
 ) -> Result<Uuid, CreateTopicError> {
     let entity = ConfigEntity::topic(&topic.name);
-    entity::write(store, &entity, &topic.configs).await?;
     let id = random::uuid();
     let settled = |list: &Vec<BrokerId>| ReplicaAssignment::settled(list.clone());
     let partitions = topic.replicas.iter().map(|(index, list)| (*index, settled(list))).collect();
     let data = TopicAssignment { topic_id: Some(id), partitions }.encode();
     let path = topic::path(&topic.name);
     let mode = CreateMode::Persistent;
+    let create = || Op::Create { path: path.clone(), data: Some(data.clone()), mode };
+    if entity::create_with(store, &entity, &topic.configs, create()).await? {
+        return Ok(id);
+    }
+    if retry::exists(store, &path, false).await?.is_none() {
+        // Values are there already: of a topic that is gone, or set ahead of this one.
+        entity::write(store, &entity, &topic.configs).await?;
+    }
     for _ in 0..TRIES_MAX {
-        let create = Op::Create { path: path.clone(), data: Some(data.clone()), mode };
-        match retry::one(store, create).await {
+        match retry::one(store, create()).await {
             Ok(_) => return Ok(id),
             Err(StoreError::NodeExists(_)) => break,
             // It may have been done: the next try shows it.
@@ -240,7 +250,86 @@ pub async fn write(
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use coordinator::metadata::embedded;
+    use coordinator::znodes::{config, controller};
+
     use super::*;
+    use crate::authorizer::Authorizer;
+
+    struct Znodes {
+        store: std::sync::Arc<dyn MetadataStore>,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Znodes {
+        /// Those of a cluster without topics, and `more`.
+        async fn with(more: &[&str]) -> Znodes {
+            let dir = tempfile::tempdir().expect("a directory");
+            let path = dir.path().join("metadata.redb");
+            let clock = std::sync::Arc::new(|| 1000);
+            let (store, driver) = embedded::open(&path, clock).expect("a new journal");
+            tokio::spawn(driver.run());
+            let znodes = Znodes { store, _dir: dir };
+            znodes.make(controller::PATH, controller::encode(1, 1000)).await;
+            for path in [topic::TOPICS_PATH, config::TOPICS_PATH].iter().chain(more) {
+                znodes.make(path, Bytes::from_static(b"former")).await;
+            }
+            znodes
+        }
+
+        async fn make(&self, path: &str, data: Bytes) {
+            let made = retry::create_recursive(&*self.store, path, Some(data)).await;
+            assert_eq!(made, Ok(true), "{path}");
+        }
+
+        /// A node's transaction and data.
+        async fn get(&self, path: &str) -> Option<(i64, Bytes)> {
+            let node = retry::get(&*self.store, path, false).await.expect("an answer");
+            node.map(|(data, stat)| (stat.mzxid, data.unwrap_or_default()))
+        }
+
+        async fn write(&self) -> Result<Uuid, CreateTopicError> {
+            let plan = PlannedTopic {
+                name: "t".into(),
+                replicas: BTreeMap::from([(0, vec![1])]),
+                configs: values(),
+            };
+            write(&*self.store, Authorizer.internal(), &plan).await
+        }
+    }
+
+    fn values() -> ConfigValues {
+        ConfigValues::from([("retention.ms".to_owned(), "7".to_owned())])
+    }
+
+    #[tokio::test]
+    async fn a_topic_is_made_in_one_write_or_beside_what_another_left() {
+        let entity = ConfigEntity::topic("t");
+        let (values_at, topic_at) = (entity.path(), topic::path("t"));
+        for left in [&[][..], &[&*values_at]] {
+            let znodes = Znodes::with(left).await;
+            let id = znodes.write().await.expect("nothing is against it");
+            let (of_values, found) = znodes.get(&values_at).await.expect("values");
+            assert_eq!(config::decode(&entity, Some(&found)).expect("readable"), values());
+            let (of_topic, data) = znodes.get(&topic_at).await.expect("a topic");
+            let assignment = TopicAssignment::decode("t", Some(&data)).expect("readable");
+            assert_eq!(assignment.topic_id, Some(id));
+            assert_eq!(of_values == of_topic, left.is_empty(), "{of_values} and {of_topic}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_values_of_a_topic_that_is_there_stay() {
+        let (values_at, topic_at) = (ConfigEntity::topic("t").path(), topic::path("t"));
+        for left in [&[&*topic_at][..], &[&*values_at, &*topic_at]] {
+            let znodes = Znodes::with(left).await;
+            let refused = znodes.write().await.expect_err("there is one");
+            assert_eq!(refused.code(), ErrorCode::TOPIC_ALREADY_EXISTS);
+            let found = znodes.get(&values_at).await.map(|(_, data)| data);
+            assert_eq!(found, left.contains(&&*values_at).then(|| Bytes::from_static(b"former")));
+        }
+    }
 
     fn new_topic(name: &str) -> NewTopic {
         NewTopic {
