@@ -56,8 +56,10 @@ pub struct Start {
     pub leader_epoch: LeaderEpoch,
     /// See `first_offset`.
     pub offset: Offset,
-    /// The latest epoch in the log. `None`: the log is cut at `offset` before the first fetch.
+    /// The latest epoch in the log.
     pub last_epoch: Option<LeaderEpoch>,
+    /// `Truncating` if the log goes on behind `offset`.
+    pub stage: Stage,
 }
 
 /// Where a follower begins: at its log's end if the log knows epochs, because then the leader finds
@@ -85,7 +87,8 @@ pub fn fetcher_id(partition: &TopicPartition, fetchers: i32) -> i32 {
 /// Where a partition stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// The log is to be cut at the fetch offset: it knows no epochs.
+    /// The log is to be cut at the fetch offset: it knows no epochs that say how much of the rest
+    /// the leader has.
     Truncating,
     Fetching,
 }
@@ -248,16 +251,12 @@ impl Follower {
             Some(entry) => entry.asked,
             None => self.gone.remove(&partition),
         };
-        let stage = match start.last_epoch {
-            Some(_) => Stage::Fetching,
-            None => Stage::Truncating,
-        };
         let state = FetchState {
             topic_id: start.topic_id,
             leader_epoch: start.leader_epoch,
             offset: start.offset,
             last_epoch: start.last_epoch,
-            stage,
+            stage: start.stage,
             delayed_until_ms: None,
             pauses: 0,
             lag: None,

@@ -173,6 +173,7 @@ fn hand_over(fetcher: &Fetcher) -> Vec<FollowOrder> {
             leader_epoch: state.leader_epoch,
             offset: state.offset,
             last_epoch: state.last_epoch,
+            stage: state.stage,
         };
         let (leader, endpoint) = (fetcher.leader, fetcher.endpoint.clone());
         Some(FollowOrder { partition, leader, endpoint, start })
@@ -184,6 +185,8 @@ fn hand_over(fetcher: &Fetcher) -> Vec<FollowOrder> {
 
 #[cfg(test)]
 mod tests {
+    use replica::follower::Stage;
+
     use super::*;
 
     #[test]
@@ -204,7 +207,13 @@ mod tests {
             partition: TopicPartition::new(topic, 0),
             leader: 2,
             endpoint: Endpoint::new("host", port),
-            start: Start { topic_id: Uuid([7; 16]), leader_epoch: 3, offset, last_epoch: Some(2) },
+            start: Start {
+                topic_id: Uuid([7; 16]),
+                leader_epoch: 3,
+                offset,
+                last_epoch: Some(2),
+                stage: Stage::Fetching,
+            },
         };
         fetchers.follow(vec![order("a", 9092, 10), order("b", 9092, 20)]);
         fetchers.follow(vec![order("c", 9093, 30)]);

@@ -63,8 +63,11 @@ pub enum OrderError {
     InconsistentTopicId,
     #[error("this broker is not among its replicas")]
     NotAReplica,
-    #[error("the leader epoch is not newer")]
+    #[error("the leader epoch is older")]
     StaleEpoch,
+    /// The controller repeats itself, or changed something that needs no new epoch.
+    #[error("the role was taken in this leader epoch already")]
+    KnownEpoch,
     #[error("the leader epoch is older")]
     FencedLeaderEpoch,
     #[error(transparent)]
@@ -78,7 +81,7 @@ impl OrderError {
             OrderError::Offline | OrderError::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
             OrderError::InconsistentTopicId => ErrorCode::INCONSISTENT_TOPIC_ID,
             OrderError::NotAReplica => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-            OrderError::StaleEpoch => ErrorCode::STALE_CONTROLLER_EPOCH,
+            OrderError::StaleEpoch | OrderError::KnownEpoch => ErrorCode::STALE_CONTROLLER_EPOCH,
             OrderError::FencedLeaderEpoch => ErrorCode::FENCED_LEADER_EPOCH,
         }
     }
@@ -288,6 +291,7 @@ impl ReplicaManager {
         let _one = self.controller(controller_epoch)?;
         let mut obeyed = Obeyed::default();
         let mut to_follow = Vec::new();
+        let mut known = 0;
         for order in orders {
             let result = self.take_role(order, now_ms);
             let result = result.map(|became| {
@@ -303,12 +307,21 @@ impl ReplicaManager {
                     _ => {}
                 }
             });
-            if let Err(error) = &result {
-                let (topic, index) = (&order.topic, order.index);
-                tracing::warn!(topic, index, %error, "a role was not taken");
-                self.judge_disk(error);
+            match &result {
+                Ok(()) => {}
+                // A controller that takes office says so of every partition.
+                Err(OrderError::KnownEpoch) => known += 1,
+                Err(error) => {
+                    let (topic, index) = (&order.topic, order.index);
+                    tracing::warn!(topic, index, %error, "a role was not taken");
+                    self.judge_disk(error);
+                }
             }
             obeyed.results.push(result);
+        }
+        if known > 0 {
+            let of = orders.len();
+            tracing::info!(known, of, "roles that were taken in their leader epochs already");
         }
         self.fetchers.follow(to_follow);
         self.fetchers.end_idle();
@@ -332,7 +345,7 @@ impl ReplicaManager {
                     self.fetchers.set_topic_id(&partition.name(), order.topic_id);
                     return Ok(Became::Unchanged);
                 }
-                return Err(OrderError::StaleEpoch);
+                return Err(if same { OrderError::KnownEpoch } else { OrderError::StaleEpoch });
             }
             Verdict::Lead | Verdict::Follow => {}
         }

@@ -47,7 +47,8 @@ fn id(topic: &str) -> Uuid {
 }
 
 fn start(topic_id: Uuid, offset: Offset, last_epoch: Option<LeaderEpoch>) -> Start {
-    Start { topic_id, leader_epoch: EPOCH, offset, last_epoch }
+    let stage = if last_epoch.is_some() { Stage::Fetching } else { Stage::Truncating };
+    Start { topic_id, leader_epoch: EPOCH, offset, last_epoch, stage }
 }
 
 impl Bed {

@@ -2,7 +2,7 @@
 
 use protocol::ids::TopicPartition;
 use protocol::planted::{self, Planted};
-use replica::follower::{Start, first_offset};
+use replica::follower::{Stage, Start, first_offset};
 
 use super::{ReplicaManager, RoleOrder};
 use crate::replication::fetchers::{Fetchers, FollowOrder};
@@ -39,9 +39,12 @@ impl ReplicaManager {
         let by_epoch = !planted::is(Planted::TruncateToWatermark);
         let last_epoch = log.latest_epoch().filter(|_| by_epoch);
         let high_watermark = partition.high_watermark();
-        let offset = first_offset(last_epoch, log.log_end_offset(), high_watermark);
+        let log_end = log.log_end_offset();
+        let offset = first_offset(last_epoch, log_end, high_watermark);
+        // Of a new log nothing is to be cut.
+        let stage = if offset < log_end { Stage::Truncating } else { Stage::Fetching };
         let (topic_id, leader_epoch) = (order.topic_id, order.assignment.leader_epoch);
-        let start = Start { topic_id, leader_epoch, offset, last_epoch };
+        let start = Start { topic_id, leader_epoch, offset, last_epoch, stage };
         tracing::info!(partition = %name, leader, leader_epoch, offset, high_watermark, "follows");
         Some(FollowOrder { partition: name.clone(), leader, endpoint, start })
     }

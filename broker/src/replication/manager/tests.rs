@@ -37,7 +37,7 @@ impl ClusterView for Everybody {
     }
 
     fn replication_endpoint(&self, _broker: BrokerId) -> Option<client::Endpoint> {
-        None
+        Some(client::Endpoint::new("localhost", 9092))
     }
 
     fn log_config(&self, _topic: &str) -> Arc<LogConfig> {
@@ -126,6 +126,21 @@ fn a_log_of_a_former_topic_is_set_aside_once_a_start() {
 }
 
 #[test]
+fn a_controller_that_repeats_itself_is_no_former_one() {
+    let manager = manager(&MemoryDisk::default(), &["/data"]);
+    let take = |epoch| {
+        let obeyed = manager.take_roles(1, &[order(0, 7, epoch)], NOW_MS);
+        obeyed.expect("the controller is no former one").results.remove(0)
+    };
+    assert!(matches!(take(2), Ok(())));
+    assert!(matches!(take(2), Err(OrderError::KnownEpoch)));
+    assert!(matches!(take(1), Err(OrderError::StaleEpoch)));
+    // On the wire they are the same.
+    let codes = codes(&manager, &[order(0, 7, 2), order(0, 7, 1)]);
+    assert_eq!(codes, [ErrorCode::STALE_CONTROLLER_EPOCH; 2]);
+}
+
+#[test]
 fn a_directory_that_fails_while_logs_are_made_takes_only_its_own_partitions() {
     let disk = MemoryDisk::default();
     let manager = manager(&disk, &["/one", "/two"]);
@@ -148,9 +163,29 @@ fn a_directory_that_fails_while_logs_are_made_takes_only_its_own_partitions() {
 fn a_full_disk_is_not_a_failed_one() {
     let disk = MemoryDisk::default();
     let manager = manager(&disk, &["/data"]);
-    let change = disk.changes() + 5;
+    let change = disk.changes() + 4;
     disk.set_fault(Some(Fault::ErrorAt { change, errno: libc::ENOSPC }));
     let codes = codes(&manager, &[order(0, 7, 0), order(1, 7, 0)]);
     assert_eq!(codes, [ErrorCode::KAFKA_STORAGE_ERROR, ErrorCode::NONE]);
     assert!(!manager.logs().dirs()[0].is_offline());
+}
+
+#[test]
+fn only_a_log_that_goes_on_behind_the_first_offset_is_cut_before_it_is_fetched() {
+    use replica::follower::Stage;
+    let manager = manager(&MemoryDisk::default(), &["/data"]);
+    let follows = |index| {
+        let mut order = order(index, 7, 1);
+        order.assignment.leader = 2;
+        order.assignment.replicas = vec![1, 2];
+        assert_eq!(codes(&manager, &[order.clone()]), [ErrorCode::NONE]);
+        let name = TopicPartition::new("t", index);
+        let start = manager.follow_order(&order, &name).expect("its leader is known").start;
+        (start.offset, start.last_epoch, start.stage)
+    };
+    assert_eq!(follows(0), (0, None, Stage::Fetching), "a new log");
+    assert_eq!(codes(&manager, &[order(1, 7, 0)]), [ErrorCode::NONE]);
+    append(&manager, 1);
+    // What the follower has beyond its leader the leader tells.
+    assert_eq!(follows(1), (1, Some(0), Stage::Fetching));
 }
