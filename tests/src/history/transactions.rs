@@ -31,6 +31,8 @@ pub enum Anomaly {
     Duplicate { value: u64, at: BTreeSet<Position> },
     /// Read where nobody sent it.
     Phantom { value: u64, at: Position },
+    /// Somebody read it, and it is not there at the end, although nobody aborted it.
+    Vanished { value: u64, reader: String },
     /// Two values were seen at one offset.
     Inconsistent { at: Position, values: BTreeSet<u64> },
     /// One process's transactions, or the records of one, are not in their order.
@@ -66,7 +68,7 @@ enum End {
     Unknown,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Txn {
     process: String,
     sent: Vec<(i32, u64)>,
@@ -187,9 +189,12 @@ impl History {
             .flat_map(|(number, txn)| txn.sent.iter().map(move |(_, value)| (*value, *number)))
             .collect();
         for (reader, (_, value)) in self.reads() {
-            if let Some(txn) = aborted.get(&value) {
-                let reader = reader.clone();
-                found.push(Anomaly::AbortedRead { txn: *txn, value, reader });
+            let reader = reader.clone();
+            match aborted.get(&value) {
+                Some(txn) => found.push(Anomaly::AbortedRead { txn: *txn, value, reader }),
+                // What was read was committed, even if its producer never heard of it.
+                None if !there.contains(&value) => found.push(Anomaly::Vanished { value, reader }),
+                None => {}
             }
         }
     }
@@ -273,3 +278,7 @@ impl History {
 #[cfg(test)]
 #[path = "transactions_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "transactions_planted.rs"]
+mod planted;

@@ -63,6 +63,15 @@ fn a_transaction_of_unknown_end_may_be_missing_but_not_in_part() {
         check(&GOOD.split_inclusive('\n').filter(kept).collect::<String>()).anomalies
     };
     assert_eq!(without(&["5", "6"]), []);
+    let seen = poll("r", 0, 6, 5);
+    let gone = GOOD.split_inclusive('\n').filter(|line| {
+        !line.contains("\"end\"") || {
+            let ends = |v| line.ends_with(&format!(":{v}}}\n"));
+            !ends(5) && !ends(6)
+        }
+    });
+    let vanished = Anomaly::Vanished { value: 5, reader: "r".into() };
+    assert_eq!(check(&(gone.collect::<String>() + &seen)).anomalies, [vanished]);
     assert_eq!(without(&["6"]), [Anomaly::Torn { txn: 4, missing: [6].into() }]);
 }
 
@@ -89,7 +98,8 @@ fn misplaced_ones_are_found() {
     assert!(anomalies.contains(&duplicate), "{anomalies:?}");
     let anomalies = found(&[], &poll("x", 0, 0, 99));
     let both = Anomaly::Inconsistent { at: (0, 0), values: [1, 99].into() };
-    assert_eq!(anomalies, [Anomaly::Phantom { value: 99, at: (0, 0) }, both]);
+    let phantom = Anomaly::Phantom { value: 99, at: (0, 0) };
+    assert_eq!(anomalies, [phantom, Anomaly::Vanished { value: 99, reader: "x".into() }, both]);
     let anomalies = found(&["end", "\"in\"", ":1}"], &poll("end", 0, 8, 1));
     let disorder = Anomaly::Disorder { partition: 0, first: 5, then: 1 };
     assert!(anomalies.contains(&disorder), "{anomalies:?}");
