@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tests::brokers::{Brokers, Kind, Plan};
 use tests::chance::{self, Chance};
-use tests::history::transactions::{History, Verdict};
+use tests::history::transactions::{Anomaly, History, Verdict};
 use tests::process::Process;
-use tests::{java, logs, wait};
+use tests::{java, wait, workload};
 
 use crate::cluster::Alone;
 
@@ -26,6 +26,13 @@ const HEAL_LIMIT: Duration = Duration::from_secs(90);
 /// Everything is copied, and read.
 const END_LIMIT: Duration = Duration::from_secs(240);
 
+const ONE_REPLICA: &str = "\
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1";
+
 /// Transactions that nobody goes on with are aborted soon.
 const LINES: &str = "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000";
 
@@ -37,6 +44,31 @@ fn among_ours() {
 #[test]
 fn beside_apaches() {
     every_broker_goes(&[Kind::Apache, Kind::subject(), Kind::subject()]);
+}
+
+/// The same clients with a fault planted in them, and none in the brokers: it shows.
+#[test]
+fn reading_what_is_not_committed_is_caught() {
+    let alone = Alone::wait();
+    let Some(brokers) = Plan::of(&[Kind::subject()]).lines(ONE_REPLICA).start() else { return };
+    for topic in [IN, OUT] {
+        brokers.create_topic(topic, PARTITIONS);
+    }
+    let mut load = Load::start(&brokers, chance::seed(), "read_uncommitted");
+    let shows = |load: &Load| {
+        let anomalies = load.history().check().anomalies;
+        anomalies.iter().any(|anomaly| matches!(anomaly, Anomaly::AbortedRead { .. }))
+    };
+    // Only what was flushed before it was aborted is there to be read.
+    for _ in 0..20 {
+        if shows(&load) {
+            break;
+        }
+        load.goes_on();
+    }
+    let verdict = load.end();
+    assert!(shows(&load), "seed {}: {verdict:#?}", load.seed);
+    drop(alone);
 }
 
 /// The clients, while they run.
@@ -54,7 +86,7 @@ fn every_broker_goes(kinds: &[Kind]) {
     for topic in [IN, OUT] {
         brokers.create_topic(topic, PARTITIONS);
     }
-    let mut load = Load::start(&brokers, seed);
+    let mut load = Load::start(&brokers, seed, "read_committed");
     let mut chance = Chance::new(seed);
     let began = Instant::now();
     let asked = std::env::var("OTTLA_EXACTLY_ONCE_SECONDS").ok();
@@ -82,11 +114,7 @@ fn every_broker_goes(kinds: &[Kind]) {
     load.goes_on();
     println!("seed {seed}: {faults} faults in {:?}", began.elapsed());
     load.judge(&brokers);
-    brokers.wait_all_in_sync();
-    brokers.stop_all();
-    let comparison = logs::compare(&brokers.data_dirs());
-    let differences = &comparison.differences;
-    assert!(differences.is_empty(), "seed {seed}: {differences:#?}");
+    workload::stopped_equal(&mut brokers, seed);
     drop(alone);
 }
 
@@ -100,10 +128,10 @@ fn pause(brokers: &Brokers, load: &mut Load, id: i32) {
 }
 
 impl Load {
-    fn start(brokers: &Brokers, seed: u64) -> Load {
+    fn start(brokers: &Brokers, seed: u64, isolation: &str) -> Load {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (partitions, number) = (PARTITIONS.to_string(), seed.to_string());
-        let args = [&brokers.bootstrap(), IN, OUT, &partitions, &number];
+        let args = [&brokers.bootstrap(), IN, OUT, &partitions, &number, isolation];
         let mut command = java::source_command("ExactlyOnce", &args);
         let process = Process::start("exactly-once", dir.path(), &mut command);
         let mut load = Load { process, seed, _dir: dir };
@@ -137,11 +165,17 @@ impl Load {
         });
     }
 
+    /// Once everything is copied, and read.
     #[track_caller]
-    fn judge(mut self, brokers: &Brokers) {
+    fn end(&mut self) -> Verdict {
         self.process.signal(libc::SIGTERM);
         wait::until("everything to be copied and read", END_LIMIT, || self.process.ended());
-        let Verdict { committed, aborted, unknown, copied, anomalies } = self.history().check();
+        self.history().check()
+    }
+
+    #[track_caller]
+    fn judge(mut self, brokers: &Brokers) {
+        let Verdict { committed, aborted, unknown, copied, anomalies } = self.end();
         let seed = self.seed;
         println!(
             "seed {seed}: {committed} transactions committed, {aborted} aborted, {unknown} \

@@ -1,7 +1,7 @@
 //! Compares what brokers have on disk: every replica of a partition holds the same batches, byte
 //! for byte, up to the high watermark. Reads files alone; knows no broker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use protocol::records::batch;
@@ -67,35 +67,54 @@ pub fn high_watermarks(data: &Path) -> BTreeMap<String, i64> {
     entries.collect()
 }
 
+/// Who is to have each partition, by the name of its directory.
+pub type Assigned = BTreeMap<String, BTreeSet<i32>>;
+
 /// What was compared.
 #[derive(Debug, Default)]
 pub struct Comparison {
-    pub partitions: usize,
+    /// Whose logs, by the name of the partition's directory.
+    pub compared: Assigned,
     pub batches: usize,
     /// Empty is right.
     pub differences: Vec<String>,
 }
 
+impl Comparison {
+    /// Also a difference: a replica of several whose log was not there to be compared.
+    pub fn demand(mut self, assigned: &Assigned) -> Comparison {
+        let none = BTreeSet::new();
+        for (partition, replicas) in assigned.iter().filter(|(_, replicas)| replicas.len() > 1) {
+            let compared = self.compared.get(partition).unwrap_or(&none);
+            for id in replicas.difference(compared) {
+                self.differences.push(format!("broker {id} has no log of {partition}"));
+            }
+        }
+        self
+    }
+}
+
 /// Compares all partitions that several of the data directories hold, up to the highest of their
 /// high watermarks, which every one of them must have reached: the brokers were in sync when they
-/// stopped.
+/// stopped. A replica's log counts even if its own broker's checkpoint leaves it out.
 pub fn compare(data_dirs: &[(i32, PathBuf)]) -> Comparison {
     let mut comparison = Comparison::default();
     let mut watermarks: BTreeMap<String, i64> = BTreeMap::new();
-    let mut holders: BTreeMap<String, Vec<(i32, PathBuf)>> = BTreeMap::new();
-    for (id, data) in data_dirs {
-        for (partition, offset) in high_watermarks(data) {
-            let highest = watermarks.entry(partition.clone()).or_insert(offset);
-            *highest = offset.max(*highest);
-            let dir = data.join(&partition);
-            if dir.is_dir() {
-                holders.entry(partition).or_default().push((*id, dir));
-            }
-        }
+    for (partition, offset) in data_dirs.iter().flat_map(|(_, data)| high_watermarks(data)) {
+        let highest = watermarks.entry(partition).or_insert(offset);
+        *highest = offset.max(*highest);
     }
-    for (partition, dirs) in holders.into_iter().filter(|(_, dirs)| dirs.len() > 1) {
-        comparison.partitions += 1;
-        let end = watermarks[&partition];
+    for (partition, end) in watermarks {
+        let dirs: Vec<(i32, PathBuf)> = data_dirs
+            .iter()
+            .map(|(id, data)| (*id, data.join(&partition)))
+            .filter(|(_, dir)| dir.is_dir())
+            .collect();
+        if dirs.len() < 2 {
+            continue;
+        }
+        let holders = dirs.iter().map(|(id, _)| *id).collect();
+        comparison.compared.insert(partition.clone(), holders);
         let differences = &mut comparison.differences;
         let logs: Vec<(i32, Vec<Batch>)> = dirs
             .iter()
@@ -180,7 +199,8 @@ mod tests {
     fn equal_logs_have_no_difference() {
         let (one, other) = (data(&[b"a", b"b"], 2), data(&[b"a", b"b"], 1));
         let comparison = compared(&one, &other);
-        assert_eq!((comparison.partitions, comparison.batches), (1, 2));
+        let both = [("a topic-0".to_owned(), [1, 2].into())].into();
+        assert_eq!((&comparison.compared, comparison.batches), (&both, 2));
         assert_eq!(comparison.differences, Vec::<String>::new());
     }
 
@@ -204,6 +224,24 @@ mod tests {
         let difference = "a topic-0 below 2, brokers 1 and 2: \
                           batch 1 is 1..=1 of epoch -1 and the end";
         assert_eq!(compared(&one, &other).differences, vec![difference]);
+    }
+
+    #[test]
+    fn a_replica_that_its_checkpoint_leaves_out_is_compared() {
+        let (one, other) = (data(&[b"a", b"b"], 2), data(&[b"a"], 1));
+        std::fs::write(other.path().join(CHECKPOINT), "0\n0\n").unwrap();
+        assert_eq!(compared(&one, &other).differences.len(), 1);
+    }
+
+    #[test]
+    fn a_replica_without_a_log_is_found() {
+        let (one, other) = (data(&[b"a"], 1), tempfile::tempdir().unwrap());
+        let assigned: Assigned =
+            [("a topic-0".to_owned(), [1, 2].into()), ("alone-0".to_owned(), [1].into())].into();
+        let all = compared(&one, &data(&[b"a"], 1)).demand(&assigned);
+        assert_eq!(all.differences, Vec::<String>::new());
+        let missing = ["broker 1 has no log of a topic-0", "broker 2 has no log of a topic-0"];
+        assert_eq!(compared(&one, &other).demand(&assigned).differences, missing);
     }
 
     #[test]

@@ -12,6 +12,8 @@ use coordinator::znodes::{controller, controller_epoch};
 use protocol::ids::TopicPartition;
 use tokio::runtime::Runtime;
 
+use crate::logs::Assigned;
+
 /// An answer that takes longer counts as none: the ensemble has no quorum.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
@@ -116,6 +118,19 @@ impl Znodes {
     pub fn assignment(&self, name: &str) -> Option<TopicAssignment> {
         let (data, _) = self.get(&topic::path(name))?;
         TopicAssignment::decode(name, Some(&data)).ok()
+    }
+
+    /// The brokers that are to have each partition, by the name of its directory.
+    pub fn assigned(&self) -> Assigned {
+        let topics = self.topics().into_iter();
+        let known = topics.filter_map(|topic| Some((self.assignment(&topic)?, topic)));
+        let partitions = known.flat_map(|(assignment, topic)| {
+            let partitions = assignment.partitions.into_iter();
+            partitions.map(move |(index, replicas)| {
+                (format!("{topic}-{index}"), replicas.replicas.into_iter().collect())
+            })
+        });
+        partitions.collect()
     }
 
     /// Every topic there is.

@@ -1,7 +1,8 @@
 // Transactions as applications use them: two writers whose transactions commit or abort, two
 // copiers of a group that take what was committed from one topic to another, each with its offsets
 // in the transaction, and a reader of committed data.
-// Usage: ExactlyOnce BOOTSTRAP IN OUT PARTITIONS SEED
+// Usage: ExactlyOnce BOOTSTRAP IN OUT PARTITIONS SEED ISOLATION
+// read_uncommitted is a fault, planted to see that the history shows it.
 // Writes a history, one JSON object a line (tests/src/history/transactions.rs). SIGTERM ends
 // writing; the program ends once everything is copied and both topics were read from their start.
 
@@ -18,7 +19,7 @@ public class ExactlyOnce {
     static final PrintStream out = System.out;
     static volatile boolean stopping = false;
     static volatile boolean copied = false;
-    static String bootstrap, in, copies;
+    static String bootstrap, in, copies, isolation;
     static int partitions;
 
     static synchronized void write(String process, String action, String outcome, String more) {
@@ -72,7 +73,7 @@ public class ExactlyOnce {
         if (group != null) p.put("group.id", group);
         p.put("enable.auto.commit", "false");
         p.put("auto.offset.reset", "earliest");
-        p.put("isolation.level", "read_committed");
+        p.put("isolation.level", isolation);
         p.put("fetch.max.wait.ms", "100");
         p.put("session.timeout.ms", "10000");
         p.put("max.poll.records", "50");
@@ -249,6 +250,7 @@ public class ExactlyOnce {
         copies = args[2];
         partitions = Integer.parseInt(args[3]);
         long seed = Long.parseLong(args[4]);
+        isolation = args[5];
         Thread main = Thread.currentThread();
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             stopping = true;
