@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
+use protocol::error_code::ErrorCode;
 use tests::brokers::{Brokers, Kind, Plan};
 use tests::clients::{go_transactions, python};
 use tests::java::{program, tool};
 use tests::znodes::Znodes;
 use tests::{Cluster, on_both_stores, places, wait};
+
+use crate::verification::{self, Producer};
 
 on_both_stores!(java, librdkafka, go);
 
@@ -116,6 +119,24 @@ fn a_directory_changes_hands() {
         brokers.replace(1, next);
         suite(&brokers.bootstrap(), prefix, "finish");
     }
+}
+
+/// A leader stands still with the markers that it was sent: they go to its successor as soon as
+/// there is one, long before anybody's request times out.
+#[test]
+fn markers_do_not_wait_for_a_broker_that_stands_still() {
+    let patient = "request.timeout.ms=300000\nzookeeper.session.timeout.ms=6000";
+    let plan = Plan::of(&[Kind::subject(); 2]).lines(ALONE).lines(patient);
+    let Some(brokers) = plan.start() else { return };
+    let by_both = ["--replica-assignment", "1:2"];
+    brokers.create_topic_with(verification::TOPIC, &by_both);
+    let producer = Producer::init(&brokers);
+    producer.add(&brokers, verification::TOPIC);
+    brokers.wait_full_isr(verification::TOPIC);
+    assert_eq!(producer.produce(&brokers, 11, 0), ErrorCode::NONE);
+    brokers.member(verification::LEADER).pause();
+    producer.end(&brokers);
+    brokers.member(verification::LEADER).resume();
 }
 
 /// Coordinators and leaders of both kinds: markers and questions travel in both directions.

@@ -22,9 +22,9 @@ use tests::brokers::{Brokers, Kind, Plan};
 use tests::wait;
 
 const LIMIT: Duration = Duration::from_secs(60);
-const LEADER: i32 = 1;
+pub const LEADER: i32 = 1;
 const COORDINATOR: i32 = 2;
-const TOPIC: &str = "verified";
+pub const TOPIC: &str = "verified";
 /// The last versions whose clients do not know TRANSACTION_ABORTABLE, and the first that do.
 const PRODUCE: [i16; 2] = [10, 11];
 const COMMIT: [i16; 2] = [3, 4];
@@ -51,8 +51,8 @@ fn apache_leads() {
     verified([Kind::Apache, Kind::subject()]);
 }
 
-/// A producer whose id broker 2 coordinates.
-struct Producer {
+/// A producer with transactions, and no client around it.
+pub struct Producer {
     transactional_id: String,
     id: i64,
     epoch: i16,
@@ -147,7 +147,8 @@ fn coordinator(brokers: &Brokers, key: &str, key_type: i8) -> Option<i32> {
 }
 
 impl Producer {
-    fn init(brokers: &Brokers) -> Producer {
+    /// One whose id broker `COORDINATOR` coordinates.
+    pub fn init(brokers: &Brokers) -> Producer {
         let transactional_id = wait::until("an id of broker 2", LIMIT, || {
             let mut names = (0..20).map(|number| format!("id-{number}"));
             names.find(|name| coordinator(brokers, name, 1) == Some(COORDINATOR))
@@ -170,7 +171,7 @@ impl Producer {
         Producer { transactional_id: self.transactional_id.clone(), ..*self }
     }
 
-    fn add(&self, brokers: &Brokers, topic: &str) {
+    pub fn add(&self, brokers: &Brokers, topic: &str) {
         let topic = AddPartitionsToTxnTopic { name: topic.to_owned(), partitions: vec![0] };
         let request = AddPartitionsToTxnRequest {
             v3_and_below_transactional_id: self.transactional_id.clone(),
@@ -185,7 +186,7 @@ impl Producer {
     }
 
     /// Commits, and waits until every marker is written.
-    fn end(&self, brokers: &Brokers) {
+    pub fn end(&self, brokers: &Brokers) {
         let request = EndTxnRequest {
             transactional_id: self.transactional_id.clone(),
             producer_id: self.id,
@@ -203,7 +204,7 @@ impl Producer {
     }
 
     /// One record that has this sequence.
-    fn produce(&self, brokers: &Brokers, version: i16, sequence: i32) -> ErrorCode {
+    pub fn produce(&self, brokers: &Brokers, version: i16, sequence: i32) -> ErrorCode {
         let mut batch = BatchBuilder::new(BatchOptions {
             producer_id: self.id,
             producer_epoch: self.epoch,

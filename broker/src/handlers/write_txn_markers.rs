@@ -19,6 +19,7 @@ use std::time::Duration;
 use coordinator::group::GroupError;
 use coordinator::group::service::OFFSETS_TOPIC;
 use coordinator::shard::Marker;
+use futures::future::BoxFuture;
 use protocol::error_code::ErrorCode;
 use protocol::ids::ProducerId;
 use protocol::messages::write_txn_markers::{
@@ -60,7 +61,15 @@ pub fn handle(
         let denied = ErrorCode::CLUSTER_AUTHORIZATION_FAILED;
         return Reply::Now(respond(parts.map(|part| Part { code: denied, ..part })));
     }
-    let authorized = authorizer.internal::<op::ClusterAction>();
+    Reply::Later(write(broker, authorizer.internal(), request))
+}
+
+/// Appends the markers in this call; the future waits for replicas and for groups.
+pub fn write(
+    broker: &Arc<Broker>,
+    authorized: Authorized<op::ClusterAction>,
+    request: WriteTxnMarkersRequest,
+) -> BoxFuture<'static, WriteTxnMarkersResponse> {
     let mut parts: Vec<Part> = parts_of(request)
         .map(|(end, mut part)| {
             append(broker, authorized, &end, &mut part);
@@ -69,7 +78,7 @@ pub fn handle(
         .collect();
     let countdown = await_replicas(&parts);
     let broker = broker.clone();
-    Reply::later(async move {
+    Box::pin(async move {
         let timeout_ms = broker.config.load().long("request.timeout.ms");
         let patience = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
         for (part, outcome) in parts.iter_mut().zip(countdown.outcomes(patience).await) {

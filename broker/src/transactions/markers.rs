@@ -1,5 +1,6 @@
-//! Sends the transaction coordinator's markers to partitions' leaders, this broker included: one
-//! connection to each, one request at a time. Knows nothing of transactions' states.
+//! Sends the transaction coordinator's markers to partitions' leaders, over one connection to each,
+//! one request at a time; what this broker leads it writes without one. Knows nothing of
+//! transactions' states.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use protocol::ids::{BrokerId, TopicPartition};
 
 use super::peers::Peers;
 use crate::broker::Broker;
+use crate::handlers::write_txn_markers;
 
 /// Pause before markers are sent again, and before a destination is looked for again.
 const RETRY: Duration = Duration::from_millis(100);
@@ -30,7 +32,8 @@ pub fn start(broker: &Arc<Broker>) {
 
 async fn run(broker: Arc<Broker>) {
     let versions = Versions::Pinned([VERSION].into_iter().collect());
-    let peers = Peers::new("txn-marker-sender", versions);
+    // Whoever answers may itself wait as long as once, for its followers.
+    let peers = Peers::new("txn-marker-sender", versions, 2);
     loop {
         let (told, waiting) = {
             let mut queues = broker.transactions.outbox.queues.lock();
@@ -71,7 +74,13 @@ fn destination(broker: &Broker, partition: &TopicPartition) -> Destination {
 }
 
 async fn send(broker: Arc<Broker>, peers: Arc<Peers>, to: BrokerId, orders: Vec<Order>) {
-    let answer = peers.call(&broker, to, &request_of(&orders), VERSION.1).await;
+    let request = request_of(&orders);
+    let answer = if to == broker.broker_id {
+        let authorized = broker.authorizer.internal();
+        Ok(write_txn_markers::write(&broker, authorized, request).await)
+    } else {
+        peers.call(&broker, to, &request, VERSION.1).await
+    };
     if let Err(error) = &answer {
         tracing::info!(broker = to, %error, "transaction markers were not answered");
     }

@@ -1,7 +1,8 @@
 //! Connections to other brokers for what transactions ask of them: one each, opened when it is
-//! needed. Knows nothing of what is asked.
+//! needed. Nobody waits for a broker that the cluster has given up. Knows nothing of what is asked.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use protocol::ids::BrokerId;
 use protocol::wire::Request;
 
 use crate::broker::Broker;
+
+/// How often it is looked whether a broker that has not answered yet is still alive.
+const ALIVE_CHECK: Duration = Duration::from_millis(200);
 
 /// Why a broker gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -30,17 +34,37 @@ pub struct Peers {
     /// Part of the client id.
     name: &'static str,
     versions: Versions,
+    /// How often `request.timeout.ms` an answer may take.
+    timeouts: u32,
     connections: Mutex<BTreeMap<BrokerId, Connection>>,
 }
 
 impl Peers {
-    pub fn new(name: &'static str, versions: Versions) -> Arc<Peers> {
-        Arc::new(Peers { name, versions, connections: Mutex::default() })
+    pub fn new(name: &'static str, versions: Versions, timeouts: u32) -> Arc<Peers> {
+        Arc::new(Peers { name, versions, timeouts, connections: Mutex::default() })
     }
 
     /// Asks in a version of at least `oldest`, over the connection that is there or over a new one.
-    /// One call at a time to each broker.
+    /// One call at a time to each broker. Ends early if the broker is not alive any more: one that
+    /// stands still keeps its connections.
     pub async fn call<R: Request>(
+        &self,
+        broker: &Arc<Broker>,
+        to: BrokerId,
+        request: &R,
+        oldest: i16,
+    ) -> Result<R::Response, PeerError> {
+        let mut answer = pin!(self.ask(broker, to, request, oldest));
+        loop {
+            match tokio::time::timeout(ALIVE_CHECK, &mut answer).await {
+                Ok(answer) => return answer,
+                Err(_) if broker.replicas.cluster().is_alive(to) => {}
+                Err(_) => return Err(PeerError::NotAlive),
+            }
+        }
+    }
+
+    async fn ask<R: Request>(
         &self,
         broker: &Arc<Broker>,
         to: BrokerId,
@@ -71,8 +95,7 @@ impl Peers {
         let options = Options {
             client_id: Some(format!("broker-{}-{}", broker.broker_id, self.name)),
             connect_timeout: timeout,
-            // Whoever answers may itself wait as long as that, for its followers.
-            request_timeout: timeout.saturating_mul(2),
+            request_timeout: timeout.saturating_mul(self.timeouts),
             inflight_max: 1,
             queue_max: 1,
             ..Options::default()

@@ -88,7 +88,7 @@ pub fn start(broker: &Arc<Broker>) {
 }
 
 async fn run(broker: Arc<Broker>) {
-    let peers = Peers::new("txn-verifier", Versions::Negotiate);
+    let peers = Peers::new("txn-verifier", Versions::Negotiate, 1);
     loop {
         loop {
             let next = broker.transactions.verifier.questions.lock().take_next();
