@@ -75,12 +75,22 @@ pub fn handle(
     if offsets.is_empty() {
         return Reply::Now(respond(&asked, &results, ErrorCode::NONE));
     }
+    let version = context.api_version;
+    let told = move |code: ErrorCode| match code {
+        ErrorCode::COORDINATOR_LOAD_IN_PROGRESS if version < LOADING_FROM => {
+            ErrorCode::COORDINATOR_NOT_AVAILABLE
+        }
+        code => code,
+    };
+    if let Err(error) = broker.groups.check(&request.group_id) {
+        return Reply::Now(respond(&asked, &results, told(group_error::code(error))));
+    }
     let verifying = verify(broker, context, &request);
-    let (broker, version) = (broker.clone(), context.api_version);
+    let broker = broker.clone();
     Reply::later(async move {
         let guard = match verifying.await {
             Ok(guard) => guard,
-            Err(code) => return respond(&asked, &results, code),
+            Err(code) => return respond(&asked, &results, told(code)),
         };
         let commit = CommitRequest {
             caller: Caller {
@@ -93,13 +103,8 @@ pub fn handle(
             offsets,
         };
         for (partition, error) in broker.groups.commit(&request.group_id, commit).await {
-            let code = match error.map_or(ErrorCode::NONE, group_error::code) {
-                ErrorCode::COORDINATOR_LOAD_IN_PROGRESS if version < LOADING_FROM => {
-                    ErrorCode::COORDINATOR_NOT_AVAILABLE
-                }
-                code => code,
-            };
-            results.insert(partition, code);
+            let code = error.map_or(ErrorCode::NONE, group_error::code);
+            results.insert(partition, told(code));
         }
         respond(&asked, &results, ErrorCode::NONE)
     })
@@ -135,13 +140,13 @@ fn verify(
     Box::pin(async move {
         match answer.await.first() {
             None => Ok(Some(guard)),
-            Some((_, code)) => Err(told(*code)),
+            Some((_, code)) => Err(of_coordinator(*code)),
         }
     })
 }
 
 /// What old clients try again: there it is known what to do about a coordinator.
-fn told(code: ErrorCode) -> ErrorCode {
+fn of_coordinator(code: ErrorCode) -> ErrorCode {
     match code {
         // Without looking for another one.
         ErrorCode::NETWORK_EXCEPTION => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,

@@ -315,6 +315,14 @@ impl GroupService {
         }
     }
 
+    /// Whether this broker coordinates the group now; what a commit in a transaction asks first.
+    pub fn check(&self, group_id: &str) -> Result<(), GroupError> {
+        if group_id.is_empty() {
+            return Err(GroupError::InvalidGroupId);
+        }
+        self.directory.check(self.partition_for(group_id)).map_err(not_here)
+    }
+
     /// An empty id is nobody's group, but old clients committed offsets under it, and those can
     /// still be read, seen and deleted.
     fn ask(
