@@ -7,7 +7,9 @@
 //! INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, INVALID_PRODUCER_EPOCH, CONCURRENT_TRANSACTIONS,
 //! NOT_COORDINATOR, COORDINATOR_NOT_AVAILABLE, COORDINATOR_LOAD_IN_PROGRESS, UNKNOWN_SERVER_ERROR.
 //!
-//! Differs from Apache: in nothing known.
+//! Differs from Apache: a producer that begins while its transaction before is being ended waits up
+//! to 100 ms for that, where Apache answers CONCURRENT_TRANSACTIONS at once and is asked again after
+//! a pause of the client's own.
 
 use std::sync::Arc;
 

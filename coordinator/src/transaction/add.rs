@@ -1,17 +1,29 @@
 //! AddPartitionsToTxn and AddOffsetsToTxn: a transaction grows; and whether partitions are in it,
-//! as leaders ask (KIP-890). Knows nothing of which partitions exist.
+//! as leaders ask (KIP-890). A producer that begins while its transaction before is being ended
+//! waits a little, where Kafka has it come again after a pause of 20 ms. Knows nothing of which
+//! partitions exist.
 
 use std::collections::BTreeSet;
 
 use protocol::ids::TopicPartition;
 
-use super::request::Verified;
+use super::config::ADD_WAIT_MS;
+use super::request::{Answer, Verified};
 use super::shard::{Out, Pending, TransactionShard, append};
-use super::{State, TransactionError};
+use super::{Name, State, TransactionError};
 use crate::shard::{Now, Producer, Ticket};
 
+/// Partitions that wait for the end of the transaction before.
+#[derive(Debug)]
+pub struct Waiting {
+    caller: Ticket,
+    producer: Producer,
+    partitions: BTreeSet<TopicPartition>,
+}
+
 impl TransactionShard {
-    /// `None`: the caller is answered once the change is stored.
+    /// `None`: the caller is answered once the change is stored, or once the transaction before is
+    /// over or takes too long.
     pub(super) fn add_partitions(
         &mut self,
         caller: Ticket,
@@ -21,11 +33,17 @@ impl TransactionShard {
         now: Now,
         out: &mut Out,
     ) -> Option<Result<(), TransactionError>> {
+        let one_waits = self.waiting.contains_key(id);
         let (name, transaction) = match self.of_producer(id, producer) {
             Ok(found) => found,
             Err(error) => return Some(Err(error)),
         };
-        if transaction.pending.is_some() || transaction.state().is_prepared() {
+        if transaction.state().is_prepared() && !one_waits {
+            self.patience.arm(name.clone(), now.steady_ms.saturating_add(ADD_WAIT_MS));
+            self.waiting.insert(name, Waiting { caller, producer, partitions });
+            return None;
+        }
+        if transaction.pending.is_some() {
             return Some(Err(TransactionError::ConcurrentTransactions));
         }
         let open = transaction.state() == State::Ongoing;
@@ -37,6 +55,27 @@ impl TransactionShard {
         let pending = Pending::Add { id: name.clone(), caller, next };
         out.appends.push(append(name, state, now, pending));
         None
+    }
+
+    /// The transaction is over: whoever waited for that is heard now.
+    pub(super) fn add_waiting(&mut self, id: &Name, now: Now, out: &mut Out) {
+        let Some(Waiting { caller, producer, partitions }) = self.waiting.remove(id) else {
+            return;
+        };
+        self.patience.cancel(id);
+        if let Some(result) = self.add_partitions(caller, id, producer, partitions, now, out) {
+            out.answers.push((caller, Answer::Add(result)));
+        }
+    }
+
+    /// The ends of these take too long.
+    pub(super) fn send_away(&mut self, now: Now, out: &mut Out) {
+        while let Some(id) = self.patience.pop_due(now.steady_ms) {
+            if let Some(Waiting { caller, .. }) = self.waiting.remove(&id) {
+                let later = Err(TransactionError::ConcurrentTransactions);
+                out.answers.push((caller, Answer::Add(later)));
+            }
+        }
     }
 
     /// What is being stored does not count: the leader checks once more when it appends.

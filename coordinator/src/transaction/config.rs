@@ -31,5 +31,9 @@ impl Default for TransactionConfig {
 /// Tombstones in one batch: about 16 KiB of short ids, as Kafka fills its batches.
 pub const TOMBSTONES_MAX: usize = 256;
 
+/// How long partitions wait to be added while the transaction before is being ended, before their
+/// producer is told to come again.
+pub const ADD_WAIT_MS: i64 = 100;
+
 /// Pause before the end of a transaction whose markers are all written is logged again.
 pub const COMPLETE_RETRY_MS: i64 = 100;

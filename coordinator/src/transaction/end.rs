@@ -113,7 +113,13 @@ impl TransactionShard {
 
     /// A failure is tried again until it works, or until this broker does not lead any more: in
     /// every partition the transaction is over already.
-    pub(super) fn completed(&mut self, id: &Name, outcome: Result<Offset, AppendError>, now: Now) {
+    pub(super) fn completed(
+        &mut self,
+        id: &Name,
+        outcome: Result<Offset, AppendError>,
+        now: Now,
+        out: &mut Out,
+    ) {
         if let Err(error) = outcome {
             tracing::info!(transactional_id = %id, %error, "a transaction's end was not stored");
             self.retries.arm(id.clone(), now.steady_ms.saturating_add(COMPLETE_RETRY_MS));
@@ -122,5 +128,6 @@ impl TransactionShard {
         let Some(next) = self.completing.remove(id) else { return };
         let transaction = self.transactions.get_mut(id).expect("a decided transaction");
         transaction.complete(next);
+        self.add_waiting(id, now, out);
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use protocol::ids::Offset;
 
+use super::add::Waiting;
 use super::metadata::{Transaction, Transition};
 use super::records::{self, TransactionRecord};
 use super::request::{Answer, InitAnswer, Request, SendMarkers};
@@ -44,6 +45,10 @@ pub struct TransactionShard {
     pub(super) completing: BTreeMap<Name, Transition>,
     /// When those that could not be stored are stored again.
     pub(super) retries: Timers<Name>,
+    /// Who begins anew while the transaction before is being ended: at most one an id.
+    pub(super) waiting: BTreeMap<Name, Waiting>,
+    /// Until when they wait.
+    pub(super) patience: Timers<Name>,
     pub(super) next_abort_ms: Option<i64>,
     pub(super) next_expiry_ms: Option<i64>,
     /// Records that could not be understood while loading.
@@ -58,6 +63,8 @@ impl TransactionShard {
             transactions: BTreeMap::new(),
             completing: BTreeMap::new(),
             retries: Timers::default(),
+            waiting: BTreeMap::new(),
+            patience: Timers::default(),
             next_abort_ms: None,
             next_expiry_ms: None,
             skipped: 0,
@@ -192,7 +199,7 @@ impl Shard for TransactionShard {
                 };
                 answer_asker(&id, asker, result, out);
             }
-            Pending::Complete { id } => self.completed(&id, outcome, now),
+            Pending::Complete { id } => self.completed(&id, outcome, now, out),
             Pending::Tombstones { ids } => self.forgotten(&ids, outcome),
         }
     }
@@ -201,6 +208,7 @@ impl Shard for TransactionShard {
         while let Some(id) = self.retries.pop_due(now.steady_ms) {
             self.store_completion(&id, now, out);
         }
+        self.send_away(now, out);
         if self.next_abort_ms.is_some_and(|at_ms| at_ms <= now.steady_ms) {
             let interval_ms = self.config.abort_interval_ms.max(1);
             self.next_abort_ms = Some(now.steady_ms.saturating_add(interval_ms));
@@ -214,8 +222,9 @@ impl Shard for TransactionShard {
     }
 
     fn next_deadline_ms(&self) -> Option<i64> {
-        let all = [self.retries.next_ms(), self.next_abort_ms, self.next_expiry_ms];
-        all.into_iter().flatten().min()
+        let timers = [self.retries.next_ms(), self.patience.next_ms()];
+        let all = timers.into_iter().chain([self.next_abort_ms, self.next_expiry_ms]);
+        all.flatten().min()
     }
 
     fn replay(&mut self, batch: StoredBatch) {
@@ -227,10 +236,12 @@ impl Shard for TransactionShard {
     }
 
     fn unload(&mut self, _now: Now, _out: &mut Out) {
-        // Whoever waits for an append finds the shard gone.
+        // Whoever waits finds the shard gone.
         self.transactions.clear();
         self.completing.clear();
         self.retries.clear();
+        self.waiting.clear();
+        self.patience.clear();
         self.next_abort_ms = None;
         self.next_expiry_ms = None;
     }

@@ -26,6 +26,10 @@ fn a_transaction_is_decided_marked_and_over() {
           end ok
           markers: commit 100/0 t-0 t-1 u-0
         add 100/0 v-0
+        add 100/0 w-0
+          add ConcurrentTransactions
+        wait 99
+        wait 1
           add ConcurrentTransactions
         verify 100/0 t-0
           verify t-0=ConcurrentTransactions
@@ -134,6 +138,43 @@ fn one_change_at_a_time_counts_once_it_is_stored() {
         wait 99
         wait 1
           log: CompleteCommit 100/0
+        ",
+    );
+}
+
+#[test]
+fn the_next_one_waits_for_the_end_of_the_one_before() {
+    check(
+        "
+        init
+          log: Empty 100/0
+          init 100/0
+        add 100/0 t-0
+          log: Ongoing 100/0 t-0
+          add ok
+        end 100/0 commit
+          log: PrepareCommit 100/0 t-0
+          end ok
+          markers: commit 100/0 t-0
+        add 100/1 u-0
+          add ProducerFenced
+        add 100/0 u-0
+        hold
+        done 100/0 t-0
+        store
+          log: CompleteCommit 100/0
+          log: Ongoing 100/0 u-0
+          add ok
+        end 100/0 abort
+          log: PrepareAbort 100/0 u-0
+          end ok
+          markers: abort 100/0 u-0
+        add 100/0 t-0
+        done 100/0 u-0
+          log: CompleteAbort 100/0
+          log: Ongoing 100/0 t-0
+          add ok
+        wait 1000
         ",
     );
 }

@@ -27,6 +27,7 @@ fn what_was_decided_is_finished_after_a_restart() {
         reload
           markers: {how} 100/0 t-0 t-1 u-0
         add 100/0 t-0
+        wait 100
           add ConcurrentTransactions
         done 100/0 t-0 t-1 u-0
           log: {complete} 100/0
