@@ -3,8 +3,11 @@
  *   rdkafka_load produce BOOTSTRAP TOPIC COUNT BYTES ACKS   linger 5 ms, batch.size 1,000,000
  *   rdkafka_load consume BOOTSTRAP TOPIC COUNT PARTITIONS   from the beginning
  *   rdkafka_load gap BOOTSTRAP TOPIC SECONDS PARTITIONS     acks=all, idempotent, one a millisecond
+ *   rdkafka_load transact BOOTSTRAP TOPIC COUNT BYTES PER PARTITIONS ID LINGER
+ *       COUNT transactions of PER messages each, one after the other, all committed
  *
- * Prints `MESSAGES BYTES SECONDS`; gap prints `steady` once every partition acknowledged something,
+ * Prints `MESSAGES BYTES SECONDS`; transact also the average and the 99th percentile, in seconds,
+ * from a transaction's beginning until its commit is answered; gap prints `steady` once every partition acknowledged something,
  * and at the end `MESSAGES PARTITIONS GAP`: the longest time, in seconds, in which one partition
  * acknowledged nothing. Any failure ends it with status 1. */
 #include <librdkafka/rdkafka.h>
@@ -151,11 +154,64 @@ static void gap(const char *bootstrap, const char *topic, double seconds, int pa
     printf("%ld %d %f\n", delivered, partitions, silence);
 }
 
+static void must(const char *what, rd_kafka_error_t *error) {
+    if (error) fatal(what, rd_kafka_error_string(error));
+}
+
+static int by_size(const void *one, const void *other) {
+    double a = *(const double *)one, b = *(const double *)other;
+    return (a > b) - (a < b);
+}
+
+static void transact(char **argv) {
+    long count = atol(argv[4]), bytes = atol(argv[5]), per = atol(argv[6]);
+    int partitions = atoi(argv[7]);
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    set(conf, "bootstrap.servers", argv[2]);
+    set(conf, "transactional.id", argv[8]);
+    set(conf, "linger.ms", argv[9]);
+    set(conf, "batch.size", "1000000");
+    set(conf, "queue.buffering.max.messages", "500000");
+    set(conf, "queue.buffering.max.kbytes", "500000");
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, conf);
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, argv[3], NULL);
+    char *value = malloc(bytes);
+    double *took = malloc(count * sizeof *took), all = 0;
+    unsigned seed = 1;
+    for (long i = 0; i < bytes; i++) value[i] = (char)(rand_r(&seed) >> 8);
+    must("init_transactions", rd_kafka_init_transactions(rk, 60000));
+    double start = now();
+    for (long txn = 0; txn < count; txn++) {
+        double began = now();
+        must("begin_transaction", rd_kafka_begin_transaction(rk));
+        for (long i = 0; i < per; i++) {
+            while (rd_kafka_produce(rkt, i % partitions, RD_KAFKA_MSG_F_COPY, value, bytes, NULL, 0,
+                                    NULL) != 0) {
+                if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL)
+                    fatal("produce", rd_kafka_err2str(rd_kafka_last_error()));
+                rd_kafka_poll(rk, 5);
+            }
+            if (i % 1000 == 0) rd_kafka_poll(rk, 0);
+        }
+        must("commit_transaction", rd_kafka_commit_transaction(rk, 60000));
+        took[txn] = now() - began;
+        all += took[txn];
+    }
+    double seconds = now() - start;
+    if (failed || delivered != count * per) fatal("transact", "not everything was delivered");
+    qsort(took, count, sizeof *took, by_size);
+    printf("%ld %ld %f %f %f\n", delivered, delivered * bytes, seconds, all / count,
+           took[count * 99 / 100]);
+}
+
 int main(int argc, char **argv) {
-    if (argc < 6) fatal("usage", "rdkafka_load produce|consume|gap BOOTSTRAP TOPIC COUNT N [ACKS]");
+    if (argc < 6) fatal("usage", "rdkafka_load produce|consume|gap|transact BOOTSTRAP TOPIC COUNT N [MORE]");
     long count = atol(argv[4]), n = atol(argv[5]);
     if (strcmp(argv[1], "produce") == 0)
         produce(argv[2], argv[3], count, n, argc > 6 ? argv[6] : "1");
+    else if (strcmp(argv[1], "transact") == 0 && argc == 10)
+        transact(argv);
     else if (strcmp(argv[1], "gap") == 0)
         gap(argv[2], argv[3], count, (int)n);
     else

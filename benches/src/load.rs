@@ -21,6 +21,27 @@ pub struct Pass {
     pub seconds: f64,
 }
 
+/// Transactions of one producer, one after the other.
+#[derive(Debug, Clone, Copy)]
+pub struct Transactions<'a> {
+    pub count: u64,
+    /// Values in each, spread over the partitions.
+    pub values: u64,
+    pub bytes: u64,
+    pub partitions: u32,
+    pub transactional_id: &'a str,
+    pub linger_ms: u32,
+}
+
+/// What a pass of them did.
+#[derive(Debug, Clone, Copy)]
+pub struct Transacted {
+    pub pass: Pass,
+    /// From the beginning of a transaction until its commit is answered.
+    pub average_seconds: f64,
+    pub p99_seconds: f64,
+}
+
 impl Load {
     pub fn compile() -> Load {
         let dir = tempfile::tempdir().expect("a temporary directory");
@@ -44,7 +65,26 @@ impl Load {
         bytes: u64,
         acks: &str,
     ) -> Pass {
-        self.run(&["produce", bootstrap, topic, &count.to_string(), &bytes.to_string(), acks])
+        pass(&self.run(&[
+            "produce",
+            bootstrap,
+            topic,
+            &count.to_string(),
+            &bytes.to_string(),
+            acks,
+        ]))
+    }
+
+    /// Commits them all.
+    pub fn transact(&self, bootstrap: &str, topic: &str, all: Transactions<'_>) -> Transacted {
+        let numbers = [all.count, all.bytes, all.values, u64::from(all.partitions)];
+        let numbers = numbers.map(|number| number.to_string());
+        let linger = all.linger_ms.to_string();
+        let mut args = vec!["transact", bootstrap, topic];
+        args.extend(numbers.iter().map(String::as_str));
+        args.extend([all.transactional_id, &linger]);
+        let words = self.run(&args);
+        Transacted { pass: pass(&words), average_seconds: words[3], p99_seconds: words[4] }
     }
 
     /// Runs `disturb` under a steady trickle to every partition, which goes on for `patience` more.
@@ -74,13 +114,18 @@ impl Load {
 
     /// `count` values from the beginning of `topic`.
     pub fn consume(&self, bootstrap: &str, topic: &str, count: u64, partitions: u32) -> Pass {
-        self.run(&["consume", bootstrap, topic, &count.to_string(), &partitions.to_string()])
+        let numbers = [count.to_string(), partitions.to_string()];
+        pass(&self.run(&["consume", bootstrap, topic, &numbers[0], &numbers[1]]))
     }
 
-    fn run(&self, args: &[&str]) -> Pass {
+    /// The numbers that it prints.
+    fn run(&self, args: &[&str]) -> Vec<f64> {
         let mut command = Command::new(self.program());
         let out = process::run(command.args(args), b"", Duration::from_secs(600)).ok();
-        let words: Vec<f64> = out.split_whitespace().filter_map(|w| w.parse().ok()).collect();
-        Pass { bytes: words[1], seconds: words[2] }
+        out.split_whitespace().filter_map(|word| word.parse().ok()).collect()
     }
+}
+
+fn pass(words: &[f64]) -> Pass {
+    Pass { bytes: words[1], seconds: words[2] }
 }

@@ -7,3 +7,4 @@ pub mod latency;
 pub mod start;
 pub mod throughput;
 pub mod topics;
+pub mod transactions;

@@ -19,6 +19,13 @@ pub enum Kind {
 
 pub const KINDS: [Kind; 2] = [Kind::Apache, Kind::Ottla];
 
+impl Kind {
+    /// Its place in `KINDS`.
+    pub fn position(self) -> usize {
+        KINDS.iter().position(|kind| *kind == self).expect("there are no others")
+    }
+}
+
 enum Broker {
     Ottla(Ottla),
     Apache(ApacheBroker),

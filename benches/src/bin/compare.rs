@@ -1,12 +1,12 @@
 //! Measures ours beside Apache Kafka and prints the table; `--write` puts it into
 //! `benches/RESULTS.md`. Words choose parts: `floor`, `start`, `throughput`, `latency`, `topics`,
-//! `cluster`, `failover`, `groups`.
+//! `cluster`, `failover`, `groups`, `transactions`.
 
 use std::process::Command;
 
 use benches::floor;
 use benches::load::Load;
-use benches::rows::{cluster, failover, groups, latency, start, throughput, topics};
+use benches::rows::{cluster, failover, groups, latency, start, throughput, topics, transactions};
 use benches::table::{self, Row};
 use tests::places;
 
@@ -26,7 +26,9 @@ deleted (`benches/src/rows/topics.rs` says why). The rows of three brokers
 start one cluster at a time, beside one ZooKeeper, with Kafka's own values of every setting but
 min.insync.replicas 2 and a session of 10 s (`benches/src/rows/cluster.rs`). A gap is the longest
 time in which one of six partitions acknowledged nothing to an idempotent librdkafka producer that
-sends one record a millisecond and retries every 10 ms. Memory when idle is read right after the
+sends one record a millisecond and retries every 10 ms. Transactions are those of one librdkafka producer, one after
+the other, timed from their beginning until their commit is answered. Offset commits and joins are
+made on this repository's own client. Memory when idle is read right after the
 start. Absolute figures drift with the machine; the ratio is what counts.
 
 `met` reads the ratio alone. A CPU goal is also met within 1.5 times the floor of the same run
@@ -56,6 +58,9 @@ fn main() {
     }
     if wanted("groups") {
         rows.extend(groups::rows());
+    }
+    if wanted("transactions") {
+        rows.extend(transactions::rows(&Load::compile()));
     }
     if wanted("failover") {
         rows.extend(failover::rows(&Load::compile()));

@@ -37,8 +37,8 @@ pub fn rows() -> Vec<Row> {
     let row = |what: &str, of: fn(&Measured) -> &Vec<f64>, goal| Row {
         what: format!("round trip, 100 B, acks=1: {what}"),
         unit: "ms",
-        apache: median(of(&measured[position(Kind::Apache)])),
-        ottla: median(of(&measured[position(Kind::Ottla)])),
+        apache: median(of(&measured[Kind::Apache.position()])),
+        ottla: median(of(&measured[Kind::Ottla.position()])),
         goal,
     };
     vec![
@@ -46,10 +46,6 @@ pub fn rows() -> Vec<Row> {
         row("99th percentile", |m| &m.p99_ms, Goal::None),
         row("broker CPU per trip", |m| &m.cpu_ms, Goal::Ratio(0.1)),
     ]
-}
-
-fn position(kind: Kind) -> usize {
-    KINDS.iter().position(|k| *k == kind).expect("both kinds are measured")
 }
 
 /// What Apache's tool prints after `count` round trips of 100 bytes.
