@@ -15,6 +15,7 @@ pub mod ottla;
 pub mod places;
 pub mod process;
 pub mod proxy;
+pub mod resent;
 pub mod simulated;
 pub mod starved;
 pub mod subject;

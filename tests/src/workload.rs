@@ -16,7 +16,7 @@ use crate::brokers::Brokers;
 use crate::history::check::{self, Verdict};
 use crate::history::{Event, History, Outcome};
 use crate::process::Process;
-use crate::{clients, java, logs, places, wait, znode_history};
+use crate::{clients, java, logs, places, resent, wait, znode_history};
 
 /// Records that each producer sends in a second.
 const PER_SECOND: u32 = 150;
@@ -145,7 +145,8 @@ impl Workload {
         args.extend(ends.iter().map(String::as_str));
         let drained = clients::python("workload", &args).ok();
         history.read(&drained).expect("a history");
-        Finished { verdict: check::check(&history, "drain"), history, seed: self.seed }
+        let verdict = check::check(&history, "drain");
+        Finished { verdict, history, seed: self.seed, topic: std::mem::take(&mut self.topic) }
     }
 }
 
@@ -190,12 +191,14 @@ pub struct Finished {
     pub history: History,
     pub verdict: Verdict,
     seed: u64,
+    topic: String,
 }
 
 impl Finished {
-    /// No acknowledged record is lost, one value per offset, no duplicates, order kept; all
-    /// replicas are in sync again; after a clean stop of all, each that is assigned is there and
-    /// byte-equal up to the high watermark; epochs only grew.
+    /// No acknowledged record is lost, one value per offset, no duplicates but those that their
+    /// producer made itself (`resent.rs`), order kept; all replicas are in sync again; after a
+    /// clean stop of all, each that is assigned is there and byte-equal up to the high watermark;
+    /// epochs only grew.
     #[track_caller]
     pub fn judge(self, brokers: Brokers) {
         let (seed, znodes) = (self.seed, brokers.zookeeper_data_dirs());
@@ -210,9 +213,15 @@ impl Finished {
     /// The same but for epochs, for those who wrote nonsense to znodes themselves.
     #[track_caller]
     pub fn judge_records(self, mut brokers: Brokers) -> Brokers {
-        let Finished { verdict, seed, .. } = self;
-        let Verdict { sent, acked, polled, anomalies } = verdict;
+        let Finished { verdict, seed, topic, .. } = self;
+        let Verdict { sent, acked, polled, mut anomalies } = verdict;
         println!("seed {seed}: sent {sent}, acknowledged {acked}, read {polled}");
+        match resent::take_out(&mut anomalies, &topic, &brokers.data_dirs()) {
+            Ok(resent) => resent.iter().for_each(|one| {
+                println!("seed {seed}: sent again by its producer in another epoch: {one}");
+            }),
+            Err(unread) => println!("seed {seed}: whose the duplicates are is unknown: {unread}"),
+        }
         let shown: Vec<_> = anomalies.iter().take(20).collect();
         assert!(anomalies.is_empty(), "seed {seed}: {} anomalies: {shown:#?}", anomalies.len());
         stopped_equal(&mut brokers, seed);
