@@ -36,6 +36,10 @@ impl TopicView for Snapshot {
         self.topic_by_id(id).map(|topic| topic.name.clone())
     }
 
+    fn id(&self, name: &str) -> Option<Uuid> {
+        Some(self.topic(name)?.id).filter(|id| !id.is_zero())
+    }
+
     fn matching(&self, wanted: &dyn Fn(&str) -> bool) -> BTreeSet<String> {
         self.topics().map(|topic| topic.name.to_string()).filter(|name| wanted(name)).collect()
     }

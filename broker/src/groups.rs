@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use coordinator::group::GroupConfig;
-use coordinator::group::consumer::ConsumerGroupConfig;
 use coordinator::group::consumer::assignor::Assignor;
+use coordinator::group::consumer::{ConsumerGroupConfig, MigrationPolicy};
 use coordinator::group::service::{GroupService, OFFSETS_TOPIC};
 use coordinator::metadata::retry;
 use coordinator::metadata::store::{MetadataStore, StoreError};
@@ -65,11 +65,13 @@ fn settings(config: &BrokerConfig) -> GroupConfig {
 /// The start has checked the names.
 fn consumer_settings(config: &BrokerConfig) -> ConsumerGroupConfig {
     let classes = config.list("group.consumer.assignors");
+    let policy = config.text("group.consumer.migration.policy").unwrap_or_default();
     ConsumerGroupConfig {
         session_timeout_ms: int(config.long("group.consumer.session.timeout.ms")),
         heartbeat_interval_ms: int(config.long("group.consumer.heartbeat.interval.ms")),
         max_size: int(config.long("group.consumer.max.size")),
         assignors: classes.iter().filter_map(|class| Assignor::from_class(class)).collect(),
+        migration: MigrationPolicy::from_name(policy).unwrap_or_default(),
     }
 }
 

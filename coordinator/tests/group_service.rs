@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use coordinator::group::consumer::topics::Topics;
 use coordinator::group::metadata::State;
 use coordinator::group::request::{
     Caller, CommitRequest, FetchRequest, JoinRequest, OffsetCommit, Protocol, SyncRequest,
@@ -90,7 +91,7 @@ fn commit_request(caller: Caller, offset: i64, producer: Option<Producer>) -> Co
         expire_ms: None,
     };
     let offsets = vec![(TopicPartition::new("t", 0), commit)];
-    CommitRequest { caller, producer, guard: None, offsets }
+    CommitRequest { caller, producer, guard: None, knows_epochs: true, offsets }
 }
 
 fn nobody() -> Caller {
@@ -112,7 +113,7 @@ async fn a_successor_finds_the_group_and_its_offsets() {
         first.elected(0, 5);
         until_loaded(&first).await;
 
-        let joined = first.join("g", join_request("")).await;
+        let joined = first.join("g", join_request(""), Topics::default()).await;
         assert_eq!((joined.error, joined.generation), (None, 1));
         let caller =
             Caller { member_id: joined.member_id.to_string(), instance_id: None, generation: 1 };
@@ -204,9 +205,9 @@ async fn only_the_elected_one_answers() {
     assert_eq!(service.heartbeat("g", nobody()).await, Err(GroupError::UnknownMemberId));
 
     // Whoever waits is sent on.
-    let first = service.join("g", join_request("")).await;
+    let first = service.join("g", join_request(""), Topics::default()).await;
     assert_eq!(first.error, None);
-    let waiting = service.join("g", join_request(""));
+    let waiting = service.join("g", join_request(""), Topics::default());
     service.resigned(0, Some(6));
     assert_eq!(waiting.await.error, Some(GroupError::NotCoordinator));
     assert_eq!(service.heartbeat("g", nobody()).await, Err(GroupError::NotCoordinator));
@@ -224,7 +225,7 @@ async fn a_leader_that_goes_on_keeps_its_groups_and_one_that_missed_an_epoch_rea
     let service = service(&logs, Codec::None);
     service.elected(0, 5);
     until_loaded(&service).await;
-    let joined = service.join("g", join_request("")).await;
+    let joined = service.join("g", join_request(""), Topics::default()).await;
     let caller =
         Caller { member_id: joined.member_id.to_string(), instance_id: None, generation: 1 };
 
@@ -299,7 +300,7 @@ async fn what_is_due_comes_before_the_next_request() {
     let service = service(&logs, Codec::None);
     service.elected(0, 5);
     until_loaded(&service).await;
-    let joining = service.join("g", join_request(""));
+    let joining = service.join("g", join_request(""), Topics::default());
     let group = service.describe("g").await.expect("it is the coordinator");
     assert_eq!(group.state, State::CompletingRebalance);
     let joined = joining.now_or_never().expect("answered by now");

@@ -95,6 +95,11 @@ impl Compiled {
         Self::against(name, &framework_jars())
     }
 
+    /// The same against Kafka's client of that version, 3.9.1 being the broker's own.
+    pub fn against_client(name: &str, version: &str) -> Compiled {
+        Self::against(name, &client_jars(version))
+    }
+
     fn against(name: &str, jars: &str) -> Compiled {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut javac = Command::new("javac");
@@ -114,9 +119,13 @@ impl Compiled {
 
 /// Compiles `tests/clients/java/NAME.java` against client `version`, and runs it with `args`.
 pub fn program(name: &str, version: &str, args: &[&str]) -> Output {
-    let jars = format!("{}/*", places::kafka_clients(version).display());
-    let compiled = Compiled::against(name, &jars);
+    let compiled = Compiled::against_client(name, version);
     let mut java = Command::new("java");
     java.args(SMALL).arg("-cp").arg(&compiled.class_path).arg(name).args(args);
     process::run(&mut java, b"", Duration::from_secs(180))
+}
+
+fn client_jars(version: &str) -> String {
+    let lib = if version == "3.9.1" { places::kafka_lib() } else { places::kafka_clients(version) };
+    format!("{}/*", lib.display())
 }

@@ -6,6 +6,7 @@ pub mod brokers;
 pub mod chance;
 pub mod clients;
 pub mod ensemble;
+pub mod group_members;
 pub mod history;
 pub mod http;
 pub mod java;

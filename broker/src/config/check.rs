@@ -1,5 +1,6 @@
 //! What must hold between keys, as Kafka's own start checks it. Knows nothing of files.
 
+use coordinator::group::consumer::MigrationPolicy;
 use coordinator::group::consumer::assignor::Assignor;
 use coordinator::metadata::zookeeper::ConnectString;
 
@@ -174,6 +175,10 @@ fn consumer_groups(config: &BrokerConfig) -> Result<(), Fault> {
     let known = assignors.iter().all(|class| Assignor::from_class(class).is_some());
     let expected = "expected Kafka's UniformAssignor or RangeAssignor: classes cannot be loaded";
     require(known && !assignors.is_empty(), "group.consumer.assignors", expected)?;
+    let key = "group.consumer.migration.policy";
+    let policy = config.text(key).unwrap_or_default();
+    let expected = "expected bidirectional, upgrade, downgrade or disabled";
+    require(MigrationPolicy::from_name(policy).is_some(), key, expected)?;
     let protocols = config.list("group.coordinator.rebalance.protocols");
     let classic = protocols.iter().any(|name| name.eq_ignore_ascii_case("classic"));
     let expected = "expected classic among them";

@@ -15,8 +15,6 @@ const NO_KRAFT: Role = Stops("this broker keeps its metadata in ZooKeeper or in 
 const NO_TIERS: Role = Stops("tiered storage is not served yet");
 const TIERED: Role = Ignored("tiered storage is off");
 const KRAFT: Role = Ignored("only a KRaft cluster reads it");
-const MIGRATION: Role =
-    Ignored("a group changes between the protocols only while it has no members");
 const METRICS: Role = Ignored("metrics are served on ottla.http.listener");
 const THREADS: Role = Ignored("there is one worker per core, and bounds are in bytes");
 const PURGATORY: Role = Ignored("waits are forgotten as soon as they end");
@@ -125,7 +123,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "group.consumer.max.session.timeout.ms" = Some("60000"), AtLeast(1), ReadOnly, Honoured;
     Int "group.consumer.max.size" = Some("2147483647"), AtLeast(1), ReadOnly, Honoured;
     Text "group.consumer.migration.policy" = Some("disabled"),
-        Any, ReadOnly, MIGRATION;
+        Any, ReadOnly, Honoured;
     Int "group.consumer.min.heartbeat.interval.ms" = Some("5000"), AtLeast(1), ReadOnly, Honoured;
     Int "group.consumer.min.session.timeout.ms" = Some("45000"), AtLeast(1), ReadOnly, Honoured;
     Int "group.consumer.session.timeout.ms" = Some("45000"), AtLeast(1), ReadOnly, Honoured;

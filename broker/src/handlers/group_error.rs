@@ -16,6 +16,7 @@ pub fn code(error: GroupError) -> ErrorCode {
         GroupError::FencedInstanceId => ErrorCode::FENCED_INSTANCE_ID,
         GroupError::FencedMemberEpoch => ErrorCode::FENCED_MEMBER_EPOCH,
         GroupError::StaleMemberEpoch => ErrorCode::STALE_MEMBER_EPOCH,
+        GroupError::UnsupportedVersion => ErrorCode::UNSUPPORTED_VERSION,
         GroupError::UnreleasedInstanceId => ErrorCode::UNRELEASED_INSTANCE_ID,
         GroupError::UnsupportedAssignor => ErrorCode::UNSUPPORTED_ASSIGNOR,
         GroupError::InvalidRegularExpression => ErrorCode::INVALID_REGULAR_EXPRESSION,

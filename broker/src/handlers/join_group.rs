@@ -2,7 +2,8 @@
 //!
 //! Versions 0 to 9: v1 rebalance timeout · v4 a new member first gets an id (KIP-394) · v5 static
 //! members · v7 protocol type · v8 reason · v9 skip_assignment. The answer comes when the
-//! rebalance is over; the connection waits that long.
+//! rebalance is over; the connection waits that long. In a group of the new protocol (KIP-848) it
+//! comes at once: the generation is the member's epoch, and nobody leads.
 //!
 //! Errors: GROUP_AUTHORIZATION_FAILED, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE,
 //! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, INVALID_SESSION_TIMEOUT, UNKNOWN_MEMBER_ID,
@@ -10,7 +11,8 @@
 //! REBALANCE_IN_PROGRESS.
 //!
 //! Differs from Apache: a request whose place another one of the same member takes is answered
-//! REBALANCE_IN_PROGRESS; there it never is.
+//! REBALANCE_IN_PROGRESS; there it never is. In a group of the new protocol a subscription that
+//! cannot be read is INCONSISTENT_GROUP_PROTOCOL, there UNKNOWN_SERVER_ERROR.
 
 use std::sync::Arc;
 
@@ -25,7 +27,7 @@ use protocol::messages::join_group::{
 use super::group_error;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
-use crate::random;
+use crate::{group_topics, random};
 
 pub fn handle(
     broker: &Arc<Broker>,
@@ -38,7 +40,8 @@ pub fn handle(
         return Reply::Now(refuse(version, ErrorCode::GROUP_AUTHORIZATION_FAILED));
     }
     let group_id = request.group_id.clone();
-    let joining = broker.groups.join(&group_id, to_join(context, request));
+    let topics = group_topics::view(&broker.metadata);
+    let joining = broker.groups.join(&group_id, to_join(context, request), topics);
     Reply::later(async move { to_response(version, joining.await) })
 }
 

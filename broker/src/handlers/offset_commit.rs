@@ -2,12 +2,12 @@
 //!
 //! Versions 0 to 9: v0 goes to the metadata store, `/consumers/GROUP/offsets/TOPIC/PARTITION` ·
 //! v1 members, a timestamp per partition · v2 to v4 retention · v6 leader epoch · v7 static
-//! members.
+//! members · v9 member epochs, which members of the new protocol must use (KIP-848).
 //!
 //! Errors, all per partition: GROUP_AUTHORIZATION_FAILED, TOPIC_AUTHORIZATION_FAILED,
 //! UNKNOWN_TOPIC_OR_PARTITION, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE,
 //! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID,
-//! ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, OFFSET_METADATA_TOO_LARGE,
+//! ILLEGAL_GENERATION, STALE_MEMBER_EPOCH, UNSUPPORTED_VERSION, REBALANCE_IN_PROGRESS, OFFSET_METADATA_TOO_LARGE,
 //! INVALID_COMMIT_OFFSET_SIZE, REQUEST_TIMED_OUT; in version 0 UNKNOWN_SERVER_ERROR when the
 //! store fails.
 //!
@@ -32,6 +32,9 @@ use protocol::messages::offset_commit::{
 use super::group_error;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
+
+/// From here on the generation may be a member's epoch.
+const EPOCHS_FROM: i16 = 9;
 
 /// Results so far, by partition.
 type Results = HashMap<TopicPartition, ErrorCode>;
@@ -71,7 +74,8 @@ pub fn handle(
             respond(&asked, &results, ErrorCode::NONE)
         });
     }
-    let commit = to_commit(broker.clock.now_ms(), &request, allowed);
+    let knows_epochs = context.api_version >= EPOCHS_FROM;
+    let commit = to_commit(broker.clock.now_ms(), &request, knows_epochs, allowed);
     let committing = broker.groups.commit(&request.group_id, commit);
     Reply::later(async move {
         for (partition, error) in committing.await {
@@ -109,6 +113,7 @@ fn sort_out<'a>(
 fn to_commit(
     now_ms: i64,
     request: &OffsetCommitRequest,
+    knows_epochs: bool,
     allowed: Vec<(TopicPartition, &OffsetCommitRequestPartition)>,
 ) -> CommitRequest {
     let retention_ms = request.retention_time_ms;
@@ -131,6 +136,7 @@ fn to_commit(
         },
         producer: None,
         guard: None,
+        knows_epochs,
         offsets: allowed.into_iter().map(|(name, partition)| (name, offset(partition))).collect(),
     }
 }

@@ -100,6 +100,7 @@ pub fn handle(
             },
             producer: Some(Producer { id: request.producer_id, epoch: request.producer_epoch }),
             guard,
+            knows_epochs: false,
             offsets,
         };
         for (partition, error) in broker.groups.commit(&request.group_id, commit).await {

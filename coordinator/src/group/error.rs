@@ -28,6 +28,8 @@ pub enum GroupError {
     FencedMemberEpoch,
     #[error("the member's epoch is not the current one")]
     StaleMemberEpoch,
+    #[error("the request's version does not know what the group needs")]
+    UnsupportedVersion,
     #[error("another member still holds the group instance id")]
     UnreleasedInstanceId,
     #[error("the assignor is not known")]

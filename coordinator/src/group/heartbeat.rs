@@ -10,6 +10,9 @@ impl Group {
         step: &mut Step<'_>,
         caller: &Caller,
     ) -> Result<(), GroupError> {
+        if self.consumer.is_some() {
+            return self.heartbeat_consumer(step, caller);
+        }
         self.check_caller(caller)?;
         let id: Name = caller.member_id.as_str().into();
         match self.state {

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::consumer::topics::Topics;
 use super::member::Member;
 use super::metadata::{Group, State, Step};
 use super::request::{Answer, Caller, JoinAnswer, JoinRequest};
@@ -16,6 +17,7 @@ impl GroupShard {
         caller: Ticket,
         group_id: &str,
         join: JoinRequest,
+        topics: &Topics,
         now: Now,
         out: &mut Out,
     ) {
@@ -38,8 +40,7 @@ impl GroupShard {
         if let Some((group, mut step)) = self.step(group_id, now, out) {
             group.become_classic(&mut step);
             if group.consumer.is_some() {
-                let error = GroupError::InconsistentGroupProtocol;
-                step.answer_join(caller, JoinAnswer::refused(&join.member_id, error));
+                group.join_consumer(&mut step, caller, &join, topics);
                 return;
             }
             group.join(&mut step, caller, join);

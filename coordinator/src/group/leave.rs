@@ -1,26 +1,31 @@
 //! LeaveGroup: members go, or an administrator removes them. Knows nothing of requests' versions.
 
 use super::metadata::{Group, Step};
-use super::request::{LeaveAnswer, LeavingMember};
+use super::request::{Answer, LeaveAnswer, LeavingMember};
 use super::shard::{GroupShard, Out};
 use super::{GroupError, Name};
-use crate::shard::Now;
+use crate::shard::{Now, Ticket};
 
 impl GroupShard {
     pub(super) fn leave(
         &mut self,
+        caller: Ticket,
         group_id: &str,
         leaving: &[LeavingMember],
         now: Now,
         out: &mut Out,
-    ) -> LeaveAnswer {
+    ) {
         let members = match self.step(group_id, now, out) {
+            Some((group, mut step)) if group.consumer.is_some() => {
+                group.leave_consumer_group(&mut step, caller, leaving);
+                return;
+            }
             Some((group, mut step)) => {
                 leaving.iter().map(|member| group.leave(&mut step, member).err()).collect()
             }
             None => vec![Some(GroupError::UnknownMemberId); leaving.len()],
         };
-        LeaveAnswer { error: None, members }
+        out.answers.push((caller, Answer::Leave(LeaveAnswer { error: None, members })));
     }
 }
 

@@ -7,6 +7,7 @@ use protocol::ids::{Offset, ProducerId, TopicPartition};
 
 use super::Name;
 use super::consumer::load::StoredGroup;
+use super::consumer::records::ConsumerRecord;
 use super::metadata::{Group, Step};
 use super::offsets::Committed;
 use super::records::{self, GroupRecord, GroupSnapshot};
@@ -46,12 +47,18 @@ impl Loading {
                 self.offset(transaction, base, (group, partition), commit);
             }
             Ok(Some(GroupRecord::Group { group, snapshot: Some(snapshot) })) => {
+                // A group speaks one protocol at a time, that of the later record: when it changed
+                // and its old records were not taken back in time, they mean nothing any more.
+                self.consumer_groups.remove(&group);
                 self.groups.insert(group, snapshot);
             }
             Ok(Some(GroupRecord::Group { group, snapshot: None })) => {
                 self.groups.remove(&group);
             }
             Ok(Some(GroupRecord::Consumer { group, record })) => {
+                if let ConsumerRecord::Epoch(Some(_)) = record {
+                    self.groups.remove(&group);
+                }
                 self.consumer_groups.entry(group).or_default().replay(record);
             }
             // Of share groups, which there are none of here.
@@ -112,7 +119,6 @@ impl GroupShard {
         }
         for (id, stored) in loading.consumer_groups {
             if !stored.is_gone() {
-                // Should both be there, the classic one is the older.
                 self.next_incarnation += 1;
                 let mut group = Group::new(id.clone(), self.next_incarnation, now.wall_ms);
                 group.consumer = Some(Box::new(stored.restore()));

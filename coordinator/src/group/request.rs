@@ -153,6 +153,8 @@ pub struct CommitRequest {
     pub producer: Option<Producer>,
     /// What lets the commit begin the transaction in the group's partition; `None`: anything does.
     pub guard: Option<VerificationGuard>,
+    /// The request can tell a member epoch from a generation (v9+).
+    pub knows_epochs: bool,
     pub offsets: Vec<(TopicPartition, OffsetCommit)>,
 }
 
@@ -304,6 +306,7 @@ pub enum Request {
     Join {
         group: String,
         join: JoinRequest,
+        topics: Topics,
     },
     Sync {
         group: String,
@@ -372,4 +375,18 @@ pub enum Answer {
     Delete(Result<(), GroupError>),
     DeleteOffsets(Result<CommitAnswer, GroupError>),
     Done,
+}
+
+impl Answer {
+    /// The same, if what it says is not in the log.
+    pub(super) fn refused(self, error: GroupError) -> Answer {
+        match self {
+            Answer::Join(join) => Answer::Join(JoinAnswer::refused(&join.member_id, error)),
+            Answer::Leave(_) => {
+                Answer::Leave(LeaveAnswer { error: Some(error), members: Vec::new() })
+            }
+            Answer::ConsumerHeartbeat(_) => Answer::ConsumerHeartbeat(Err(error.into())),
+            other => unreachable!("{other:?} does not wait for a group's changes"),
+        }
+    }
 }

@@ -89,13 +89,16 @@ impl GroupService {
         self.directory.stop();
     }
 
+    /// With the topics that there are: the group may have members of the new protocol.
     pub fn join(
         &self,
         group_id: &str,
         join: JoinRequest,
+        topics: Topics,
     ) -> impl Future<Output = JoinAnswer> + Send + use<> {
         let member_id = join.member_id.clone();
-        let answer = self.ask(group_id, false, Request::Join { group: group_id.to_owned(), join });
+        let request = Request::Join { group: group_id.to_owned(), join, topics };
+        let answer = self.ask(group_id, false, request);
         async move {
             match answer.await {
                 Ok(Answer::Join(answer)) => answer,

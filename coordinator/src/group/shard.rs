@@ -27,6 +27,10 @@ pub enum TimerKey {
     Member { group: Name, member: Name },
     /// The time that a member of a group of the new protocol has to give partitions up.
     Revocation { group: Name, member: Name },
+    /// The time that a member of the classic protocol in such a group has to join again.
+    Rejoin { group: Name, member: Name },
+    /// The time that it has to fetch what it was given.
+    MemberSync { group: Name, member: Name },
 }
 
 /// What must be known when the outcome of an append comes back.
@@ -135,8 +139,12 @@ impl GroupShard {
         }
         for member in group.consumer.iter().flat_map(|consumer| consumer.members()) {
             self.timers.cancel(&group.session_key(&member.id));
-            let member = member.id.clone();
-            self.timers.cancel(&TimerKey::Revocation { group: id.clone(), member });
+            let (group, member) = (id.clone(), member.id.clone());
+            let key = TimerKey::Revocation { group: group.clone(), member: member.clone() };
+            self.timers.cancel(&key);
+            let key = TimerKey::Rejoin { group: group.clone(), member: member.clone() };
+            self.timers.cancel(&key);
+            self.timers.cancel(&TimerKey::MemberSync { group, member });
         }
     }
 
@@ -174,6 +182,11 @@ impl GroupShard {
                     group.on_revocation_timer(&mut step, &member);
                 }
             }
+            TimerKey::Rejoin { group, member } | TimerKey::MemberSync { group, member } => {
+                if let Some((group, mut step)) = self.step(&group, now, out) {
+                    group.on_classic_timer(&mut step, &member);
+                }
+            }
         }
     }
 
@@ -199,7 +212,9 @@ impl Shard for GroupShard {
 
     fn handle(&mut self, caller: Ticket, request: Request, now: Now, out: &mut Out) {
         match request {
-            Request::Join { group, join } => self.join(caller, &group, join, now, out),
+            Request::Join { group, join, topics } => {
+                self.join(caller, &group, join, &topics, now, out);
+            }
             Request::Sync { group, sync } => match self.step(&group, now, out) {
                 Some((group, mut step)) => group.sync(&mut step, caller, sync),
                 None => {
@@ -214,10 +229,7 @@ impl Shard for GroupShard {
                 };
                 out.answers.push((caller, Answer::Heartbeat(result)));
             }
-            Request::Leave { group, members } => {
-                let answer = self.leave(&group, &members, now, out);
-                out.answers.push((caller, Answer::Leave(answer)));
-            }
+            Request::Leave { group, members } => self.leave(caller, &group, &members, now, out),
             Request::Commit { group, commit } => self.commit(caller, &group, commit, now, out),
             Request::ConsumerHeartbeat { group, heartbeat, topics } => {
                 self.consumer_heartbeat(caller, &group, heartbeat, &topics, now, out);
@@ -283,10 +295,7 @@ impl Shard for GroupShard {
                 let Some((caller, answer)) = changes.caller else { return };
                 let answer = match outcome {
                     Ok(_) => answer,
-                    Err(error) => {
-                        let error = GroupError::from_consumer_append(error);
-                        Answer::ConsumerHeartbeat(Err(error.into()))
-                    }
+                    Err(error) => answer.refused(GroupError::from_consumer_append(error)),
                 };
                 out.answers.push((caller, answer));
             }

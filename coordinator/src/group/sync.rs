@@ -23,6 +23,11 @@ pub struct PendingAssignment {
 
 impl Group {
     pub(super) fn sync(&mut self, step: &mut Step<'_>, caller: Ticket, sync: SyncRequest) {
+        if self.consumer.is_some() {
+            let answer = self.sync_consumer(step, &sync);
+            step.answer_sync(caller, answer);
+            return;
+        }
         let refusal = match self.check_sync(&sync) {
             Err(error) => Some(error),
             Ok(()) => match self.state {

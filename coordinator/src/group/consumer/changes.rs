@@ -13,6 +13,8 @@ use super::records::ConsumerRecord;
 /// member's end begin with what it has, and otherwise a member comes before what refers to it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
+    /// The record that the group had while it spoke the classic protocol.
+    EndOfClassic,
     EndOfCurrent(Name),
     EndOfTarget(Name),
     EndOfMember(Name),
@@ -51,9 +53,7 @@ impl ConsumerGroup {
     /// What has changed since the last call, as records.
     pub(in super::super) fn take_changes(&mut self, group: &Name) -> (Vec<GroupRecord>, Changes) {
         let changes = std::mem::take(&mut self.unwritten);
-        let record =
-            |key: &Key| GroupRecord::Consumer { group: group.clone(), record: self.record(key) };
-        (changes.0.iter().map(record).collect(), changes)
+        (changes.0.iter().map(|key| self.record(group, key)).collect(), changes)
     }
 
     /// They did not get into the log.
@@ -66,7 +66,7 @@ impl ConsumerGroup {
                 Key::Member(id) | Key::Target(id) | Key::Current(id) => {
                     !self.members.contains_key(id)
                 }
-                Key::Topics | Key::Epoch | Key::TargetEpoch => false,
+                Key::EndOfClassic | Key::Topics | Key::Epoch | Key::TargetEpoch => false,
             };
             match (overtaken, key) {
                 (false, key) => self.changed(key),
@@ -77,7 +77,7 @@ impl ConsumerGroup {
                 (true, Key::Member(id) | Key::Target(id) | Key::Current(id)) => {
                     self.member_ended(&id);
                 }
-                (true, Key::Topics | Key::Epoch | Key::TargetEpoch) => {}
+                (true, Key::EndOfClassic | Key::Topics | Key::Epoch | Key::TargetEpoch) => {}
             }
         }
     }
@@ -85,23 +85,26 @@ impl ConsumerGroup {
     /// Takes back everything that the group ever wrote.
     pub(in super::super) fn tombstones(&self, group: &Name) -> Vec<GroupRecord> {
         let mut records = Vec::new();
+        // Ends that are not in the log yet.
+        let ends = self.unwritten.0.iter().filter(|key| key.is_end());
+        let ends: Vec<GroupRecord> = ends.map(|key| self.record(group, key)).collect();
         for id in self.members.keys() {
             records.push(ConsumerRecord::Current(id.clone(), None));
             records.push(ConsumerRecord::Target(id.clone(), None));
             records.push(ConsumerRecord::Member(id.clone(), None));
         }
-        // Ends that are not in the log yet.
-        records
-            .extend(self.unwritten.0.iter().filter(|key| key.is_end()).map(|key| self.record(key)));
         records.push(ConsumerRecord::TargetEpoch(None));
         records.push(ConsumerRecord::Topics(None));
         records.push(ConsumerRecord::Epoch(None));
         let of_group = |record| GroupRecord::Consumer { group: group.clone(), record };
-        records.into_iter().map(of_group).collect()
+        ends.into_iter().chain(records.into_iter().map(of_group)).collect()
     }
 
-    fn record(&self, key: &Key) -> ConsumerRecord {
-        match key {
+    fn record(&self, group: &Name, key: &Key) -> GroupRecord {
+        let record = match key {
+            Key::EndOfClassic => {
+                return GroupRecord::Group { group: group.clone(), snapshot: None };
+            }
             Key::EndOfCurrent(id) => ConsumerRecord::Current(id.clone(), None),
             Key::EndOfTarget(id) => ConsumerRecord::Target(id.clone(), None),
             Key::EndOfMember(id) => ConsumerRecord::Member(id.clone(), None),
@@ -120,12 +123,14 @@ impl ConsumerGroup {
             }
             Key::Epoch => ConsumerRecord::Epoch(Some(self.epoch)),
             Key::TargetEpoch => ConsumerRecord::TargetEpoch(Some(self.target_epoch)),
-        }
+        };
+        GroupRecord::Consumer { group: group.clone(), record }
     }
 }
 
 impl Key {
     fn is_end(&self) -> bool {
-        matches!(self, Key::EndOfCurrent(_) | Key::EndOfTarget(_) | Key::EndOfMember(_))
+        use Key::*;
+        matches!(self, EndOfClassic | EndOfCurrent(_) | EndOfTarget(_) | EndOfMember(_))
     }
 }

@@ -3,6 +3,41 @@
 
 use super::assignor::Assignor;
 
+/// Whether groups with members change between the protocols.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MigrationPolicy {
+    #[default]
+    Disabled,
+    /// From the classic protocol to the new one.
+    Upgrade,
+    /// From the new protocol to the classic one.
+    Downgrade,
+    Bidirectional,
+}
+
+impl MigrationPolicy {
+    /// As the configuration names them, in any case.
+    pub const NAMES: [(&'static str, MigrationPolicy); 4] = [
+        ("bidirectional", MigrationPolicy::Bidirectional),
+        ("upgrade", MigrationPolicy::Upgrade),
+        ("downgrade", MigrationPolicy::Downgrade),
+        ("disabled", MigrationPolicy::Disabled),
+    ];
+
+    pub fn from_name(name: &str) -> Option<MigrationPolicy> {
+        let mut known = Self::NAMES.into_iter();
+        known.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, policy)| policy)
+    }
+
+    pub fn upgrades(self) -> bool {
+        matches!(self, Self::Upgrade | Self::Bidirectional)
+    }
+
+    pub fn downgrades(self) -> bool {
+        matches!(self, Self::Downgrade | Self::Bidirectional)
+    }
+}
+
 /// Settings of groups of the new protocol; the defaults are Kafka's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerGroupConfig {
@@ -14,6 +49,8 @@ pub struct ConsumerGroupConfig {
     pub max_size: i32,
     /// `group.consumer.assignors`, the first of which is the default. Never empty.
     pub assignors: Vec<Assignor>,
+    /// `group.consumer.migration.policy`
+    pub migration: MigrationPolicy,
 }
 
 impl Default for ConsumerGroupConfig {
@@ -23,6 +60,7 @@ impl Default for ConsumerGroupConfig {
             heartbeat_interval_ms: 5_000,
             max_size: i32::MAX,
             assignors: vec![Assignor::Uniform, Assignor::Range],
+            migration: MigrationPolicy::default(),
         }
     }
 }

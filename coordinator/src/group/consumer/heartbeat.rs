@@ -3,10 +3,12 @@
 //! versions.
 
 use super::super::metadata::{Group, Step};
+use super::super::records::GroupRecord;
 use super::super::request::{Answer, ConsumerAnswer, ConsumerHeartbeat, Refusal};
 use super::super::shard::{GroupShard, Out, PendingKind, TimerKey, append};
 use super::super::{GroupError, Name};
 use super::assignor::Assignor;
+use super::classic_join::{rejoin, sync};
 use super::group::{ConsumerGroup, compile};
 use super::member::{ConsumerMember, Current, MemberState, Subscription, is_subset};
 use super::reconcile::{self, Goal};
@@ -30,14 +32,20 @@ impl GroupShard {
         now: Now,
         out: &mut Out,
     ) {
-        let answer = self.beat(id, heartbeat, topics, now, out);
+        let (answer, records) = match self.beat(id, heartbeat, topics, now, out) {
+            Ok((answer, records)) => (Ok(answer), records),
+            Err(refusal) => (Err(refusal), Vec::new()),
+        };
         let answer = Answer::ConsumerHeartbeat(answer);
         match self.step(id, now, out) {
-            Some((group, mut step)) => group.write_changes(&mut step, Some((caller, answer))),
+            Some((group, mut step)) => {
+                group.write_changes(&mut step, records, Some((caller, answer)));
+            }
             None => out.answers.push((caller, answer)),
         }
     }
 
+    /// The answer, and the records of a group that has become a classic one.
     fn beat(
         &mut self,
         id: &str,
@@ -45,10 +53,10 @@ impl GroupShard {
         topics: &Topics,
         now: Now,
         out: &mut Out,
-    ) -> Outcome<ConsumerAnswer> {
+    ) -> Outcome<(ConsumerAnswer, Vec<GroupRecord>)> {
         check(&heartbeat, &self.config.consumer.assignors)?;
         if heartbeat.epoch == 0 {
-            self.ensure_consumer_group(id, now, out)?;
+            self.ensure_consumer_group(id, topics, now, out)?;
         }
         let Some((group, mut step)) = self.step(id, now, out) else {
             return refuse(GroupError::GroupIdNotFound, format!("there is no group {id}"));
@@ -60,17 +68,23 @@ impl GroupShard {
         if heartbeat.epoch < 0 {
             return group.leave_consumer(&mut step, &heartbeat);
         }
-        group.stay(&mut step, heartbeat, topics)
+        Ok((group.stay(&mut step, heartbeat, topics)?, Vec::new()))
     }
 
-    /// Creates the group, or makes a classic one without members into one of the new protocol.
-    fn ensure_consumer_group(&mut self, id: &str, now: Now, out: &mut Out) -> Outcome<()> {
+    /// Creates the group, or makes a classic one into one of the new protocol.
+    fn ensure_consumer_group(
+        &mut self,
+        id: &str,
+        topics: &Topics,
+        now: Now,
+        out: &mut Out,
+    ) -> Outcome<()> {
         if !self.ensure_group(id, now) {
             return refuse(GroupError::CoordinatorNotAvailable, "there are too many groups");
         }
         let Some((group, mut step)) = self.step(id, now, out) else { return Ok(()) };
         if group.consumer.is_none() {
-            group.become_consumer(&mut step)?;
+            group.become_consumer(&mut step, topics)?;
         }
         Ok(())
     }
@@ -121,16 +135,19 @@ fn check(heartbeat: &ConsumerHeartbeat, assignors: &[Assignor]) -> Outcome<()> {
 }
 
 impl Group {
-    /// Of the group's changes one batch; the caller is answered when it is in the log.
+    /// Of `records` and the group's changes one batch; the caller is answered when it is in the
+    /// log.
     pub(in super::super) fn write_changes(
         &mut self,
         step: &mut Step<'_>,
+        mut records: Vec<GroupRecord>,
         caller: Option<(Ticket, Answer)>,
     ) {
-        let (records, changes) = match &mut self.consumer {
+        let (changed, changes) = match &mut self.consumer {
             Some(consumer) => consumer.take_changes(&self.id),
             None => Default::default(),
         };
+        records.extend(changed);
         let caller = match caller {
             // What was refused has changed nothing: its answer need not wait.
             Some((ticket, answer @ Answer::ConsumerHeartbeat(Err(_)))) => {
@@ -202,7 +219,7 @@ pub struct PendingChanges {
 }
 
 impl ConsumerGroup {
-    fn check_size(&self, member_id: &str, max_size: i32) -> Outcome<()> {
+    pub(super) fn check_size(&self, member_id: &str, max_size: i32) -> Outcome<()> {
         let max_size = usize::try_from(max_size).unwrap_or(0);
         if self.members.len() >= max_size && !self.members.contains_key(member_id) {
             let message = format!(
@@ -228,9 +245,13 @@ impl ConsumerGroup {
         };
         if let Some(instance_id) = &heartbeat.instance_id {
             match self.static_members.get(instance_id).cloned() {
-                None if joins => return Ok((self.admit(&id, heartbeat), None)),
+                None if joins => {
+                    self.admit(&id, heartbeat.instance_id.as_ref());
+                    return Ok((id, None));
+                }
                 Some(known) if joins => {
-                    self.take_over(step, group, &known, &id, instance_id)?;
+                    self.check_released(&known, &id, instance_id)?;
+                    self.replace(step, group, &known, &id);
                     return Ok((id, None));
                 }
                 Some(known) if known == id => {}
@@ -249,56 +270,63 @@ impl ConsumerGroup {
                 check_epoch(member, heartbeat)?;
                 Ok((id, Some(member.current.assigned.clone())))
             }
-            None if joins => Ok((self.admit(&id, heartbeat), None)),
+            None if joins => {
+                self.admit(&id, heartbeat.instance_id.as_ref());
+                Ok((id, None))
+            }
             None => {
                 refuse(GroupError::UnknownMemberId, format!("Member {id} is not in the group."))
             }
         }
     }
 
-    fn admit(&mut self, id: &Name, heartbeat: &ConsumerHeartbeat) -> Name {
+    pub(super) fn admit(&mut self, id: &Name, instance_id: Option<&String>) {
         let subscription = Subscription {
-            instance_id: heartbeat.instance_id.clone(),
+            instance_id: instance_id.cloned(),
             rebalance_timeout_ms: -1,
             ..Subscription::default()
         };
         tracing::info!(member = %id, "a member joins a consumer group");
         self.put(ConsumerMember { id: id.clone(), subscription, current: Current::default() });
-        id.clone()
     }
 
-    /// A static member is back, or another process has its instance id: it takes the place of the
-    /// one that has left.
-    fn take_over(
+    /// Whether the instance's place is free: its process has left it for a while, or does not speak
+    /// the new protocol yet and so cannot say that it has.
+    fn check_released(&self, known: &Name, id: &Name, instance_id: &str) -> Outcome<()> {
+        let is_free = |member: &ConsumerMember| {
+            member.current.epoch == LEAVE_STATIC_EPOCH || member.is_classic()
+        };
+        if self.members.get(known).is_some_and(is_free) {
+            return Ok(());
+        }
+        let message = format!(
+            "Static member {id} with instance id {instance_id} cannot join the group because the \
+             instance id is owned by {known} member."
+        );
+        refuse(GroupError::UnreleasedInstanceId, message)
+    }
+
+    /// A static member is back under another id: it takes the place of the one that it was.
+    pub(super) fn replace(
         &mut self,
         step: &mut Step<'_>,
         group: &Name,
         old_id: &Name,
         new_id: &Name,
-        instance_id: &str,
-    ) -> Outcome<()> {
-        let is_free = |member: &ConsumerMember| {
-            member.current.epoch == LEAVE_STATIC_EPOCH || member.is_classic()
-        };
-        if !self.members.get(old_id).is_some_and(is_free) {
-            let message = format!(
-                "Static member {new_id} with instance id {instance_id} cannot join the group \
-                 because the instance id is owned by {old_id} member."
-            );
-            return refuse(GroupError::UnreleasedInstanceId, message);
-        }
+    ) {
         let target = self.targets.get(old_id).cloned();
-        let Some(old) = self.remove(old_id) else { return Ok(()) };
+        let Some(old) = self.remove(old_id) else { return };
         let session = TimerKey::Member { group: group.clone(), member: old_id.clone() };
-        step.timers.cancel(&session);
-        step.timers.cancel(&revocation(group, old_id));
+        for key in [session, revocation(group, old_id), rejoin(group, old_id), sync(group, old_id)]
+        {
+            step.timers.cancel(&key);
+        }
         let current = Current { epoch: 0, previous_epoch: 0, ..old.current };
         let subscription = Subscription { classic: None, ..old.subscription };
         self.put(ConsumerMember { id: new_id.clone(), subscription, current });
         if let Some(target) = target {
             self.set_target(new_id, target);
         }
-        Ok(())
     }
 
     /// Takes over what the member says of itself; `true` if that changes what it is to get.
@@ -373,7 +401,7 @@ impl ConsumerGroup {
             },
         );
         let Ok(next) = next else {
-            return refuse(GroupError::FencedMemberEpoch, rejoin("is in an unknown state"));
+            return refuse(GroupError::FencedMemberEpoch, must_rejoin("is in an unknown state"));
         };
         if next == member.current {
             return Ok(());
@@ -407,10 +435,10 @@ fn check_epoch(member: &ConsumerMember, heartbeat: &ConsumerHeartbeat) -> Outcom
         "has a {than} member epoch ({}) than the one known by the group coordinator ({})",
         heartbeat.epoch, current.epoch
     );
-    refuse(GroupError::FencedMemberEpoch, rejoin(&known))
+    refuse(GroupError::FencedMemberEpoch, must_rejoin(&known))
 }
 
-fn rejoin(what: &str) -> String {
+fn must_rejoin(what: &str) -> String {
     format!(
         "The consumer group member {what}. The member must abandon all its partitions and rejoin."
     )
@@ -425,7 +453,7 @@ pub(super) fn revocation(group: &Name, member: &Name) -> TimerKey {
 }
 
 /// A member id as Kafka's `Uuid.randomUuid` makes them: never one that begins with a dash.
-fn kafka_id(random: u128) -> String {
+pub(super) fn kafka_id(random: u128) -> String {
     let bits = (random & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
     protocol::ids::Uuid((bits & !(0x8 << 124)).to_be_bytes()).to_string()
 }

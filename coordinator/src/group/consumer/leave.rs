@@ -2,6 +2,7 @@
 //! or do not give up in time what they must. Knows nothing of requests' versions.
 
 use super::super::metadata::{Group, Step};
+use super::super::records::GroupRecord;
 use super::super::request::{ConsumerAnswer, ConsumerHeartbeat, Refusal};
 use super::super::{GroupError, Name};
 use super::group::ConsumerGroup;
@@ -15,30 +16,32 @@ impl Group {
         &mut self,
         step: &mut Step<'_>,
         heartbeat: &ConsumerHeartbeat,
-    ) -> Result<ConsumerAnswer, Refusal> {
+    ) -> Result<(ConsumerAnswer, Vec<GroupRecord>), Refusal> {
         let group_id = self.id.clone();
         let Some(consumer) = self.consumer.as_deref_mut() else {
             return refuse(GroupError::GroupIdNotFound, "not a consumer group");
         };
         let id = consumer.leaving_member(heartbeat)?;
-        if heartbeat.epoch == LEAVE_STATIC_EPOCH {
+        let records = if heartbeat.epoch == LEAVE_STATIC_EPOCH {
             consumer.leave_for_a_while(&id);
             step.timers.cancel(&revocation(&group_id, &id));
+            Vec::new()
         } else {
-            self.remove_consumer_member(step, &id, "it left");
-        }
-        Ok(ConsumerAnswer {
+            self.put_out(step, &id, "it left")
+        };
+        let answer = ConsumerAnswer {
             member_id: id,
             epoch: heartbeat.epoch,
             heartbeat_interval_ms: 0,
             assignment: None,
-        })
+        };
+        Ok((answer, records))
     }
 
     /// Nothing was heard of the member for its session timeout.
     pub(in super::super) fn on_consumer_session_timer(&mut self, step: &mut Step<'_>, id: &Name) {
-        self.remove_consumer_member(step, id, "its session ended");
-        self.write_changes(step, None);
+        let records = self.put_out(step, id, "its session ended");
+        self.write_changes(step, records, None);
     }
 
     /// The member had its rebalance timeout to give partitions up.
@@ -49,22 +52,33 @@ impl Group {
             .and_then(|consumer| consumer.member(id))
             .is_some_and(|member| member.current.state == MemberState::UnrevokedPartitions);
         if waits {
-            self.remove_consumer_member(step, id, "it did not give partitions up in time");
-            self.write_changes(step, None);
+            let records = self.put_out(step, id, "it did not give partitions up in time");
+            self.write_changes(step, records, None);
         }
     }
 
-    /// What the member had is free for others from the next epoch on.
-    pub(super) fn remove_consumer_member(&mut self, step: &mut Step<'_>, id: &Name, reason: &str) {
-        let Some(consumer) = self.consumer.as_deref_mut() else { return };
+    /// What the member had is free for others from the next epoch on. Gives the records of a group
+    /// that becomes a classic one by that.
+    pub(super) fn put_out(
+        &mut self,
+        step: &mut Step<'_>,
+        id: &Name,
+        reason: &str,
+    ) -> Vec<GroupRecord> {
+        if self.may_downgrade(step, id) {
+            tracing::info!(group = %self.id, member = %id, reason,
+                "the last member of the consumer protocol is out of its group");
+            return self.downgrade(step, id);
+        }
+        let Some(consumer) = self.consumer.as_deref_mut() else { return Vec::new() };
         if consumer.remove(id).is_some() {
             consumer.forget_unread_topics();
             consumer.bump_epoch();
             tracing::info!(group = %self.id, member = %id, epoch = consumer.epoch(), reason,
                 "a member is out of its consumer group");
         }
-        step.timers.cancel(&revocation(&self.id, id));
-        step.timers.cancel(&self.session_key(id));
+        self.cancel_member_timers(step, id);
+        Vec::new()
     }
 }
 

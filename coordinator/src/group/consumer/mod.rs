@@ -5,9 +5,12 @@
 
 pub mod assignor;
 mod changes;
+mod classic;
+mod classic_join;
 pub mod config;
 mod convert;
 pub mod describe;
+mod embedded;
 pub mod group;
 pub mod heartbeat;
 mod leave;
@@ -22,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::ids::Uuid;
 
-pub use config::ConsumerGroupConfig;
+pub use config::{ConsumerGroupConfig, MigrationPolicy};
 pub use group::ConsumerGroup;
 
 /// Partitions by topic id; no topic without partitions.

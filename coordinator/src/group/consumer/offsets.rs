@@ -6,13 +6,23 @@ use super::super::request::CommitRequest;
 use super::group::ConsumerGroup;
 
 impl ConsumerGroup {
-    /// Members commit in their own epoch; administrators when there are no members.
+    /// Members commit in their own epoch, and know that it is one; administrators when there are no
+    /// members.
     pub(in super::super) fn check_commit(&self, commit: &CommitRequest) -> Result<(), GroupError> {
         let caller = &commit.caller;
         if caller.generation < 0 && self.is_empty() {
             return Ok(());
         }
-        self.check_member_epoch(&caller.member_id, caller.generation)
+        let member = self.member(&caller.member_id).ok_or(GroupError::UnknownMemberId)?;
+        let in_transaction = commit.producer.is_some();
+        if !in_transaction && !member.is_classic() && !commit.knows_epochs {
+            return Err(GroupError::UnsupportedVersion);
+        }
+        self.check_member_epoch(&caller.member_id, caller.generation).map_err(|error| match error {
+            // Producers do not know epochs.
+            GroupError::StaleMemberEpoch if in_transaction => GroupError::IllegalGeneration,
+            error => error,
+        })
     }
 
     /// Whoever does not say which member it is may read.

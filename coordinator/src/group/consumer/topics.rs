@@ -24,6 +24,8 @@ pub trait TopicView: Send + Sync + 'static {
     /// `None` if there is no such topic, or it has no id.
     fn topic(&self, name: &str) -> Option<TopicInfo>;
     fn name(&self, id: Uuid) -> Option<Arc<str>>;
+    /// As `topic`, of which it is the cheap part.
+    fn id(&self, name: &str) -> Option<Uuid>;
     /// The names for which `wanted` holds.
     fn matching(&self, wanted: &dyn Fn(&str) -> bool) -> BTreeSet<String>;
 }
@@ -31,6 +33,13 @@ pub trait TopicView: Send + Sync + 'static {
 /// A view that travels with a request.
 #[derive(Clone)]
 pub struct Topics(pub Arc<dyn TopicView>);
+
+/// Nothing is known yet.
+impl Default for Topics {
+    fn default() -> Self {
+        Topics(Arc::new(TopicMap::default()))
+    }
+}
 
 impl fmt::Debug for Topics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,6 +78,10 @@ impl TopicView for TopicMap {
     fn name(&self, id: Uuid) -> Option<Arc<str>> {
         let (name, _) = self.topics.iter().find(|(_, topic)| topic.id == id)?;
         Some(name.as_str().into())
+    }
+
+    fn id(&self, name: &str) -> Option<Uuid> {
+        Some(self.topics.get(name)?.id)
     }
 
     fn matching(&self, wanted: &dyn Fn(&str) -> bool) -> BTreeSet<String> {

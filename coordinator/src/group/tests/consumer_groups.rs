@@ -32,6 +32,8 @@ pub struct Groups {
     pub failure: Option<AppendError>,
     /// Records that appends have carried so far.
     pub written: usize,
+    /// By ticket; of those that nobody has taken yet.
+    pub answers: BTreeMap<u64, Answer>,
 }
 
 impl Groups {
@@ -51,6 +53,7 @@ impl Groups {
             end_offset: 0,
             failure: None,
             written: 0,
+            answers: BTreeMap::new(),
         };
         groups.reload();
         groups
@@ -62,6 +65,7 @@ impl Groups {
 
     /// The next coordinator, from the log alone.
     pub fn reload(&mut self) {
+        self.answers.clear();
         self.shard = GroupShard::new(self.config.clone());
         for batch in &self.log {
             self.shard.replay(batch.clone());
@@ -78,14 +82,27 @@ impl Groups {
         self.settle(out);
     }
 
-    pub fn ask(&mut self, request: Request) -> Answer {
+    /// A request whose answer may have to wait for others; gives its ticket.
+    pub fn send(&mut self, request: Request) -> u64 {
         self.tickets += 1;
-        let ticket = self.tickets;
         let mut out = Effects::default();
-        self.shard.handle(ticket, request, self.now(), &mut out);
-        let answers = self.settle(out);
-        let mine = answers.into_iter().find(|(to, _)| *to == ticket);
-        mine.expect("appends end at once here").1
+        self.shard.handle(self.tickets, request, self.now(), &mut out);
+        self.settle(out);
+        self.tickets
+    }
+
+    pub fn ask(&mut self, request: Request) -> Answer {
+        let ticket = self.send(request);
+        self.answers.remove(&ticket).expect("appends end at once here")
+    }
+
+    /// For a member id: never the same twice.
+    pub fn random(&self) -> u128 {
+        u128::from(self.tickets) + 1
+    }
+
+    pub fn topics(&self) -> Topics {
+        Topics(Arc::new(self.topics.clone()))
     }
 
     pub fn beat_in(
@@ -93,7 +110,7 @@ impl Groups {
         group: &str,
         heartbeat: ConsumerHeartbeat,
     ) -> Result<ConsumerAnswer, GroupError> {
-        let topics = Topics(Arc::new(self.topics.clone()));
+        let topics = self.topics();
         let request = Request::ConsumerHeartbeat { group: group.to_owned(), heartbeat, topics };
         match self.ask(request) {
             Answer::ConsumerHeartbeat(answer) => answer.map_err(|refusal| refusal.error),
@@ -105,15 +122,14 @@ impl Groups {
         self.beat_in("g", heartbeat)
     }
 
-    fn settle(&mut self, out: Effects<GroupRecord, Answer, Pending>) -> Vec<(u64, Answer)> {
-        let mut answers = out.answers;
+    fn settle(&mut self, out: Effects<GroupRecord, Answer, Pending>) {
+        self.answers.extend(out.answers);
         for append in out.appends {
             let outcome = self.store(&append);
             let mut out = Effects::default();
             self.shard.appended(append.pending, outcome, self.now(), &mut out);
-            answers.extend(self.settle(out));
+            self.settle(out);
         }
-        answers
     }
 
     fn store(&mut self, append: &Append<GroupRecord, Pending>) -> Result<i64, AppendError> {
@@ -273,7 +289,7 @@ fn a_successor_finds_everything_as_it_was() {
         ["a", "b", "c"].iter().map(|id| Client::join(&mut groups, id, &["t"])).collect();
     all[0].beat(&mut groups).expect("it is known");
     let describe = |groups: &mut Groups| {
-        let topics = Topics(Arc::new(groups.topics.clone()));
+        let topics = groups.topics();
         groups.ask(Request::DescribeConsumer { group: "g".to_owned(), topics })
     };
     let before = describe(&mut groups);

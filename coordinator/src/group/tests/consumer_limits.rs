@@ -17,6 +17,7 @@ fn offsets_are_the_members_in_their_epoch() {
             caller: Caller { member_id: member.to_owned(), instance_id: None, generation },
             producer: None,
             guard: None,
+            knows_epochs: true,
             offsets: vec![(
                 TopicPartition::new("t", 0),
                 OffsetCommit {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use protocol::ids::TopicPartition;
 
+use crate::group::consumer::topics::Topics;
 use crate::group::metadata::State;
 use crate::group::records::{self, GroupRecord};
 use crate::group::request::*;
@@ -151,7 +152,11 @@ impl World {
         match *step {
             Step::Join { group, client, known, old_version, protocols } => {
                 let join = self.join(group, client, known, old_version, protocols);
-                self.ask(group, client, Request::Join { group: GROUPS[group].into(), join });
+                self.ask(
+                    group,
+                    client,
+                    Request::Join { group: GROUPS[group].into(), join, topics: Topics::default() },
+                );
             }
             Step::Sync { group, client } => {
                 let assigned = |id: &Name| (id.to_string(), Bytes::copy_from_slice(id.as_bytes()));
@@ -264,6 +269,7 @@ impl World {
             caller: self.caller(group, client),
             producer: producer.map(|id| Producer { id, epoch: 0 }),
             guard: None,
+            knows_epochs: true,
             offsets: vec![(TopicPartition::new("t", partition), offset)],
         }
     }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::consumer_groups::{Client, Groups, T, calm, join};
 use crate::group::GroupConfig;
+use crate::group::consumer::topics::Topics;
 use crate::group::request::*;
 use crate::shard::{Effects, Now, Shard, StoredBatch};
 
@@ -150,7 +151,7 @@ impl Classic {
             random,
             reason: None,
         };
-        self.ask(Request::Join { group: "g".to_owned(), join });
+        self.ask(Request::Join { group: "g".to_owned(), join, topics: Topics::default() });
     }
 
     /// Everyone's answer to its JoinGroup: id and generation; the leader first.

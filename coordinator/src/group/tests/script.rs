@@ -173,7 +173,7 @@ impl Script {
             random,
             reason: None,
         };
-        self.ask(name, Request::Join { group: "g".into(), join });
+        self.ask(name, Request::Join { group: "g".into(), join, topics: Default::default() });
     }
 
     fn sync(&mut self, name: &str, options: &BTreeMap<&str, &str>) {
@@ -223,7 +223,7 @@ impl Script {
             .get("txn")
             .map(|id| Producer { id: id.parse().expect("a producer id"), epoch: 0 });
         let caller = self.caller(name, options);
-        let commit = CommitRequest { caller, producer, guard: None, offsets };
+        let commit = CommitRequest { caller, producer, guard: None, knows_epochs: true, offsets };
         self.ask(name, Request::Commit { group: "g".into(), commit });
     }
 
