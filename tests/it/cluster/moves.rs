@@ -59,9 +59,13 @@ fn fill(scene: &Scene, topic: &str, line: &str) {
     clients::kcat(&scene.brokers.bootstrap(), &args, line.as_bytes()).ok();
 }
 
+/// Everything in the topic, once whichever broker is asked has heard of it.
 fn contents(scene: &Scene, topic: &str) -> String {
     let args = ["-C", "-t", topic, "-o", "beginning", "-e", "-q"];
-    clients::kcat(&scene.brokers.bootstrap(), &args, b"").ok()
+    wait::until("the topic to be read", LIMIT, || {
+        let read = clients::kcat(&scene.brokers.bootstrap(), &args, b"");
+        (read.code == Some(0)).then_some(read.out)
+    })
 }
 
 fn reassign(scene: &Scene, replicas: [[i32; 2]; 3]) {
