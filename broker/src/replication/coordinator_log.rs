@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use coordinator::shard::writer::{Acks, AppendError, PartitionWriter, Stretch, WriterFuture};
 use protocol::error_code::ErrorCode;
-use protocol::ids::{LeaderEpoch, Offset, TopicPartition, VerificationGuard};
-use storage::AppendOrigin;
+use protocol::ids::{LeaderEpoch, Offset, TimestampMs, TopicPartition, VerificationGuard};
+use storage::{AppendOrigin, Log};
 
 use super::manager::ReplicaManager;
 use super::partition::{AckOutcome, Partition, ProduceError};
@@ -27,63 +27,107 @@ impl CoordinatorLog {
     pub fn new(replicas: Arc<ReplicaManager>, tasks: Arc<Tasks>, clock: Clock) -> CoordinatorLog {
         CoordinatorLog { replicas, tasks, clock }
     }
+}
 
-    fn find(&self, name: &TopicPartition) -> Result<Arc<Partition>, AppendError> {
-        self.replicas.find(&name.topic, name.partition).map_err(|code| match code {
-            ErrorCode::KAFKA_STORAGE_ERROR => AppendError::Storage,
-            ErrorCode::NOT_LEADER_OR_FOLLOWER => AppendError::NotLeader,
-            _ => AppendError::UnknownPartition,
-        })
+/// One append by a coordinator.
+#[derive(Debug, Clone, Copy)]
+pub struct CoordinatorBatch<'a> {
+    pub leader_epoch: LeaderEpoch,
+    pub bytes: &'a [u8],
+    pub guard: Option<VerificationGuard>,
+    pub acks: Acks,
+}
+
+/// The batch's base offset, and what is to be waited for, if anything.
+pub type Started = (Offset, Option<Arc<Countdown<AckOutcome>>>);
+
+/// Appends, and waits for nothing.
+pub fn start(
+    replicas: &ReplicaManager,
+    name: &TopicPartition,
+    batch: CoordinatorBatch<'_>,
+    now_ms: TimestampMs,
+) -> Result<Started, AppendError> {
+    let CoordinatorBatch { leader_epoch, bytes, guard, acks } = batch;
+    let partition = find(replicas, name)?;
+    let all = acks == Acks::All;
+    let info = partition
+        .append(bytes, AppendOrigin::Coordinator, all, Some(leader_epoch), guard, now_ms)
+        .map_err(|error| refused(replicas, name, &error))?;
+    if info.rolled || info.flush_due {
+        replicas.flush_soon(&partition, &info, AppendOrigin::Coordinator);
     }
+    let waiting = all.then(|| {
+        let countdown = Countdown::new(1);
+        partition.await_acks(info.last_offset + 1, &countdown, 0);
+        countdown
+    });
+    Ok((info.first_offset, waiting))
+}
 
-    /// Appends; what is to be waited for, if anything, and the batch's base offset.
-    fn start(
-        &self,
-        name: &TopicPartition,
-        leader_epoch: LeaderEpoch,
-        batch: &[u8],
-        guard: Option<VerificationGuard>,
-        acks: Acks,
-    ) -> Result<(Offset, Option<Arc<Countdown<AckOutcome>>>), AppendError> {
-        let partition = self.find(name)?;
-        let all = acks == Acks::All;
-        let now_ms = self.clock.now_ms();
-        let info = partition
-            .append(batch, AppendOrigin::Coordinator, all, Some(leader_epoch), guard, now_ms)
-            .map_err(|error| self.refused(name, error))?;
-        if info.rolled || info.flush_due {
-            self.replicas.flush_soon(&partition, &info, AppendOrigin::Coordinator);
+/// What came of waiting; `None`: not in time.
+pub fn outcome_of(outcome: Option<AckOutcome>) -> Result<(), AppendError> {
+    match outcome {
+        Some(AckOutcome::Replicated) => Ok(()),
+        Some(AckOutcome::NotEnoughReplicas) => Err(AppendError::NotEnoughReplicasAfterAppend),
+        Some(AckOutcome::NotLeader) => Err(AppendError::NotLeader),
+        None => Err(AppendError::TimedOut),
+    }
+}
+
+pub fn find(
+    replicas: &ReplicaManager,
+    name: &TopicPartition,
+) -> Result<Arc<Partition>, AppendError> {
+    replicas.find(&name.topic, name.partition).map_err(|code| match code {
+        ErrorCode::KAFKA_STORAGE_ERROR => AppendError::Storage,
+        ErrorCode::NOT_LEADER_OR_FOLLOWER => AppendError::NotLeader,
+        _ => AppendError::UnknownPartition,
+    })
+}
+
+/// Reads beyond the high watermark, too. Blocks on the disk.
+pub fn stretch(
+    log: &Log,
+    high_watermark: Offset,
+    from: Offset,
+    max_bytes: usize,
+) -> Result<Stretch, storage::ReadError> {
+    let from = from.max(log.log_start_offset());
+    let read = log.read(from, max_bytes as u64, Offset::MAX, true)?;
+    let mut batches = Vec::new();
+    for slice in &read.slices {
+        let bytes = slice.read().map_err(|error| storage::ReadError::Corrupt {
+            path: log.path(),
+            reason: error.to_string(),
+        })?;
+        batches.extend_from_slice(&bytes);
+    }
+    let end_offset = read.log_end_offset;
+    Ok(Stretch { batches: batches.into(), end_offset, high_watermark })
+}
+
+fn refused(replicas: &ReplicaManager, name: &TopicPartition, error: &ProduceError) -> AppendError {
+    use storage::AppendError as Refused;
+    let refused = match error {
+        ProduceError::NotLeader => AppendError::NotLeader,
+        ProduceError::NotEnoughReplicas => AppendError::NotEnoughReplicas,
+        ProduceError::Append(
+            Refused::MessageTooLarge { .. } | Refused::RecordListTooLarge { .. },
+        ) => AppendError::TooLarge,
+        ProduceError::Append(Refused::Disk(disk)) => {
+            if !disk.is_full() {
+                replicas.disk_failed(name, disk);
+            }
+            AppendError::Storage
         }
-        let waiting = all.then(|| {
-            let countdown = Countdown::new(1);
-            partition.await_acks(info.last_offset + 1, &countdown, 0);
-            countdown
-        });
-        Ok((info.first_offset, waiting))
-    }
-
-    fn refused(&self, name: &TopicPartition, error: ProduceError) -> AppendError {
-        use storage::AppendError as Log;
-        let refused = match &error {
-            ProduceError::NotLeader => AppendError::NotLeader,
-            ProduceError::NotEnoughReplicas => AppendError::NotEnoughReplicas,
-            ProduceError::Append(Log::MessageTooLarge { .. } | Log::RecordListTooLarge { .. }) => {
-                AppendError::TooLarge
-            }
-            ProduceError::Append(Log::Disk(disk)) => {
-                if !disk.is_full() {
-                    self.replicas.disk_failed(name, disk);
-                }
-                AppendError::Storage
-            }
-            ProduceError::Append(Log::InvalidProducerEpoch { .. }) => AppendError::ProducerFenced,
-            ProduceError::Append(Log::InvalidTxnState { .. }) => AppendError::NoTransaction,
-            ProduceError::Append(Log::Failed(_)) => AppendError::Storage,
-            ProduceError::Append(_) => AppendError::Refused,
-        };
-        tracing::warn!(partition = %name, %error, "a coordinator's records were not appended");
-        refused
-    }
+        ProduceError::Append(Refused::InvalidProducerEpoch { .. }) => AppendError::ProducerFenced,
+        ProduceError::Append(Refused::InvalidTxnState { .. }) => AppendError::NoTransaction,
+        ProduceError::Append(Refused::Failed(_)) => AppendError::Storage,
+        ProduceError::Append(_) => AppendError::Refused,
+    };
+    tracing::warn!(partition = %name, %error, "a coordinator's records were not appended");
+    refused
 }
 
 impl PartitionWriter for CoordinatorLog {
@@ -96,19 +140,14 @@ impl PartitionWriter for CoordinatorLog {
         acks: Acks,
         timeout_ms: u32,
     ) -> WriterFuture<Result<Offset, AppendError>> {
-        let started = self.start(partition, leader_epoch, &batch, guard, acks);
+        let batch = CoordinatorBatch { leader_epoch, bytes: &batch, guard, acks };
+        let started = start(&self.replicas, partition, batch, self.clock.now_ms());
         Box::pin(async move {
             let (base_offset, waiting) = started?;
             let Some(countdown) = waiting else { return Ok(base_offset) };
             let patience = Duration::from_millis(u64::from(timeout_ms));
-            match countdown.outcomes(patience).await[0] {
-                Some(AckOutcome::Replicated) => Ok(base_offset),
-                Some(AckOutcome::NotEnoughReplicas) => {
-                    Err(AppendError::NotEnoughReplicasAfterAppend)
-                }
-                Some(AckOutcome::NotLeader) => Err(AppendError::NotLeader),
-                None => Err(AppendError::TimedOut),
-            }
+            let outcome = countdown.outcomes(patience).await[0];
+            outcome_of(outcome).map(|()| base_offset)
         })
     }
 
@@ -118,24 +157,12 @@ impl PartitionWriter for CoordinatorLog {
         from: Offset,
         max_bytes: usize,
     ) -> WriterFuture<Result<Stretch, AppendError>> {
-        let found = self.find(partition);
+        let found = find(&self.replicas, partition);
         let tasks = self.tasks.clone();
         Box::pin(async move {
-            let log = found?.log().ok_or(AppendError::NotLeader)?;
-            let read = move || {
-                let from = from.max(log.log_start_offset());
-                let read = log.read(from, max_bytes as u64, Offset::MAX, true)?;
-                let mut batches = Vec::new();
-                for slice in &read.slices {
-                    let bytes = slice.read().map_err(|error| storage::ReadError::Corrupt {
-                        path: log.path(),
-                        reason: error.to_string(),
-                    })?;
-                    batches.extend_from_slice(&bytes);
-                }
-                let end_offset = read.log_end_offset;
-                Ok::<_, storage::ReadError>(Stretch { batches: batches.into(), end_offset })
-            };
+            let partition = found?;
+            let log = partition.log().ok_or(AppendError::NotLeader)?;
+            let read = move || stretch(&log, partition.high_watermark(), from, max_bytes);
             tasks.blocking(read).await.map_err(|error| {
                 tracing::error!(%error, "a coordinator's log cannot be read");
                 AppendError::Storage

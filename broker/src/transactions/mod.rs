@@ -54,6 +54,7 @@ impl Transactions {
                 // Kafka waits as long as the transaction may last, its client not longer than this.
                 append_timeout_ms: clamped(config.long("request.timeout.ms")),
                 load_bytes: clamped(config.long("transaction.state.log.load.buffer.size")) as usize,
+                loads_committed: true,
                 ..ShardConfig::default()
             },
         };

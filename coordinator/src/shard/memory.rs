@@ -16,6 +16,8 @@ struct MemoryLog {
     /// With the offset after each.
     batches: Vec<(Offset, Bytes)>,
     end_offset: Offset,
+    /// The high watermark stays there; `None`: it is the log's end.
+    held_at: Option<Offset>,
     failure: Option<AppendError>,
 }
 
@@ -39,6 +41,13 @@ impl MemoryPartitions {
     pub fn fail_appends(&self, partition: &TopicPartition, failure: Option<AppendError>) {
         if let Some(log) = self.logs.lock().get_mut(partition) {
             log.failure = failure;
+        }
+    }
+
+    /// From now on the high watermark is this; `None`: the log's end.
+    pub fn hold_high_watermark(&self, partition: &TopicPartition, at: Option<Offset>) {
+        if let Some(log) = self.logs.lock().get_mut(partition) {
+            log.held_at = at;
         }
     }
 
@@ -89,7 +98,9 @@ impl MemoryPartitions {
             }
             batches.extend_from_slice(batch);
         }
-        Ok(Stretch { batches: batches.freeze(), end_offset: log.end_offset })
+        let end_offset = log.end_offset;
+        let high_watermark = log.held_at.unwrap_or(end_offset);
+        Ok(Stretch { batches: batches.freeze(), end_offset, high_watermark })
     }
 }
 

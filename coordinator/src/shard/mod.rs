@@ -14,8 +14,10 @@ pub mod timers;
 pub mod writer;
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use protocol::ids::{Offset, ProducerEpoch, ProducerId, TimestampMs, VerificationGuard};
 
 use writer::{Acks, AppendError};
@@ -33,6 +35,12 @@ pub struct Now {
 /// Where a shard gets its time from; only the shell calls it.
 pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Now;
+
+    /// Ends after so long on the steady clock: tokio's, unless time is made by whoever runs the
+    /// shard.
+    fn sleep(&self, wait_ms: u64) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(Duration::from_millis(wait_ms)))
+    }
 }
 
 /// Names a caller that waits for an answer. Unique within one shard's life.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -20,7 +19,7 @@ use protocol::records::view::{Batches, OpenBatch, Records, RecordsError};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::writer::{AppendError, PartitionWriter};
+use super::writer::{AppendError, PartitionWriter, Stretch};
 use super::{Append, Clock, Effects, EffectsOf, Marker, Shard, StoredBatch, StoredRecord, Ticket};
 
 /// How a shard's log is read and written.
@@ -34,6 +33,9 @@ pub struct ShardConfig {
     pub codec: Codec,
     /// Requests that may wait for one shard; more are refused as busy.
     pub queue_max: usize,
+    /// Whether the shard begins only once all that it was loaded from is committed: what it does
+    /// then cannot rest on records that a later leader is without.
+    pub loads_committed: bool,
 }
 
 impl Default for ShardConfig {
@@ -43,6 +45,7 @@ impl Default for ShardConfig {
             load_bytes: LOAD_BYTES_MAX,
             codec: Codec::None,
             queue_max: 4_096,
+            loads_committed: false,
         }
     }
 }
@@ -50,6 +53,9 @@ impl Default for ShardConfig {
 const LOAD_BYTES_MAX: usize = 1 << 20;
 /// Pause after a read of the log failed; the partition stays "loading" meanwhile.
 const LOAD_RETRY_MS: u64 = 1_000;
+/// Pause between two looks at whether what was loaded is committed: followers take it over with
+/// their next fetches.
+const COMMIT_LOOK_MS: u64 = 5;
 
 /// What every shard task works with.
 pub struct Environment {
@@ -102,8 +108,9 @@ pub async fn run<S: Shard>(
     let loaded = {
         let load = pin!(load(&mut shard, &seat, &environment));
         tokio::select! {
-            () = load => true,
+            biased;
             () = seat.stop.cancelled() => false,
+            () = load => true,
         }
     };
     if loaded {
@@ -118,23 +125,27 @@ async fn load<S: Shard>(shard: &mut S, seat: &Seat, environment: &Environment) {
     let max_bytes = environment.config.load_bytes.clamp(1, LOAD_BYTES_MAX);
     let mut next = 0;
     let mut failures = 0_u64;
+    let waits = environment.config.loads_committed;
     loop {
         let before = next;
         let stretch = environment.writer.read(&seat.partition, next, max_bytes).await;
         let result = match stretch {
-            Ok(stretch) => replay(shard, &stretch.batches, &mut next).map_err(|e| e.to_string()),
+            Ok(Stretch { batches, high_watermark, .. }) => replay(shard, &batches, &mut next)
+                .map(|()| high_watermark >= next || !waits)
+                .map_err(|e| e.to_string()),
             Err(error) => Err(error.to_string()),
         };
         match result {
-            Ok(()) if next == before => break,
-            Ok(()) => tokio::task::yield_now().await,
+            Ok(true) if next == before => break,
+            Ok(false) if next == before => environment.clock.sleep(COMMIT_LOOK_MS).await,
+            Ok(_) => tokio::task::yield_now().await,
             Err(error) => {
                 if failures.is_multiple_of(60) {
                     tracing::error!(partition = %seat.partition, offset = next, error,
                         "the coordinator cannot load its partition");
                 }
                 failures += 1;
-                tokio::time::sleep(Duration::from_millis(LOAD_RETRY_MS)).await;
+                environment.clock.sleep(LOAD_RETRY_MS).await;
             }
         }
     }
@@ -236,7 +247,7 @@ impl<S: Shard> Driver<S> {
         self.seat.loading.store(false, Ordering::Release);
         loop {
             self.expire_what_is_due();
-            let wait = self.until_deadline();
+            let wait_ms = self.until_deadline();
             let mut out = Effects::default();
             tokio::select! {
                 biased;
@@ -245,7 +256,7 @@ impl<S: Shard> Driver<S> {
                     let now = self.environment.clock.now();
                     self.shard.appended(pending, outcome, now, &mut out);
                 }
-                () = sleep(wait), if wait.is_some() => {}
+                () = sleep(&self.environment, wait_ms), if wait_ms.is_some() => {}
                 ask = inbox.recv() => match ask {
                     Some(ask) => self.ask(ask, &mut out),
                     None => break,
@@ -262,7 +273,7 @@ impl<S: Shard> Driver<S> {
     /// Between any two requests: a timer of the runtime takes a millisecond to fire, and on a busy
     /// shard there is another request before that, and after it another one.
     fn expire_what_is_due(&mut self) {
-        if self.until_deadline() == Some(Duration::ZERO) {
+        if self.until_deadline() == Some(0) {
             let mut out = Effects::default();
             self.shard.expire(self.environment.clock.now(), &mut out);
             self.carry_out(out);
@@ -276,10 +287,10 @@ impl<S: Shard> Driver<S> {
         self.shard.handle(ticket, request, self.environment.clock.now(), out);
     }
 
-    fn until_deadline(&self) -> Option<Duration> {
+    fn until_deadline(&self) -> Option<u64> {
         let deadline_ms = self.shard.next_deadline_ms()?;
         let wait_ms = deadline_ms.saturating_sub(self.environment.clock.now().steady_ms);
-        Some(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)))
+        Some(u64::try_from(wait_ms).unwrap_or(0))
     }
 
     fn carry_out(&mut self, out: EffectsOf<S>) {
@@ -325,9 +336,9 @@ impl<S: Shard> Driver<S> {
     }
 }
 
-async fn sleep(wait: Option<Duration>) {
-    if let Some(wait) = wait {
-        tokio::time::sleep(wait).await;
+async fn sleep(environment: &Environment, wait_ms: Option<u64>) {
+    if let Some(wait_ms) = wait_ms {
+        environment.clock.sleep(wait_ms).await;
     }
 }
 

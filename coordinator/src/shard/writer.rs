@@ -66,6 +66,8 @@ pub struct Stretch {
     pub batches: Bytes,
     /// Log end offset when this was read.
     pub end_offset: Offset,
+    /// What is below is committed: no later leader can be without it.
+    pub high_watermark: Offset,
 }
 
 pub type WriterFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
