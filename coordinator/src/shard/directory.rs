@@ -77,22 +77,23 @@ impl<S: Shard> ShardDirectory<S> {
     }
 
     /// This broker leads the partition in this epoch. A shard that served the epoch just before
-    /// goes on, since nobody else can have written; otherwise the partition is loaded anew.
-    pub fn elected(&self, partition: i32, epoch: LeaderEpoch) {
+    /// goes on, since nobody else can have written; otherwise the partition is loaded anew. Whether
+    /// it is.
+    pub fn elected(&self, partition: i32, epoch: LeaderEpoch) -> bool {
         let mut state = self.state.lock();
         if !state.running {
-            return;
+            return false;
         }
         let entry = state.partitions.entry(partition).or_insert(Entry { epoch, shard: None });
         let late = epoch < entry.epoch;
         if late || (epoch == entry.epoch && entry.shard.is_some()) {
-            return;
+            return false;
         }
         let next_in_line = epoch == entry.epoch.saturating_add(1);
         entry.epoch = epoch;
         if let Some(handle) = entry.shard.as_ref().filter(|_| next_in_line) {
             handle.seat.leader_epoch.store(epoch, Ordering::Release);
-            return;
+            return false;
         }
         if let Some(old) = entry.shard.take() {
             old.seat.stop.cancel();
@@ -103,6 +104,7 @@ impl<S: Shard> ShardDirectory<S> {
         let task =
             run((self.new_shard)(), seat, self.environment.clone(), inbox, self.outbox.clone());
         (self.spawn)(Box::pin(task));
+        true
     }
 
     /// This broker does not lead the partition any more, as of this epoch if it is known.

@@ -65,16 +65,19 @@ impl MarkerQueues {
         }
     }
 
-    /// This broker does not lead the partition of `__transaction_state` any more, as of this epoch
-    /// if it is known: what is decided there is another's to finish.
+    /// What this broker decided as leader of the partition of `__transaction_state` before this
+    /// epoch is void, or all of it if the epoch is not known: it was another's to finish.
     pub fn forget(&mut self, shard: i32, epoch: Option<LeaderEpoch>) {
         if let Some(epoch) = epoch {
             let known = self.valid_from.entry(shard).or_insert(epoch);
             *known = (*known).max(epoch);
         }
-        self.unrouted.retain(|order| order.shard != shard);
+        let stays = |order: &Order| {
+            order.shard != shard || epoch.is_some_and(|epoch| order.coordinator_epoch >= epoch)
+        };
+        self.unrouted.retain(stays);
         for queue in self.brokers.values_mut() {
-            queue.waiting.retain(|order| order.shard != shard);
+            queue.waiting.retain(stays);
         }
     }
 
@@ -154,10 +157,14 @@ impl MarkerQueues {
                     Verdict::Void => void = true,
                 }
             }
+            // Another may have ended that transaction meanwhile, and its producer begun the next.
+            if !self.is_valid(&order) {
+                continue;
+            }
             if !done.is_empty() {
                 told.push(order.told(done));
             }
-            if !void && !retried.is_empty() && self.is_valid(&order) {
+            if !void && !retried.is_empty() {
                 again = true;
                 self.unrouted.push(order.part(retried));
             }
@@ -344,6 +351,9 @@ mod tests {
         let (_, sent) = queues.take_next().unwrap();
         assert_eq!(sent.len(), 1, "the other shard's goes on");
         assert!(!queues.answered(vec![order(0, "a", 7, &[1])], None).1, "its time is over");
+        let late = answer(7, &[(1, ErrorCode::NONE)]);
+        let (told, _) = queues.answered(vec![order(0, "a", 7, &[1])], Some(&late));
+        assert_eq!(told, [], "perhaps a later transaction of the producer is being ended");
         queues.accept(Order { coordinator_epoch: 4, ..order(0, "a", 7, &[1]) });
         assert!(queues.has_unrouted(), "elected anew");
     }

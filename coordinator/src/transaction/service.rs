@@ -76,7 +76,10 @@ impl TransactionService {
 
     /// This broker leads the partition of the topic from now on.
     pub fn elected(&self, partition: i32, leader_epoch: LeaderEpoch) {
-        self.directory.elected(partition, leader_epoch);
+        if self.directory.elected(partition, leader_epoch) {
+            // Another may have coordinated meanwhile.
+            self.outbox.queues.lock().forget(partition, Some(leader_epoch));
+        }
     }
 
     /// It does not lead it any more; `None` if the partition went without an epoch.
