@@ -23,6 +23,8 @@ use crate::subject::{KINDS, Kind, Subject};
 use crate::table::{Goal, Row, median};
 
 const TOPIC: &str = "groups";
+const PROTOCOL: &str = "consumer";
+const ASSIGNOR: &str = "range";
 const PARTITIONS: i32 = 10;
 const GROUPS: usize = 50;
 const WARM_PASSES: usize = 2;
@@ -177,16 +179,23 @@ async fn join_pass(subject: &Subject, pass: usize) -> f64 {
     median(&seconds)
 }
 
+/// To the one topic, in version 0 of `ConsumerProtocolSubscription`.
+fn subscription() -> Bytes {
+    let length = i16::try_from(TOPIC.len()).expect("a short name").to_be_bytes();
+    let (version, topics, no_user_data) = ([0, 0], [0, 0, 0, 1], [0xff; 4]);
+    [&version[..], &topics, &length, TOPIC.as_bytes(), &no_user_data].concat().into()
+}
+
 /// Join, sync, offsets, first record; false if the coordinator is not ready.
 async fn joined(connection: &Connection, group: &str) -> bool {
     let mut join = JoinGroupRequest {
         group_id: group.to_owned(),
         session_timeout_ms: 45_000,
         rebalance_timeout_ms: 60_000,
-        protocol_type: "consumer".to_owned(),
+        protocol_type: PROTOCOL.to_owned(),
         protocols: vec![JoinGroupRequestProtocol {
-            name: "range".to_owned(),
-            metadata: Bytes::new(),
+            name: ASSIGNOR.to_owned(),
+            metadata: subscription(),
         }],
         ..JoinGroupRequest::default()
     };
@@ -202,6 +211,8 @@ async fn joined(connection: &Connection, group: &str) -> bool {
         group_id: group.to_owned(),
         generation_id: answer.generation_id,
         member_id: answer.member_id.clone(),
+        protocol_type: Some(PROTOCOL.to_owned()),
+        protocol_name: Some(ASSIGNOR.to_owned()),
         assignments: vec![SyncGroupRequestAssignment {
             member_id: answer.member_id,
             assignment: Bytes::from_static(b"all"),
