@@ -3,6 +3,7 @@
 mod batches;
 mod cluster;
 mod cluster_tools;
+mod compaction;
 mod confluent;
 mod connect;
 mod consumer_protocol;
@@ -10,6 +11,7 @@ mod crash;
 mod describe_configs;
 mod epochs;
 mod exactly_once;
+mod full_disk;
 mod group_apis;
 mod group_commands;
 mod group_failover;

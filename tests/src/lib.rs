@@ -18,6 +18,7 @@ pub mod process;
 pub mod proxy;
 pub mod resent;
 pub mod simulated;
+pub mod small_disk;
 pub mod starved;
 pub mod subject;
 pub mod wait;

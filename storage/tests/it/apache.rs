@@ -14,11 +14,10 @@ use storage::disk::{Crash, Disk, Fault, MemoryDisk, OsDisk};
 use storage::partition_dir::FileCache;
 use storage::{AppendOrigin, Log, LogConfig, LogDir, LogManager, LogOptions};
 
-use crate::compaction;
 use crate::driver::{Driver, NOW, Step, read_all};
 
 /// The jars of `cargo xtask setup`, or of `OTTLA_KAFKA_LIB`; `None`, said aloud, without them.
-fn kafka_lib() -> Option<PathBuf> {
+pub fn kafka_lib() -> Option<PathBuf> {
     let lib = match std::env::var_os("OTTLA_KAFKA_LIB") {
         Some(dir) => PathBuf::from(dir),
         None => Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("kafka").join("lib"),
@@ -33,7 +32,7 @@ fn kafka_lib() -> Option<PathBuf> {
 }
 
 /// Standard output and standard error of a command that succeeded.
-fn run(command: &mut Command, input: &str) -> (String, String) {
+pub fn run(command: &mut Command, input: &str) -> (String, String) {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -46,20 +45,20 @@ fn run(command: &mut Command, input: &str) -> (String, String) {
 
 /// What Apache's loader says of a partition's directory.
 #[derive(Debug, PartialEq, Eq)]
-struct Loaded {
+pub struct Loaded {
     start: Offset,
     end: Offset,
     producers: String,
     batches: Vec<(Offset, Offset)>,
 }
 
-struct Judge {
+pub struct Judge {
     class_path: String,
     _classes: tempfile::TempDir,
 }
 
 impl Judge {
-    fn new(lib: &Path) -> Judge {
+    pub fn new(lib: &Path) -> Judge {
         let classes = tempfile::tempdir().unwrap();
         let jars = format!("{}/*", lib.display());
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/java");
@@ -70,7 +69,7 @@ impl Judge {
     }
 
     /// One verdict for each directory, given with: clean, recovery point, log start.
-    fn load(&self, dirs: &[(PathBuf, bool, Offset, Offset)]) -> Vec<Loaded> {
+    pub fn load(&self, dirs: &[(PathBuf, bool, Offset, Offset)]) -> Vec<Loaded> {
         let lines: String = dirs
             .iter()
             .map(|(path, clean, point, start)| {
@@ -85,15 +84,35 @@ impl Judge {
     }
 }
 
+/// What Apache's cleaner is told.
+pub struct Cleaning {
+    pub dir: PathBuf,
+    pub first_dirty: Offset,
+    pub now_ms: i64,
+    pub key_buffer_bytes: u64,
+    pub config: Vec<(&'static str, &'static str)>,
+}
+
 impl Judge {
-    /// Compacts a directory as Apache does; returns the first offset that is not compacted.
-    fn clean(&self, dir: &Path, first_dirty: Offset, now_ms: i64) -> Offset {
-        let settings = compaction::CONFIG.map(|(key, value)| format!("{key}={value}")).join(" ");
-        let line = format!("{} {first_dirty} {now_ms} {} {settings}\n", dir.display(), 1 << 20);
+    /// Compacts directories as Apache does, and deletes from them what the settings say; for each
+    /// the first offset that is not compacted, and the log's start.
+    pub fn clean(&self, tasks: &[Cleaning]) -> Vec<(Offset, Offset)> {
+        let line = |task: &Cleaning| {
+            let Cleaning { first_dirty, now_ms, key_buffer_bytes, .. } = task;
+            let settings: Vec<_> = task.config.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            let (dir, settings) = (task.dir.display(), settings.join(" "));
+            format!("{dir} {first_dirty} {now_ms} {key_buffer_bytes} {settings}\n")
+        };
+        let lines: String = tasks.iter().map(line).collect();
         let mut java = Command::new("java");
-        let (out, _) = run(java.args(["-cp", &self.class_path, "kafka.log.CleanLog"]), &line);
-        let end = out.lines().find_map(|line| line.split_once(" end="));
-        end.unwrap_or_else(|| panic!("{out}")).1.parse().unwrap()
+        let (out, _) = run(java.args(["-cp", &self.class_path, "kafka.log.CleanLog"]), &lines);
+        let answers: Vec<_> = out.lines().filter(|line| line.contains(" end=")).collect();
+        assert_eq!(answers.len(), tasks.len(), "{out}");
+        let offset = |line: &str, name: &str| -> Offset {
+            let found = line.split(' ').find_map(|word| word.strip_prefix(name));
+            found.unwrap_or_else(|| panic!("no {name} {line}")).parse().unwrap()
+        };
+        answers.iter().map(|line| (offset(line, "end="), offset(line, "start="))).collect()
     }
 }
 
@@ -117,7 +136,7 @@ fn parse(line: &str) -> Loaded {
 }
 
 /// The same of a log of ours.
-fn ours(log: &Log) -> Loaded {
+pub fn ours(log: &Log) -> Loaded {
     let mut batches = Vec::new();
     let mut offset = log.segment_sizes()[0].0.max(log.log_start_offset());
     while offset < log.log_end_offset() {
@@ -136,7 +155,7 @@ fn ours(log: &Log) -> Loaded {
     }
 }
 
-fn options(path: PathBuf, config: &[(&str, &str)], clean: bool) -> LogOptions {
+pub fn options(path: PathBuf, config: &[(&str, &str)], clean: bool) -> LogOptions {
     LogOptions {
         disk: Arc::new(OsDisk::default()),
         files: FileCache::new(64),
@@ -162,14 +181,14 @@ fn produce(log: &Log, options: BatchOptions, records: i64, epoch: i32) {
     log.append_as_leader(&records, epoch, AppendOrigin::Client, NOW).unwrap();
 }
 
-fn end_transaction(log: &Log, producer_id: i64, committed: bool) {
+pub fn end_transaction(log: &Log, producer_id: i64, committed: bool) {
     let marker = EndTxnMarker { committed, coordinator_epoch: 2 };
     let batch = marker.batch(0, NOW + log.log_end_offset(), 0, producer_id, 0).unwrap();
     log.append_as_leader(&batch, 1, AppendOrigin::Coordinator, NOW).unwrap();
 }
 
 /// Every codec, plain, idempotent and transactional producers, many segments.
-fn fill(log: &Log) {
+pub fn fill(log: &Log) {
     for i in 0..120 {
         let codec = Codec::ALL[i % 5];
         produce(log, BatchOptions { codec, ..BatchOptions::default() }, 3, i as i32 / 50);
@@ -189,53 +208,7 @@ fn fill(log: &Log) {
     }
 }
 
-const SMALL: [(&str, &str); 2] = [("segment.bytes", "6000"), ("index.interval.bytes", "500")];
-
-#[test]
-fn the_dump_tool_is_content() {
-    let Some(lib) = kafka_lib() else { return };
-    let temp = tempfile::tempdir().unwrap();
-    let dir = temp.path().join("t-0");
-    let log = Log::open(options(dir.clone(), &SMALL, true), NOW).unwrap();
-    fill(&log);
-    let records = read_all(&log).unwrap().len();
-    log.close().unwrap();
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).collect();
-    files.sort();
-    let list = |suffix: &str| {
-        let mine = files.iter().filter(|f| f.extension().is_some_and(|e| e == suffix));
-        mine.map(|f| f.display().to_string()).collect::<Vec<_>>().join(",")
-    };
-    let dump = |suffix: &str, flags: &[&str]| {
-        let mut java = Command::new("java");
-        java.arg("-cp").arg(format!("{}/*", lib.display()));
-        java.args(["kafka.tools.DumpLogSegments", "--files", &list(suffix)]).args(flags);
-        let (out, err) = run(&mut java, "");
-        let complaints: Vec<_> = err.lines().filter(|l| !l.contains("log4j")).collect();
-        assert!(complaints.is_empty(), "{suffix} {flags:?}: {complaints:?}");
-        out
-    };
-    let logs = dump("log", &["--deep-iteration"]);
-    assert!(!logs.contains("isvalid: false"));
-    let listed = logs.lines().filter(|l| l.starts_with("| offset: ")).count();
-    assert_eq!(listed, records, "{logs}");
-    for suffix in ["index", "timeindex"] {
-        let entries = dump(suffix, &[]);
-        assert!(
-            entries
-                .lines()
-                .filter(|l| l.starts_with("offset:") || l.starts_with("timestamp:"))
-                .count()
-                > 20
-        );
-        let sane = dump(suffix, &["--index-sanity-check"]);
-        assert!(sane.contains("passed sanity check"), "{sane}");
-        dump(suffix, &["--verify-index-only"]);
-    }
-    assert!(dump("txnindex", &[]).contains("producerId: 6"));
-    assert!(dump("snapshot", &[]).contains("producerId: 5"));
-}
+pub const SMALL: [(&str, &str); 2] = [("segment.bytes", "6000"), ("index.interval.bytes", "500")];
 
 #[test]
 fn apaches_loader_finds_what_we_left_and_we_what_it_leaves() {
@@ -265,7 +238,7 @@ fn apaches_loader_finds_what_we_left_and_we_what_it_leaves() {
 }
 
 /// Copies the partition out of a disk in memory.
-fn export(disk: &MemoryDisk, to: &Path) {
+pub fn export(disk: &MemoryDisk, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     let from = Path::new("/data/t-0");
     for entry in disk.list(from).unwrap() {
@@ -379,7 +352,7 @@ fn one_file(dir: &Path, offsets: &[Offset]) {
     std::fs::write(dir.join("00000000000000000000.log"), bytes).unwrap();
 }
 
-fn log_names(dir: &Path) -> Vec<String> {
+pub fn log_names(dir: &Path) -> Vec<String> {
     let names = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name());
     let mut names: Vec<String> = names.map(|n| n.to_string_lossy().into_owned()).collect();
     names.retain(|name| name.ends_with(".log") || name.ends_with("index"));
@@ -405,78 +378,4 @@ fn a_segment_that_overflows_is_split_as_apache_splits_it() {
     log.close().unwrap();
     assert_eq!(log_names(&dir("ours")), log_names(&dir("theirs")));
     assert_eq!(judge.load(&[(dir("ours"), true, verdict.end, 0)]), [verdict]);
-}
-
-/// The files of a segment, what is on its way out left aside.
-fn segment_files(dir: &Path) -> Vec<(String, Vec<u8>)> {
-    let names = log_names(dir);
-    names.into_iter().map(|name| (name.clone(), std::fs::read(dir.join(name)).unwrap())).collect()
-}
-
-#[test]
-fn the_cleaner_leaves_byte_for_byte_what_apaches_leaves() {
-    let Some(lib) = kafka_lib() else { return };
-    let judge = Judge::new(&lib);
-    let temp = tempfile::tempdir().unwrap();
-    let mut keyed = compaction::Keyed::new(MemoryDisk::default(), compaction::settings());
-    for op in compaction::history(40) {
-        keyed.act(&op).unwrap();
-    }
-    keyed.act(&compaction::Op::Restart { clean: true, snapshots: true }).unwrap();
-    let dir = |name: &str| temp.path().join(name).join("t-0");
-    for name in ["theirs", "ours"] {
-        export(&keyed.disk, &dir(name));
-    }
-    let log_bytes = |dir: &Path| -> usize {
-        let files = segment_files(dir);
-        files.iter().filter(|(name, _)| name.ends_with(".log")).map(|(_, b)| b.len()).sum()
-    };
-    let before = (segment_files(&dir("ours")).len(), log_bytes(&dir("ours")));
-    // At once; when tombstones may go; when markers whose data went then may go too.
-    for (round, now_ms) in [NOW, NOW + 1_000, NOW + 2_500].into_iter().enumerate() {
-        let theirs = judge.clean(&dir("theirs"), 0, now_ms);
-        let root = temp.path().join("ours");
-        std::fs::write(root.join(".kafka_cleanshutdown"), "").unwrap();
-        let _ = std::fs::remove_file(root.join("cleaner-offset-checkpoint"));
-        let manager = compaction::open_dir(&root);
-        assert!(compaction::clean(&manager, &compaction::settings(), now_ms));
-        assert_eq!(manager.cleaner_offset(&compaction::partition()), Some(theirs));
-        assert!(manager.close().is_empty());
-        drop(manager);
-        let (ours, theirs) = (segment_files(&dir("ours")), segment_files(&dir("theirs")));
-        let names = |files: &[(String, Vec<u8>)]| -> Vec<(String, usize)> {
-            files.iter().map(|(name, bytes)| (name.clone(), bytes.len())).collect()
-        };
-        assert_eq!(names(&ours), names(&theirs), "round {round}");
-        for (mine, other) in ours.iter().zip(&theirs) {
-            assert!(mine == other, "round {round}: {} differs", mine.0);
-        }
-        assert!(log_bytes(&dir("ours")) < before.1 / 2, "round {round}");
-    }
-    assert!(segment_files(&dir("ours")).len() < before.0 / 2, "segments were merged");
-}
-
-#[test]
-fn apaches_loader_goes_on_from_every_step_of_a_compaction() {
-    let Some(lib) = kafka_lib() else { return };
-    let judge = Judge::new(&lib);
-    let temp = tempfile::tempdir().unwrap();
-    let mut dirs = Vec::new();
-    compaction::killed_in_a_compaction(&mut |at, keyed| {
-        let dir = temp.path().join(at.to_string()).join("t-0");
-        export(&keyed.disk.snapshot().after(Crash::Kill), &dir);
-        dirs.push((dir, false, 0, 0));
-    });
-    // Ours first, on a copy: a load finishes what is half done.
-    let verdicts: Vec<Loaded> = dirs
-        .iter()
-        .map(|(dir, ..)| {
-            let copy = dir.with_file_name("copy-0");
-            run(Command::new("cp").arg("-r").arg(dir).arg(&copy), "");
-            ours(&Log::open(options(copy, &compaction::CONFIG, false), NOW).unwrap())
-        })
-        .collect();
-    for (i, (theirs, ours)) in judge.load(&dirs).into_iter().zip(verdicts).enumerate() {
-        assert_eq!(ours, theirs, "kill at change {}", i + 1);
-    }
 }

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use protocol::ids::{Offset, TopicPartition};
 use protocol::records::builder::{BatchBuilder, BatchOptions};
+use protocol::records::codec::Codec;
 use protocol::records::control::EndTxnMarker;
+use protocol::records::validate::Refusal;
 use storage::compaction::{Cleaner, CleanerBoard, CleanerSettings, CleanerStep};
 use storage::disk::{Disk, MemoryDisk, OpenHow};
-use storage::{AppendOrigin, Log, LogConfig, LogDir, LogManager};
+use storage::{AppendError, AppendOrigin, Log, LogConfig, LogDir, LogManager};
 
 use crate::compaction::{records, settings};
 use crate::driver::NOW;
@@ -364,6 +366,25 @@ fn a_full_key_buffer_ends_a_compaction_early_and_the_next_one_goes_on() {
     }
     assert_eq!(ends, [18, 36, 54, 72, 90, 100]);
     assert_eq!(offsets(&log), (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_record_without_a_key_is_refused_with_its_batch() {
+    let scene = Scene::new(&[]);
+    let log = scene.log(0);
+    for codec in Codec::ALL {
+        let mut builder = BatchBuilder::new(BatchOptions { codec, ..BatchOptions::default() });
+        for key in [Some(&b"k"[..]), None, Some(b""), None] {
+            builder.append(NOW, key, Some(b"v"), &[]).unwrap();
+        }
+        let set = builder.finish().unwrap();
+        let refused = log.append_as_leader(&set, 0, AppendOrigin::Client, NOW);
+        let Err(AppendError::Invalid(invalid)) = refused else { panic!("{codec:?}: {refused:?}") };
+        assert_eq!(invalid.refusal(), Refusal::InvalidRecord);
+        let at: Vec<i32> = invalid.rejections().iter().map(|record| record.index).collect();
+        assert_eq!(at, [1, 3], "{codec:?}");
+    }
+    assert_eq!(log.log_end_offset(), 0);
 }
 
 #[test]

@@ -92,7 +92,7 @@ pub struct Keyed {
     begun_to: Offset,
 }
 
-fn open(disk: &Arc<dyn Disk>, root: &Path, config: &[(&str, &str)]) -> (LogManager, Arc<Log>) {
+pub fn open(disk: &Arc<dyn Disk>, root: &Path, config: &[(&str, &str)]) -> (LogManager, Arc<Log>) {
     let config = Arc::new(LogConfig::default().with(config.iter().copied()).unwrap());
     let dir = LogDir::open(disk.clone(), root).unwrap();
     let manager = LogManager::new(disk.clone(), vec![dir], false, NOW).unwrap();

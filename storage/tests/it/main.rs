@@ -7,5 +7,7 @@ mod compaction;
 mod crash;
 mod damage;
 mod driver;
+mod dump;
+mod judged;
 mod model;
 mod threads;

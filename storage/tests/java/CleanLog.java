@@ -24,7 +24,8 @@ import scala.runtime.BoxedUnit;
  * Compacts partition directories as an Apache broker's cleaner does.
  *
  * Input, a line each: path, first dirty offset, time of the compaction, bytes of the key buffer,
- * then settings as key=value. Output, a line each: path and the first offset not compacted.
+ * then settings as key=value. Output, a line each: path, the first offset not compacted, and where
+ * the log begins once it deleted what the settings say.
  */
 public class CleanLog {
     public static void main(String[] args) throws Exception {
@@ -33,7 +34,7 @@ public class CleanLog {
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
             String[] words = line.split(" ");
-            System.out.println(words[0] + " end=" + clean(words, scheduler));
+            System.out.println(words[0] + " " + clean(words, scheduler));
         }
         System.exit(0);
     }
@@ -46,7 +47,7 @@ public class CleanLog {
                 : method.invoke(Time.SYSTEM, arguments));
     }
 
-    private static long clean(String[] words, KafkaScheduler scheduler) throws Exception {
+    private static String clean(String[] words, KafkaScheduler scheduler) throws Exception {
         long now = Long.parseLong(words[2]);
         Properties settings = new Properties();
         for (int i = 4; i < words.length; i++) {
@@ -67,7 +68,9 @@ public class CleanLog {
         Cleaner cleaner = new Cleaner(0, new SkimpyOffsetMap(Integer.parseInt(words[3])),
             512 * 1024, 4 << 20, 0.9, throttler, Time.SYSTEM, partition -> BoxedUnit.UNIT);
         long end = (long) (Object) cleaner.doClean(target, now)._1();
+        log.deleteOldSegments();
+        String left = "end=" + end + " start=" + log.logStartOffset();
         log.close();
-        return end;
+        return left;
     }
 }
