@@ -1,6 +1,8 @@
 //! One connection: frames in, requests started in order, answers out in the same order. Knows
 //! nothing of what a request says; `dispatch` does.
 
+mod reading;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -8,11 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures::FutureExt;
 use futures::future::BoxFuture;
 use protocol::frame::{self, FrameError};
 use protocol::wire::Rope;
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
@@ -23,8 +23,6 @@ use super::throttle::Slot;
 use crate::broker::{Broker, ConnectionContext};
 use crate::dispatch::{Dispatcher, Outcome, Waiting};
 
-/// Room in front of every read.
-const READ_BYTES: usize = 64 << 10;
 /// Answers in memory beyond this are sent before more requests start.
 const OUTBOX_BYTES_MAX: u64 = 256 << 10;
 /// A sender slower than this per frame timeout holds memory for nothing.
@@ -73,6 +71,8 @@ pub struct Connection {
     dispatcher: Dispatcher,
     context: Arc<ConnectionContext>,
     buffer: BytesMut,
+    /// Room that the buffer had at most: that of its allocation.
+    allocated: usize,
     lease: Lease,
     pending: VecDeque<Pending>,
     outbox: Outbox,
@@ -122,6 +122,7 @@ impl Connection {
             broker,
             context,
             buffer: BytesMut::new(),
+            allocated: 0,
             lease: shared.memory.empty_lease(),
             answers: shared.answers.empty_lease(),
             unread: (0, active_ms),
@@ -269,20 +270,6 @@ impl Connection {
         Ok(())
     }
 
-    fn note_partial(&mut self) {
-        if self.buffer.is_empty() {
-            self.partial = None;
-            if self.buffer.capacity() > 0 {
-                let buffer = std::mem::take(&mut self.buffer);
-                self.shared.memory.put_spare(buffer, READ_BYTES);
-            }
-            self.lease.settle(0);
-        } else if self.partial.is_none() {
-            let since_ms = self.broker.clock.monotonic_ms();
-            self.partial = Some(Partial { since_ms, received: 0 });
-        }
-    }
-
     async fn flush(&mut self) -> Result<(), Closed> {
         // What goes out at once need not be paid for.
         if self.outbox.memory() > OUTBOX_BYTES_MAX {
@@ -317,8 +304,7 @@ impl Connection {
                         .then(|| self.shared.answers.try_lease(bytes));
                     let room = room.flatten();
                     let past = room.is_some();
-                    let read =
-                        self.broker.tasks.blocking(move || outbox::warm(&cold, past)).await?;
+                    let read = self.broker.tasks.blocking(move || outbox::warm(&cold, past)).await?;
                     drop(permit);
                     if let (Some(room), Some(_)) = (room, &read) {
                         self.answers.merge(room);
@@ -363,73 +349,6 @@ impl Connection {
         };
         self.active_ms = self.broker.clock.monotonic_ms();
         woke
-    }
-
-    /// One read into the buffer, with memory paid for first. If there is none, the connection waits
-    /// for it among everything else: what it holds itself may have to be answered first.
-    fn fill(&mut self) -> Result<(), Closed> {
-        if !self.has_room()? {
-            return Ok(());
-        }
-        match self.stream.read_buf(&mut self.buffer).now_or_never() {
-            // Readiness was a false alarm.
-            None => {}
-            Some(Ok(0)) => self.ended = true,
-            Some(Ok(read)) => {
-                if let Some(partial) = &mut self.partial {
-                    partial.received += read;
-                }
-            }
-            Some(Err(error)) => return Err(error.into()),
-        }
-        Ok(())
-    }
-
-    fn has_room(&mut self) -> Result<bool, Closed> {
-        if self.buffer.capacity() == 0
-            && let Some((buffer, lease)) = self.shared.memory.take_spare()
-        {
-            self.buffer = buffer;
-            self.lease.merge(lease);
-        }
-        let want = self.wanted()?;
-        if self.buffer.capacity() - self.buffer.len() >= want {
-            return Ok(true);
-        }
-        if self.buffer.try_reclaim(want) {
-            self.lease.settle(self.buffer.capacity());
-            return Ok(true);
-        }
-        if let Some(lease) = self.shared.memory.try_lease(want) {
-            self.grow(lease)?;
-            return Ok(true);
-        }
-        if self.lease.extend_overdraft(want) {
-            self.grow(self.shared.memory.empty_lease())?;
-            return Ok(true);
-        }
-        let (pool, must_finish) = (self.shared.memory.clone(), self.partial.is_some());
-        self.memory = Some(Box::pin(async move { pool.lease(want, must_finish).await }));
-        Ok(false)
-    }
-
-    fn grow(&mut self, lease: Lease) -> Result<(), Closed> {
-        let want = self.wanted()?;
-        self.lease.merge(lease);
-        self.buffer.reserve(want);
-        self.lease.settle(self.buffer.capacity());
-        Ok(())
-    }
-
-    /// How much room the next read needs: what is missing of the frame, but no more than what the
-    /// sender has proved to be serious about.
-    fn wanted(&self) -> Result<usize, Closed> {
-        let Some(prefix) = self.buffer.first_chunk::<{ frame::LENGTH_BYTES }>() else {
-            return Ok(READ_BYTES);
-        };
-        let length = frame::frame_len(*prefix, self.shared.settings.frame_bytes_max)?;
-        let missing = (length + frame::LENGTH_BYTES).saturating_sub(self.buffer.len());
-        Ok(missing.clamp(READ_BYTES / 4, READ_BYTES.max(self.buffer.len())))
     }
 
     fn timer_length(&self) -> Duration {

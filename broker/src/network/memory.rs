@@ -158,9 +158,10 @@ impl MemoryPool {
     }
 
     /// Keeps an emptied buffer for another connection, if there is room and nobody refers to it.
-    pub fn put_spare(&self, mut buffer: BytesMut, at_least: usize) {
+    /// `allocated`: the room that it has when it is whole.
+    pub fn put_spare(&self, mut buffer: BytesMut, allocated: usize) {
         buffer.clear();
-        if !buffer.try_reclaim(at_least) {
+        if !buffer.try_reclaim(allocated) {
             return;
         }
         let mut spare = self.spare.lock();
@@ -294,5 +295,12 @@ mod tests {
         let kept = shared.split_to(2048).freeze();
         pool.put_spare(shared, 4096);
         assert!(pool.take_spare().is_none(), "someone still reads {} bytes", kept.len());
+        let mut used_up = BytesMut::with_capacity(4096);
+        used_up.resize(4096, 1);
+        drop(used_up.split_to(4096).freeze());
+        assert_eq!(used_up.capacity(), 0);
+        pool.put_spare(used_up, 4096);
+        let (whole, _lease) = pool.take_spare().expect("one is there");
+        assert!(whole.capacity() >= 4096, "{}", whole.capacity());
     }
 }
