@@ -28,7 +28,7 @@ fn file(path: &Path) -> Arc<dyn DiskFile> {
 }
 
 fn slice(file: &Arc<dyn DiskFile>, position: u64, len: u64) -> LogSlice {
-    LogSlice { file: file.clone(), position, len }
+    LogSlice::of_file(file.clone(), position, len)
 }
 
 /// Memory, a file in two parts, memory, another part.

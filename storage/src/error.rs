@@ -28,6 +28,13 @@ impl DiskError {
         let full = matches!(self.source.raw_os_error(), Some(libc::ENOSPC) | Some(libc::EDQUOT));
         full && self.operation != SYNC
     }
+
+    /// Descriptors or memory ran out, or the file had just been removed: a read that fails so says
+    /// nothing of the disk.
+    pub fn is_passing(&self) -> bool {
+        let passing = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOENT];
+        self.source.raw_os_error().is_none_or(|errno| passing.contains(&errno))
+    }
 }
 
 /// Names the operation and the file of an `io::Error`.

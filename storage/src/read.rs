@@ -9,9 +9,10 @@ use protocol::records::view::RawBatch;
 
 use crate::batch::{LogBatch, PEEK_BYTES, Scan};
 use crate::disk::DiskFile;
-use crate::error::{At, ReadError, TimestampOffset};
+use crate::error::{At, DiskError, ReadError, TimestampOffset};
 use crate::index::transaction::AbortedTxn;
 use crate::log::{Boundary, Log};
+use crate::partition_dir::LazyFile;
 use crate::segment::Segment;
 
 /// A range of an open file, for sendfile or pread. The descriptor stays open with it, and the
@@ -21,9 +22,25 @@ pub struct LogSlice {
     pub file: Arc<dyn DiskFile>,
     pub position: u64,
     pub len: u64,
+    /// Which file of a log it is.
+    source: Option<Arc<LazyFile>>,
 }
 
 impl LogSlice {
+    /// A range of a file that is in no log.
+    pub fn of_file(file: Arc<dyn DiskFile>, position: u64, len: u64) -> LogSlice {
+        LogSlice { file, position, len, source: None }
+    }
+
+    /// The failure of its disk that made a send fail; `None` for one of the socket, or of a file
+    /// in no log.
+    pub fn disk_error(&self, error: &std::io::Error) -> Option<DiskError> {
+        let of_disks = [libc::EIO, libc::EUCLEAN, libc::ENXIO, libc::ENODEV];
+        let errno = error.raw_os_error().filter(|errno| of_disks.contains(errno))?;
+        let source = std::io::Error::from_raw_os_error(errno);
+        Some(DiskError { operation: "send", path: self.source.as_ref()?.path(), source })
+    }
+
     /// The bytes, copied. For conversion and for tests; sockets take the file.
     pub fn read(&self) -> std::io::Result<Vec<u8>> {
         let mut bytes = vec![0; self.len as usize];
@@ -255,7 +272,8 @@ fn fill(
     read.end_position = range.start + len;
     read.len = len;
     if len > 0 {
-        read.slices.push(LogSlice { file, position: range.start, len });
+        let source = Some(segment.log.clone());
+        read.slices.push(LogSlice { file, position: range.start, len, source });
     }
     Ok(())
 }
@@ -281,7 +299,7 @@ fn search(
             continue;
         }
         // The scan saw that the file has these bytes: the size is no one's mere claim.
-        let slice = LogSlice { file: file.clone(), position: at, len: batch.size };
+        let slice = LogSlice::of_file(file.clone(), at, batch.size);
         let bytes = slice.read().at("read", &segment.log.path())?;
         let corrupt = |reason: String| ReadError::Corrupt {
             path: segment.log.path(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use coordinator::metadata::store::{Op, Reply};
 use protocol::error_code::ErrorCode;
 use protocol::messages::describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResponse};
+use protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use tests::ottla::Ottla;
 use tests::wait;
 use tests::zookeeper::ZooKeeperServer;
@@ -13,6 +14,8 @@ use tests::zookeeper::ZooKeeperServer;
 use crate::zookeeper_faults::{ask, chroot, consume, created, list_offsets, produce, ready, zk};
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// A record of so many bytes has a segment of its own.
+const SEGMENT_BYTES: usize = 2_000;
 const STORAGE: Option<ErrorCode> = Some(ErrorCode::KAFKA_STORAGE_ERROR);
 
 struct Scene {
@@ -31,7 +34,8 @@ fn scene() -> Option<Scene> {
     let (one, two) = (dir.path().join("one"), dir.path().join("two"));
     let zookeeper = ZooKeeperServer::start();
     let extra = format!(
-        "log.dirs={},{}\nreplica.high.watermark.checkpoint.interval.ms=100",
+        "log.dirs={},{}\nreplica.high.watermark.checkpoint.interval.ms=100\n\
+         log.segment.bytes={SEGMENT_BYTES}",
         one.display(),
         two.display()
     );
@@ -47,9 +51,35 @@ fn scene() -> Option<Scene> {
     Some(Scene { broker, zookeeper, dirs, _dir: dir })
 }
 
+/// From now on no byte of this file can be read: the kernel answers EIO, as for a bad sector.
+fn spoil(file: &Path) {
+    std::fs::remove_file(file).expect("the file");
+    // Address 0 of a process is never mapped.
+    std::os::unix::fs::symlink("/proc/self/mem", file).expect("a link");
+}
+
 /// From now on no checkpoint can be written there: its temporary file is a directory.
 fn breaks(dir: &Path) {
     std::fs::create_dir(dir.join("replication-offset-checkpoint.tmp")).expect("a directory");
+}
+
+/// Reads partition 0 from its beginning.
+fn fetch(bootstrap: &str, topic: &str) -> Option<ErrorCode> {
+    let partition = FetchPartition { partition_max_bytes: 1 << 20, ..Default::default() };
+    let topics = vec![FetchTopic {
+        topic: topic.to_owned(),
+        partitions: vec![partition],
+        ..Default::default()
+    }];
+    let request = FetchRequest {
+        replica_id: -1,
+        max_bytes: 1 << 20,
+        session_epoch: -1,
+        topics,
+        ..Default::default()
+    };
+    let answer = ask(bootstrap, &request, 11)?;
+    Some(ErrorCode(answer.responses.first()?.partitions.first()?.error_code))
 }
 
 fn described(broker: &Ottla) -> DescribeLogDirsResponse {
@@ -90,6 +120,32 @@ fn a_directory_that_fails_takes_only_its_partitions_along() {
     breaks(good);
     let status = wait::until("the broker's end", LIMIT, || scene.broker.ended());
     assert_eq!(status.code(), Some(3));
+}
+
+#[test]
+fn a_disk_that_cannot_be_read_takes_its_directory_along() {
+    let Some(mut scene) = scene() else { return };
+    let bootstrap = scene.broker.bootstrap();
+    let [(good, served), (bad, lost)] = scene.dirs.clone().try_into().expect("two directories");
+    // Two segments each, and no file of the first one open.
+    for topic in [served, lost] {
+        produce(&bootstrap, topic, &format!("{}\n", "x".repeat(SEGMENT_BYTES - 80)));
+    }
+    scene.broker.stop();
+    scene.broker.restart();
+    assert_eq!(consume(&bootstrap, served), format!("kept\n{}\n", "x".repeat(SEGMENT_BYTES - 80)));
+    spoil(&bad.join(format!("{lost}-0/00000000000000000000.log")));
+    // The end can still be told, but not what is at the beginning.
+    assert_eq!(list_offsets(&bootstrap, lost), Some(ErrorCode::NONE));
+    let _ = fetch(&bootstrap, lost);
+    wait::until_true("its partition to go", LIMIT, || list_offsets(&bootstrap, lost) == STORAGE);
+    assert_eq!(fetch(&bootstrap, lost), STORAGE);
+    let response = described(&scene.broker);
+    assert_eq!(error_of(&response, &bad), ErrorCode::KAFKA_STORAGE_ERROR);
+    assert_eq!(error_of(&response, &good), ErrorCode::NONE);
+    produce(&bootstrap, served, "more\n");
+    assert!(consume(&bootstrap, served).ends_with("more\n"));
+    scene.broker.stop();
 }
 
 #[test]

@@ -17,7 +17,11 @@
 //! OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR, UNSUPPORTED_COMPRESSION_TYPE (zstd before v10),
 //! UNSUPPORTED_VERSION (`message.downconversion.enable=false`), TOPIC_AUTHORIZATION_FAILED.
 //!
+//! A read that the disk fails takes the log directory offline, as the append does.
+//!
 //! Differs from Apache: a session that another request is using counts as being at another epoch.
+//! A disk that fails only as records are being sent takes its directory offline, too, where Kafka
+//! closes the connection and leaves the partitions with a leader that nobody can read from.
 //! A zstd batch read before v10 is refused by what the topic's `compression.type` says, as there.
 
 mod old_format;
@@ -214,7 +218,7 @@ pub fn code_of(error: &ReadError) -> ErrorCode {
         ReadError::InconsistentTopicId => ErrorCode::INCONSISTENT_TOPIC_ID,
         ReadError::OffsetOutOfRange => ErrorCode::OFFSET_OUT_OF_RANGE,
         ReadError::OffsetNotAvailable => ErrorCode::OFFSET_NOT_AVAILABLE,
-        ReadError::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+        ReadError::Corrupt(_) | ReadError::Disk(_) => ErrorCode::KAFKA_STORAGE_ERROR,
     }
 }
 
@@ -342,7 +346,12 @@ impl Fetch {
         let index = source.partition.index();
         let read = match read {
             Ok(read) => read,
-            Err(error) => return failed(index, code_of(&error)),
+            Err(error) => {
+                if let ReadError::Disk(disk) = &error {
+                    self.broker.replicas.read_failed(&source.partition.name(), disk);
+                }
+                return failed(index, code_of(&error));
+            }
         };
         let bytes = read.len();
         let records = match self.records(source, &read, magic) {
@@ -397,7 +406,7 @@ impl Fetch {
         let slices = read.records.as_ref().map_or(&[][..], |records| &records.slices);
         match magic {
             _ if slices.is_empty() => Ok(Records::default()),
-            Some(magic) => old_format::converted(slices, magic, source),
+            Some(magic) => old_format::converted(&self.broker.replicas, slices, magic, source),
             None => Ok(Records::Payload(Arc::new(FilePayload::new(slices.to_vec())))),
         }
     }

@@ -126,6 +126,10 @@ fn find(
     let consumer = request.replica_id == CONSUMER;
     let code = |error: ReadError| match error {
         ReadError::OffsetNotAvailable if version < 5 => ErrorCode::LEADER_NOT_AVAILABLE,
+        ReadError::Disk(disk) => {
+            broker.replicas.read_failed(&partition.name(), &disk);
+            ErrorCode::KAFKA_STORAGE_ERROR
+        }
         other => code_of(&other),
     };
     let mut response = response_of(asked, ErrorCode::NONE);

@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use protocol::frame::{self, FrameError};
 use protocol::wire::Rope;
+use storage::LogSlice;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
@@ -289,7 +290,11 @@ impl Connection {
 
     async fn send(&mut self) -> Result<(), Closed> {
         while !self.blocked {
-            match self.outbox.flush(&self.stream, &self.shared.residency)? {
+            let flushed = self.outbox.flush(&self.stream, &self.shared.residency);
+            if let (Err(error), Some(slice)) = (&flushed, self.outbox.front_slice()) {
+                self.blame_disk(slice, error);
+            }
+            match flushed? {
                 Flush::Empty => return Ok(()),
                 Flush::Blocked => self.blocked = true,
                 Flush::Yield => tokio::task::yield_now().await,
@@ -304,8 +309,9 @@ impl Connection {
                         .then(|| self.shared.answers.try_lease(bytes));
                     let room = room.flatten();
                     let past = room.is_some();
-                    let read = self.broker.tasks.blocking(move || outbox::warm(&cold, past)).await?;
+                    let read = self.broker.tasks.blocking(move || outbox::warm(&cold, past)).await;
                     drop(permit);
+                    let read = read.inspect_err(|error| self.blame_disk(&slice, error))?;
                     if let (Some(room), Some(_)) = (room, &read) {
                         self.answers.merge(room);
                     }
@@ -317,6 +323,12 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    fn blame_disk(&self, slice: &LogSlice, error: &std::io::Error) {
+        if let Some(error) = slice.disk_error(error) {
+            self.broker.replicas.send_failed(&error);
+        }
     }
 
     /// Waits for the next thing to do.

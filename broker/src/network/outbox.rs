@@ -77,6 +77,14 @@ impl Outbox {
         self.pieces.is_empty()
     }
 
+    /// Part of a file that is to be sent next.
+    pub fn front_slice(&self) -> Option<&LogSlice> {
+        match self.pieces.front() {
+            Some(Piece::File(slice)) => Some(slice),
+            _ => None,
+        }
+    }
+
     pub fn push(&mut self, rope: Rope) -> Result<(), UnknownPayload> {
         self.bytes += rope.len() as u64;
         for chunk in rope.chunks {
@@ -108,7 +116,8 @@ impl Outbox {
                 None => return Ok(Flush::Empty),
                 Some(Piece::Bytes(_)) => self.send_memory(stream),
                 Some(Piece::File(range)) => {
-                    let slice = LogSlice { len: range.len.min(SLICE_BYTES_MAX), ..range.clone() };
+                    let mut slice = range.clone();
+                    slice.len = slice.len.min(SLICE_BYTES_MAX);
                     if self.warm == 0 {
                         match slice.file.fd() {
                             Some(fd) if residency.is_resident(fd, slice.position, slice.len) => {

@@ -97,9 +97,11 @@ pub fn stretch(
     let read = log.read(from, max_bytes as u64, Offset::MAX, true)?;
     let mut batches = Vec::new();
     for slice in &read.slices {
-        let bytes = slice.read().map_err(|error| storage::ReadError::Corrupt {
-            path: log.path(),
-            reason: error.to_string(),
+        let bytes = slice.read().map_err(|error| match slice.disk_error(&error) {
+            Some(disk) => storage::ReadError::Disk(disk),
+            None => {
+                storage::ReadError::Corrupt { path: log.path(), reason: error.to_string() }
+            }
         })?;
         batches.extend_from_slice(&bytes);
     }
@@ -158,13 +160,17 @@ impl PartitionWriter for CoordinatorLog {
         max_bytes: usize,
     ) -> WriterFuture<Result<Stretch, AppendError>> {
         let found = find(&self.replicas, partition);
-        let tasks = self.tasks.clone();
+        let (tasks, replicas, name) =
+            (self.tasks.clone(), self.replicas.clone(), partition.clone());
         Box::pin(async move {
             let partition = found?;
             let log = partition.log().ok_or(AppendError::NotLeader)?;
             let read = move || stretch(&log, partition.high_watermark(), from, max_bytes);
             tasks.blocking(read).await.map_err(|error| {
                 tracing::error!(%error, "a coordinator's log cannot be read");
+                if let storage::ReadError::Disk(disk) = &error {
+                    replicas.read_failed(&name, disk);
+                }
                 AppendError::Storage
             })
         })

@@ -10,8 +10,8 @@ use coordinator::metadata::retry;
 use coordinator::metadata::store::{CreateMode, Op, StoreError};
 use coordinator::znodes::log_dir_event;
 use protocol::ids::TopicPartition;
-use storage::StorageError;
 use storage::log_dir::LogDir;
+use storage::{DiskError, StorageError};
 
 use super::manager::ReplicaManager;
 use crate::broker::Broker;
@@ -25,6 +25,23 @@ impl ReplicaManager {
         let Some(dir) = self.logs().dir_of(partition).map(Path::to_owned) else { return };
         tracing::error!(%partition, "a file of this partition failed");
         self.dir_failed(&dir, error);
+    }
+
+    /// The same of a read, which may also fail without a fault of the disk.
+    pub fn read_failed(&self, partition: &TopicPartition, error: &DiskError) {
+        if !error.is_passing() {
+            self.disk_failed(partition, error);
+        }
+    }
+
+    /// The same of records on their way to somebody.
+    pub fn send_failed(&self, error: &DiskError) {
+        let root = error.path.parent().and_then(Path::parent);
+        let mut dirs = self.logs().dirs().iter();
+        // Many connections may send from it when it fails.
+        if let Some(dir) = dirs.find(|dir| Some(dir.path()) == root && !dir.is_offline()) {
+            self.dir_failed(dir.path(), error);
+        }
     }
 
     /// The same of upkeep, for which a full disk is no reason to give a directory up: appends are

@@ -9,15 +9,24 @@ use protocol::wire::Records;
 use storage::LogSlice;
 
 use crate::fetch::plan::Source;
+use crate::replication::manager::ReplicaManager;
 
 /// Rewrites records in format 0 or 1. If not even one whole batch is there, the client gets the
 /// beginning of a message that is too large for its buffer, which it enlarges then.
-pub fn converted(slices: &[LogSlice], magic: i8, source: &Source) -> Result<Records, ErrorCode> {
+pub fn converted(
+    replicas: &ReplicaManager,
+    slices: &[LogSlice],
+    magic: i8,
+    source: &Source,
+) -> Result<Records, ErrorCode> {
     let offset = source.ask.fetch_offset;
     let mut bytes = Vec::new();
     for slice in slices {
         bytes.append(&mut slice.read().map_err(|error| {
             tracing::error!(partition = ?source.partition, %error, "the log could not be read");
+            if let Some(disk) = slice.disk_error(&error) {
+                replicas.send_failed(&disk);
+            }
             ErrorCode::KAFKA_STORAGE_ERROR
         })?);
     }

@@ -5,7 +5,7 @@ use protocol::ids::{BrokerId, LeaderEpoch, Offset, TimestampMs};
 use protocol::planted::{self, Planted};
 use replica::fetch_session::FetchAsk;
 use replica::partition::AccessError;
-use storage::{Log, LogRead};
+use storage::{DiskError, Log, LogRead};
 
 use super::Partition;
 use crate::delayed::fetch::Isolation;
@@ -76,14 +76,18 @@ pub enum ReadError {
     #[error("the high watermark lags behind the leader epoch's start")]
     OffsetNotAvailable,
     #[error("the log cannot be read: {0}")]
-    Storage(String),
+    Corrupt(String),
+    /// The file, rather than what is in it: `ReplicaManager::read_failed` judges it.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
 }
 
 impl From<storage::ReadError> for ReadError {
     fn from(error: storage::ReadError) -> Self {
         match error {
             storage::ReadError::OffsetOutOfRange { .. } => ReadError::OffsetOutOfRange,
-            other => ReadError::Storage(other.to_string()),
+            storage::ReadError::Disk(error) => ReadError::Disk(error),
+            corrupt @ storage::ReadError::Corrupt { .. } => ReadError::Corrupt(corrupt.to_string()),
         }
     }
 }
@@ -108,8 +112,8 @@ impl Partition {
             result = Err(error.into());
         }
         if let Err(error) = &result {
-            if let ReadError::Storage(reason) = error {
-                tracing::error!(partition = ?self, reason, "a fetch could not read the log");
+            if let ReadError::Corrupt(_) | ReadError::Disk(_) = error {
+                tracing::error!(partition = ?self, %error, "a fetch could not read the log");
             }
             self.around.metrics.fetch_failed();
         }
