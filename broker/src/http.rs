@@ -21,8 +21,9 @@ pub struct Pages {
     pub metrics: PrometheusHandle,
     /// True from the ready line until the stop begins.
     pub ready: Arc<AtomicBool>,
-    /// Brings gauges up to date before they are shown.
-    pub sample: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
+    /// Brings gauges up to date before they are shown, and gives the part of the page that is
+    /// written anew for every look.
+    pub sample: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
 }
 
 /// Serves until the token is cancelled. A port in use is the caller's to warn about.
@@ -48,9 +49,10 @@ pub async fn bind(address: &str) -> std::io::Result<TcpListener> {
 }
 
 async fn metrics_page(State(pages): State<Pages>) -> impl IntoResponse {
-    (pages.sample)().await;
+    let fresh = (pages.sample)().await;
     pages.metrics.run_upkeep();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], pages.metrics.render())
+    let page = pages.metrics.render() + &fresh;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page)
 }
 
 async fn ready_page(State(pages): State<Pages>) -> impl IntoResponse {

@@ -2,6 +2,7 @@
 //! beans, so that known dashboards work, and ours under `ottla_`. Knows nothing of HTTP.
 
 pub mod gauges;
+pub mod logs;
 pub mod session;
 
 use std::sync::{Arc, OnceLock};

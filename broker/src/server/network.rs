@@ -156,13 +156,18 @@ pub async fn serve_http(
     let local = listener.local_addr().ok();
     let (requests, answers) = (network.shared.memory.clone(), network.shared.answers.clone());
     let owner = broker.clone();
-    let sample = Arc::new(move || -> BoxFuture<'static, ()> {
+    let sample = Arc::new(move || -> BoxFuture<'static, String> {
         metrics::sample_memory(&requests, &answers);
         gauges::show(gauges::count(&owner.replicas));
         let fetchers = owner.replicas.fetchers();
         metrics::sample_following(fetchers.max_lag(), fetchers.failed_count());
         let broker = owner.clone();
-        Box::pin(async move { metrics::gauges::sample(&broker).await })
+        Box::pin(async move {
+            metrics::gauges::sample(&broker).await;
+            // Many thousands of logs take longer than a worker should.
+            let owner = broker.clone();
+            broker.tasks.blocking(move || metrics::logs::page(owner.replicas.logs())).await
+        })
     });
     let pages = http::Pages { metrics: page, ready, sample };
     broker.tasks.spawn(http::serve(listener, pages, broker.tasks.stopping()));
