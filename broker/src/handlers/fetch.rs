@@ -17,11 +17,9 @@
 //! OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR, UNSUPPORTED_COMPRESSION_TYPE (zstd before v10),
 //! UNSUPPORTED_VERSION (`message.downconversion.enable=false`), TOPIC_AUTHORIZATION_FAILED.
 //!
-//! A read that the disk fails takes the log directory offline, as the append does.
-//!
 //! Differs from Apache: a session that another request is using counts as being at another epoch.
-//! A disk that fails only as records are being sent takes its directory offline, too, where Kafka
-//! closes the connection and leaves the partitions with a leader that nobody can read from.
+//! A disk that fails only as records are being sent takes its directory offline, as one does that
+//! fails the read; Kafka then closes the connection and leaves a leader that nobody can read from.
 //! A zstd batch read before v10 is refused by what the topic's `compression.type` says, as there.
 
 mod old_format;

@@ -99,9 +99,7 @@ pub fn stretch(
     for slice in &read.slices {
         let bytes = slice.read().map_err(|error| match slice.disk_error(&error) {
             Some(disk) => storage::ReadError::Disk(disk),
-            None => {
-                storage::ReadError::Corrupt { path: log.path(), reason: error.to_string() }
-            }
+            None => storage::ReadError::Corrupt { path: log.path(), reason: error.to_string() },
         })?;
         batches.extend_from_slice(&bytes);
     }

@@ -54,8 +54,8 @@ impl Dump {
     }
 }
 
-/// Whether the tool only tells what compaction leaves, Apache's too: offsets that are missing, which
-/// must rise, and an entry of the time index for a batch that has no records any more.
+/// Whether the tool only tells what Apache's compaction leaves, too: missing offsets, which must
+/// rise, and an entry of the time index for a batch that has no records any more.
 fn is_legal(line: &str) -> bool {
     let rises = |(before, after): (&str, &str)| {
         let number = |text: &str| text.trim().parse::<i64>().expect("an offset");
