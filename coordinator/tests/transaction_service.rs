@@ -1,4 +1,4 @@
-//! The transaction service over logs in memory: what a successor acts on, and when. Knows no broker.
+//! The transaction service over logs in memory: what a successor acts on, and when. No broker.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -26,9 +26,9 @@ deleted (`benches/src/rows/topics.rs` says why). The rows of three brokers
 start one cluster at a time, beside one ZooKeeper, with Kafka's own values of every setting but
 min.insync.replicas 2 and a session of 10 s (`benches/src/rows/cluster.rs`). A gap is the longest
 time in which one of six partitions acknowledged nothing to an idempotent librdkafka producer that
-sends one record a millisecond and retries every 10 ms. Transactions are those of one librdkafka producer, one after
-the other, timed from their beginning until their commit is answered. Offset commits and joins are
-made on this repository's own client. Memory when idle is read right after the
+sends one record a millisecond and retries every 10 ms. Transactions are those of one librdkafka
+producer, one after the other, timed from their beginning until their commit is answered. Offset
+commits and joins are made on this repository's own client. Memory when idle is read right after the
 start. Absolute figures drift with the machine; the ratio is what counts.
 
 `met` reads the ratio alone. A CPU goal is also met within 1.5 times the floor of the same run

@@ -1,7 +1,7 @@
 //! Many topics: making them on one broker and on three, listing them, starting again on them after
-//! a kill -9, and obeying a controller that speaks of all of them at once. Nothing is deleted before
-//! the last of them is made: for minutes ext4 passes over every inode that was freed, one by one,
-//! whenever a file is made.
+//! a kill -9, and obeying a controller that speaks of all of them at once. Nothing is deleted
+//! before the last of them is made: for minutes ext4 passes over every inode that was freed, one by
+//! one, whenever a file is made.
 
 use std::time::{Duration, Instant};
 

@@ -8,8 +8,8 @@
 //! NOT_COORDINATOR, COORDINATOR_NOT_AVAILABLE, COORDINATOR_LOAD_IN_PROGRESS, UNKNOWN_SERVER_ERROR.
 //!
 //! Differs from Apache: a producer that begins while its transaction before is being ended waits up
-//! to 100 ms for that, where Apache answers CONCURRENT_TRANSACTIONS at once and is asked again after
-//! a pause of the client's own.
+//! to 100 ms for that, where Apache answers CONCURRENT_TRANSACTIONS at once and is asked again
+//! after a pause of the client's own.
 
 use std::sync::Arc;
 

@@ -12,8 +12,8 @@
 //! from v4 on of the whole request CLUSTER_AUTHORIZATION_FAILED.
 //!
 //! Differs from Apache: a producer that begins while its transaction before is being ended waits up
-//! to 100 ms for that, where Apache answers CONCURRENT_TRANSACTIONS at once and is asked again after
-//! a pause of the client's own.
+//! to 100 ms for that, where Apache answers CONCURRENT_TRANSACTIONS at once and is asked again
+//! after a pause of the client's own.
 
 use std::sync::Arc;
 

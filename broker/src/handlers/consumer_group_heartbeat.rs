@@ -15,8 +15,8 @@
 //! into the log; there it waits for that. Changed topics are seen with the next heartbeat, there up
 //! to some minutes later. A regular expression is one of Rust's, close to the RE2 of Kafka 4. As
 //! in Kafka 4, and not in 3.9.1, a classic group may become one of the new protocol while members
-//! have no assignment yet, and a static member may take the place of its instance's classic one. The
-//! record of a group that has just become a classic one says the next generation, so that a
+//! have no assignment yet, and a static member may take the place of its instance's classic one.
+//! The record of a group that has just become a classic one says the next generation, so that a
 //! successor of its coordinator has everyone join again.
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Answers on their way out: what is in memory by `sendmsg`, slices of files by `sendfile`, without
-//! a copy; small slices that are in the page cache go along with what is in memory. Knows nothing of
-//! requests.
+//! a copy; small slices that are in the page cache go along with what is in memory. Knows nothing
+//! of requests.
 
 use std::any::Any;
 use std::collections::VecDeque;

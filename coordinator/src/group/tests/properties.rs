@@ -152,11 +152,8 @@ impl World {
         match *step {
             Step::Join { group, client, known, old_version, protocols } => {
                 let join = self.join(group, client, known, old_version, protocols);
-                self.ask(
-                    group,
-                    client,
-                    Request::Join { group: GROUPS[group].into(), join, topics: Topics::default() },
-                );
+                let (id, topics) = (GROUPS[group].into(), Topics::default());
+                self.ask(group, client, Request::Join { group: id, join, topics });
             }
             Step::Sync { group, client } => {
                 let assigned = |id: &Name| (id.to_string(), Bytes::copy_from_slice(id.as_bytes()));
