@@ -25,6 +25,18 @@ pub enum Planted {
     KeepLeaderEpoch,
     /// A batch that an idempotent producer sends again is not recognised.
     ForgetSequences,
+    /// A transaction's markers go out before its end is stored.
+    MarkBeforeDecision,
+    /// Whoever takes a transactional id over gets the epoch of whoever had it.
+    KeepProducerEpoch,
+    /// A coordinator does not go on with what was decided before it was elected.
+    ForgetDecisions,
+    /// Readers of committed records are served what is in open transactions.
+    ServeOpenTransactions,
+    /// Readers of committed records are not told which transactions were aborted.
+    HideAborted,
+    /// A transaction begins in a partition without the coordinator's word.
+    BeginUnverified,
 }
 
 #[cfg(debug_assertions)]

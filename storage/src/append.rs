@@ -96,6 +96,7 @@ impl Log {
             }
             let mut updates = ProducerUpdates::default();
             let whole = whole_if_control.as_deref();
+            let guard = guard.filter(|_| !planted::is(Planted::BeginUnverified));
             prepare(&producers, &mut updates, &stored, whole, origin, guard)?;
             updates
         };

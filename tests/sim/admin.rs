@@ -14,6 +14,7 @@ use protocol::ids::{BrokerId, TopicPartition, Uuid};
 use crate::context::{Context, Timer};
 use crate::message::Packet;
 use crate::session::{Happened, Owner, ZooKeeperClient};
+use crate::transactions::{STATE_PARTITIONS, TRANSACTIONS_TOPIC};
 
 /// The topic that stays.
 pub const LASTING: &str = "lasting";
@@ -24,11 +25,13 @@ pub const PARTITIONS: i32 = 3;
 pub struct Admin {
     zookeeper: ZooKeeperClient,
     prepared: bool,
+    /// Whether the transactions' topic is to be made, too.
+    transactions: bool,
 }
 
 impl Admin {
-    pub fn new() -> Admin {
-        Admin { zookeeper: ZooKeeperClient::new(1), prepared: false }
+    pub fn new(transactions: bool) -> Admin {
+        Admin { zookeeper: ZooKeeperClient::new(1), prepared: false, transactions }
     }
 
     pub fn packet(&mut self, packet: Packet, ctx: &mut Context<'_>) {
@@ -51,8 +54,11 @@ impl Admin {
                 let paths = CONTAINERS.iter().flat_map(|path| with_parents(path));
                 let ops = paths.map(|path| create(path, None)).collect();
                 self.submit(ops, ctx);
-                self.create_topic(LASTING, ctx);
-                self.create_topic(VOLATILE, ctx);
+                self.create_topic(LASTING, PARTITIONS, ctx);
+                self.create_topic(VOLATILE, PARTITIONS, ctx);
+                if self.transactions {
+                    self.create_topic(TRANSACTIONS_TOPIC, STATE_PARTITIONS, ctx);
+                }
             }
         }
     }
@@ -63,13 +69,13 @@ impl Admin {
         self.notice(happened, ctx);
     }
 
-    pub fn create_topic(&mut self, name: &str, ctx: &mut Context<'_>) {
+    pub fn create_topic(&mut self, name: &str, partitions: i32, ctx: &mut Context<'_>) {
         let mut id = [1; 16];
         id[..8].copy_from_slice(&ctx.fresh().to_be_bytes());
         let replicas = |index: i32| (0..3).map(|at| (index + at) % 3 + 1).collect();
         let assignment = TopicAssignment {
             topic_id: Some(Uuid(id)),
-            partitions: (0..PARTITIONS)
+            partitions: (0..partitions)
                 .map(|index| (index, ReplicaAssignment::settled(replicas(index))))
                 .collect(),
         };
@@ -81,8 +87,12 @@ impl Admin {
     }
 
     pub fn elect_preferred(&mut self, ctx: &mut Context<'_>) {
-        let all: BTreeSet<TopicPartition> =
+        let mut all: BTreeSet<TopicPartition> =
             (0..PARTITIONS).map(|index| TopicPartition::new(LASTING, index)).collect();
+        if self.transactions {
+            let state = |index| TopicPartition::new(TRANSACTIONS_TOPIC, index);
+            all.extend((0..STATE_PARTITIONS).map(state));
+        }
         let data = Some(preferred_election::encode(&all));
         self.submit(vec![create(preferred_election::PATH.to_owned(), data)], ctx);
     }
@@ -94,7 +104,10 @@ impl Admin {
     }
 
     pub fn reassign(&mut self, index: i32, to: Vec<BrokerId>, ctx: &mut Context<'_>) {
-        let targets = BTreeMap::from([(TopicPartition::new(LASTING, index), to)]);
+        let mut targets = BTreeMap::from([(TopicPartition::new(LASTING, index), to.clone())]);
+        if self.transactions && index < STATE_PARTITIONS {
+            targets.insert(TopicPartition::new(TRANSACTIONS_TOPIC, index), to);
+        }
         let data = Some(reassignment::encode(&targets));
         self.submit(vec![create(reassignment::PATH.to_owned(), data)], ctx);
     }

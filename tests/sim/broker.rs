@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
+use broker::delayed::fetch::Isolation;
 use broker::fetch::session::FetchSessions;
 use broker::metadata_cache::MetadataCache;
 use broker::replication::manager::ReplicaManager;
@@ -24,6 +25,7 @@ use crate::message::{CallId, Flow, Node, Packet, Request, Response};
 use crate::serve::Waiter;
 use crate::session::{Happened, Owner, ZooKeeperClient};
 use crate::shutdown::Stopping;
+use crate::transactions::Coordinating;
 use crate::view::View;
 
 const UPKEEP_MS: u64 = 500;
@@ -43,6 +45,8 @@ pub enum Asked {
     },
     IsrChange,
     Shutdown,
+    Markers(BrokerId),
+    Verify(BrokerId),
 }
 
 /// What is the same on every broker of a run.
@@ -60,7 +64,8 @@ pub struct Broker {
     pub membership: Membership,
     pub broker_epoch: i64,
     pub metadata: Arc<MetadataCache>,
-    pub replicas: ReplicaManager,
+    pub replicas: Arc<ReplicaManager>,
+    pub coordinating: Coordinating,
     pub launched: Launched,
     pub fetching: BTreeMap<BrokerId, Fetching>,
     pub fetch_sessions: Arc<FetchSessions>,
@@ -94,6 +99,7 @@ impl Broker {
             log: common.log.clone(),
             max_lag_ms: common.max_lag_ms,
         };
+        let replicas = Arc::new(ReplicaManager::new(id, Arc::new(logs), Arc::new(view)));
         let seed = ctx.random.draw();
         let mut settings = Settings::new(id, "PLAINTEXT");
         settings.leader_imbalance_check_interval_ms = 15_000;
@@ -105,7 +111,8 @@ impl Broker {
             membership: Membership::new(),
             broker_epoch: -1,
             metadata,
-            replicas: ReplicaManager::new(id, Arc::new(logs), Arc::new(view)),
+            coordinating: Coordinating::new(replicas.clone()),
+            replicas,
             launched: Launched::default(),
             fetching: BTreeMap::new(),
             fetch_sessions: FetchSessions::new(1000),
@@ -161,7 +168,7 @@ impl Broker {
             Timer::Unanswered(id) => self.unanswered(id, ctx),
             Timer::Upkeep => self.upkeep(ctx),
             Timer::Shutdown => self.shutdown_again(ctx),
-            Timer::Waiters | Timer::IsrChanges | Timer::Client => {}
+            Timer::Waiters | Timer::IsrChanges | Timer::Coordinator | Timer::Client => {}
         }
         self.pump(ctx);
     }
@@ -170,12 +177,20 @@ impl Broker {
         let response = match request {
             Request::Control(request) => Response::Control(self.obey(request, ctx)),
             Request::Controller(request) => return self.serve_controller(request, to, ctx),
-            Request::Produce { tp, acks, records } => {
-                return self.produce(&tp, acks, &records, to, ctx);
+            Request::Produce { tp, records, transactional_id: Some(id), .. } => {
+                return self.produce_in_transaction(id, tp, records, to, ctx);
             }
+            Request::Produce { tp, acks, records, transactional_id: None } => {
+                return self.produce(&tp, acks, &records, None, to, ctx);
+            }
+            Request::Coordinator(request) => return self.coordinate(request, to, ctx),
+            Request::Markers(request) => return self.write_markers(request, to, ctx),
+            Request::Verify(request) => return self.answer_verification(*request, to),
             Request::Fetch(request) => return self.fetch(&request, to, ctx),
-            Request::Consume { tp, offset, leader_epoch } => {
-                Response::Consumed(self.consume(&tp, offset, leader_epoch, ctx))
+            Request::Consume { tp, offset, leader_epoch, committed } => {
+                let isolation =
+                    if committed { Isolation::LastStable } else { Isolation::HighWatermark };
+                Response::Consumed(self.consume(&tp, offset, leader_epoch, isolation, ctx))
             }
             Request::Offsets { tp, leader_epoch, earliest } => {
                 Response::Offset(self.find_offset(&tp, leader_epoch, earliest))
@@ -204,6 +219,12 @@ impl Broker {
             }
             (Asked::Shutdown, response) => self.shutdown_answered(response, ctx),
             (Asked::IsrChange, response) => self.isr_change_answered(id, response, ctx),
+            (Asked::Markers(to), Response::Marked(response)) => {
+                self.markers_answered(to, id, Some(&response), ctx);
+            }
+            (Asked::Verify(to), Response::Verified(response)) => {
+                self.verify_answered(to, id, Some(&response), ctx);
+            }
             (asked, response) => panic!("{response:?} answers {asked:?}"),
         }
     }
@@ -219,6 +240,8 @@ impl Broker {
             }
             Some(Asked::IsrChange) => self.isr_change_failed(id, ctx),
             Some(Asked::Shutdown) => self.shutdown_unanswered(ctx),
+            Some(Asked::Markers(to)) => self.markers_answered(to, id, None, ctx),
+            Some(Asked::Verify(to)) => self.verify_answered(to, id, None, ctx),
         }
     }
 
@@ -242,6 +265,7 @@ impl Broker {
         }
         self.drive_fetchers(ctx);
         self.drive_isr_changes(ctx);
+        self.drive_coordinator(ctx);
         self.settle_waiters(ctx);
     }
 

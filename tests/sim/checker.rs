@@ -10,8 +10,11 @@ use protocol::ids::{BrokerId, LeaderEpoch, Offset, TopicPartition, Uuid};
 
 use crate::admin::VOLATILE;
 use crate::client::Place;
+use crate::glance::Glance;
 use crate::producer::Producer;
 use crate::records::{self, Cell};
+use crate::transactions::ledger::{Deed, Ledger};
+use crate::transactions::state_log;
 use crate::world::World;
 
 /// What a client saw.
@@ -28,6 +31,20 @@ pub enum Fact {
         offset: Offset,
         cell: Cell,
     },
+    /// A transactional client did something, or was told something.
+    Transaction {
+        client: u32,
+        transaction: u64,
+        id: String,
+        deed: Deed,
+    },
+    /// A `read_committed` consumer went on: these are what it was given.
+    ReadCommitted {
+        place: Place,
+        from: Offset,
+        next: Offset,
+        cells: Vec<(Offset, Cell)>,
+    },
     Wrong(String),
 }
 
@@ -39,6 +56,8 @@ struct Replica {
     high_watermark: Offset,
     leader_epoch: LeaderEpoch,
     leads: bool,
+    /// As the leader of that epoch.
+    last_stable: (LeaderEpoch, Offset),
     /// Up to there it equals what is committed.
     same_until: usize,
     /// In this life it has had all that was committed.
@@ -59,6 +78,8 @@ pub struct Checker {
     pub wrong: Option<String>,
     committed: BTreeMap<Place, Vec<Cell>>,
     replicas: BTreeMap<(BrokerId, Place), Replica>,
+    /// Each broker's partitions as they were, in their order.
+    seen: BTreeMap<BrokerId, Vec<Option<Glance>>>,
     leaders: BTreeMap<(Place, LeaderEpoch), BrokerId>,
     positions: BTreeMap<Place, Offset>,
     stored: BTreeMap<TopicPartition, Stored>,
@@ -67,6 +88,7 @@ pub struct Checker {
     last_zxid: i64,
     controller_epoch: i32,
     pub acked: u64,
+    pub ledger: Ledger,
 }
 
 impl Checker {
@@ -79,11 +101,20 @@ impl Checker {
     /// A new life of a broker: everything is read anew.
     pub fn started(&mut self, id: BrokerId) {
         self.replicas.retain(|(of, _), _| *of != id);
+        self.seen.remove(&id);
     }
 
     pub fn learn(&mut self, now_us: u64, fact: Fact) {
         match fact {
             Fact::Wrong(what) => self.fail(now_us, what),
+            Fact::Transaction { client, transaction, id, deed } => {
+                if let Err(what) = self.ledger.learn((client, transaction), &id, deed) {
+                    self.fail(now_us, what);
+                }
+            }
+            Fact::ReadCommitted { place, from, next, cells } => {
+                self.read_committed(now_us, &place, from..next, &cells);
+            }
             Fact::Acked { place, offset, values } => {
                 self.acked += values.len() as u64;
                 let committed = self.committed.get(&place).map_or(&[][..], |all| all);
@@ -114,31 +145,55 @@ impl Checker {
         }
     }
 
+    /// A consumer is given what is shown of what is committed, and nothing else.
+    fn read_committed(
+        &mut self,
+        now_us: u64,
+        place: &Place,
+        offsets: std::ops::Range<Offset>,
+        given: &[(Offset, Cell)],
+    ) {
+        let committed = self.committed.get(place).map_or(&[][..], |all| all);
+        let Some(passed) = committed.get(offsets.start as usize..offsets.end as usize) else {
+            return self.fail(now_us, format!("{place:?}: {offsets:?} is read, not committed"));
+        };
+        if let Some(first) = self.ledger.first_open(place)
+            && first < offsets.end
+        {
+            let what = format!("{place:?}: {offsets:?} is read, open from {first} on");
+            return self.fail(now_us, what);
+        }
+        let shown = offsets.clone().zip(passed.iter().copied());
+        let shown = shown.filter(|(offset, cell)| self.ledger.shows(place, *offset, cell));
+        let shown: Vec<(Offset, Cell)> = shown.collect();
+        if shown != given {
+            let what = format!("{place:?}: {given:?} is read from {offsets:?}, not {shown:?}");
+            self.fail(now_us, what);
+        }
+    }
+
     /// Looks over what changed on one broker.
     pub fn look_at_broker(world: &mut World, id: BrokerId) {
         let machine = &world.machines[&id];
         let Some(broker) = &machine.broker else { return };
         let life = machine.life;
         let mut changed = Vec::new();
-        for partition in broker.partitions() {
-            let Some(log) = partition.log() else { continue };
-            let Some(topic_id) = log.topic_id() else { continue };
-            let place = (partition.name(), topic_id);
-            let (leads, leader_epoch) =
-                partition.with_state(|state| (state.is_leader(), state.leader_epoch()));
-            if leader_epoch < 0 {
-                // It has a log, but no role: its leader is not known to be alive.
+        let mut seen = world.checker.seen.remove(&id).unwrap_or_default();
+        let partitions = broker.partitions();
+        seen.resize_with(partitions.len(), || None);
+        for (at, partition) in partitions.into_iter().enumerate() {
+            let Some((log, glance)) = Glance::at(&partition, life) else {
+                seen[at] = None;
+                continue;
+            };
+            if seen[at].as_ref() == Some(&glance) {
                 continue;
             }
-            let high_watermark = partition.high_watermark();
-            let end = log.log_end_offset() as usize;
+            let Glance { leads, leader_epoch, high_watermark, end, .. } = glance;
+            let place = (partition.name(), glance.topic_id);
+            seen[at] = Some(glance);
+            let last_stable = log.last_stable_offset(high_watermark);
             let replica = world.checker.replicas.entry((id, place.clone())).or_default();
-            let known = (replica.life, replica.cells.len(), replica.high_watermark);
-            if known == (life, end, high_watermark)
-                && (replica.leads, replica.leader_epoch) == (leads, leader_epoch)
-            {
-                continue;
-            }
             if replica.life != life {
                 *replica = Replica { life, leader_epoch: -1, ..Replica::default() };
             }
@@ -173,22 +228,42 @@ impl Checker {
                 let what = format!("{place:?}: {id}'s high watermark is behind its log's end");
                 checker.fail(now_us, what);
             }
-            if leads {
-                checker.lead(now_us, id, &place, leader_epoch);
-            }
             checker.commit(now_us, id, &place);
+            if leads {
+                checker.lead(now_us, id, &place, (leader_epoch, last_stable));
+            }
             changed.push(place);
         }
+        world.checker.seen.insert(id, seen);
         for place in changed {
             Checker::look_at_isr(world, &place);
         }
     }
 
-    /// Nobody else has led in that epoch.
-    fn lead(&mut self, now_us: u64, id: BrokerId, place: &Place, epoch: LeaderEpoch) {
+    /// Nobody else has led in that epoch; its last stable offset only grows, and passes no open
+    /// transaction.
+    fn lead(
+        &mut self,
+        now_us: u64,
+        id: BrokerId,
+        place: &Place,
+        (epoch, last_stable): (LeaderEpoch, Offset),
+    ) {
         let leader = *self.leaders.entry((place.clone(), epoch)).or_insert(id);
         if leader != id {
             self.fail(now_us, format!("{place:?}: {leader} and {id} lead in epoch {epoch}"));
+        }
+        let Some(replica) = self.replicas.get_mut(&(id, place.clone())) else { return };
+        let before = std::mem::replace(&mut replica.last_stable, (epoch, last_stable));
+        if before.0 == epoch && before.1 > last_stable {
+            let what = format!("{place:?}: {id}'s last stable offset went back to {last_stable}");
+            self.fail(now_us, what);
+        }
+        if let Some(first) = self.ledger.first_open(place)
+            && first < last_stable
+        {
+            let what = format!("{place:?}: {last_stable} is stable, open from {first} on");
+            self.fail(now_us, what);
         }
     }
 
@@ -202,6 +277,9 @@ impl Checker {
             let cell = replica.cells[at];
             if at == committed.len() {
                 committed.push(cell);
+                if let Err(what) = self.ledger.record(place, at as Offset, &cell) {
+                    return self.fail(now_us, what);
+                }
                 if Producer::is_idempotent(cell.value) && !self.once.insert(cell.value) {
                     let value = cell.value;
                     let what = format!("{place:?} {at}: {value:#x} is there twice");
@@ -337,11 +415,14 @@ impl Checker {
                 return Some(format!("client {number} still sends"));
             }
         }
-        None
+        checker.ledger.unended().or_else(|| state_log::unended(world))
     }
 
     /// After all is settled: every replica's log as it is on disk equals what was committed.
     pub fn look_at_logs(world: &mut World) {
+        if let Err(what) = world.checker.ledger.verdict() {
+            world.checker.fail(world.now_us, what);
+        }
         for (id, machine) in &world.machines {
             let broker = machine.broker.as_ref().expect("all run at the end");
             for partition in broker.partitions() {
@@ -350,6 +431,11 @@ impl Checker {
                 let place = (partition.name(), topic_id);
                 let cells = records::read(&log, 0);
                 let committed = world.checker.committed.get(&place).cloned().unwrap_or_default();
+                let end = cells.len() as Offset;
+                if log.last_stable_offset(end) != end {
+                    let what = format!("{place:?}: {id} keeps a transaction open");
+                    world.checker.fail(world.now_us, what);
+                }
                 if cells != committed {
                     let what = format!("{place:?}: {id}'s log is not what was committed");
                     world.checker.fail(world.now_us, what);

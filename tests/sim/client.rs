@@ -9,6 +9,9 @@ use crate::consumer::Consumer;
 use crate::context::{Context, Timer};
 use crate::message::{CallId, Flow, Metadata, Node, Packet, PartitionMetadata, Request, Response};
 use crate::producer::{IDEMPOTENT, Producer};
+use crate::transactions::TRANSACTIONS_TOPIC;
+use crate::transactions::client::Transactor;
+use crate::transactions::reader::CommittedReader;
 use crate::world::{Actor, BROKERS};
 
 pub const ADMIN: u32 = 1;
@@ -18,28 +21,42 @@ pub enum Client {
     Admin(Box<Admin>),
     Producer(Box<Producer>),
     Consumer(Box<Consumer>),
+    Transactor(Box<Transactor>),
+    CommittedReader(Box<CommittedReader>),
 }
 
 impl Client {
-    pub fn all() -> Vec<(u32, Client)> {
-        vec![
-            (ADMIN, Client::Admin(Box::new(Admin::new()))),
+    pub fn all(transactions: bool) -> Vec<(u32, Client)> {
+        let mut all = vec![
+            (ADMIN, Client::Admin(Box::new(Admin::new(transactions)))),
             (IDEMPOTENT, Client::Producer(Box::new(Producer::new(IDEMPOTENT, -1)))),
             (3, Client::Producer(Box::new(Producer::new(3, 1)))),
             (4, Client::Consumer(Box::default())),
-        ]
+        ];
+        if transactions {
+            // Two that fence each other, and one alone.
+            for (number, id) in [(5, "shared"), (6, "shared"), (7, "alone")] {
+                let transactor = Transactor::new(number, id);
+                all.push((number, Client::Transactor(Box::new(transactor))));
+            }
+            all.push((8, Client::CommittedReader(Box::default())));
+        }
+        all
     }
 
     /// No new records any more; what is under way is finished.
     pub fn quieten(&mut self) {
-        if let Client::Producer(producer) = self {
-            producer.quiet = true;
+        match self {
+            Client::Producer(producer) => producer.quiet = true,
+            Client::Transactor(transactor) => transactor.quiet = true,
+            _ => {}
         }
     }
 
     pub fn is_idle(&self) -> bool {
         match self {
             Client::Producer(producer) => producer.is_idle(),
+            Client::Transactor(transactor) => transactor.is_idle(),
             _ => true,
         }
     }
@@ -59,6 +76,16 @@ impl Actor for Client {
                 Packet::Refused { id } => consumer.unanswered(id, ctx),
                 _ => {}
             },
+            Client::Transactor(transactor) => match packet {
+                Packet::Answer { id, response } => transactor.answered(id, response, ctx),
+                Packet::Refused { id } => transactor.unanswered(id, ctx),
+                _ => {}
+            },
+            Client::CommittedReader(reader) => match packet {
+                Packet::Answer { id, response } => reader.answered(id, response, ctx),
+                Packet::Refused { id } => reader.unanswered(id),
+                _ => {}
+            },
         }
     }
 
@@ -69,6 +96,10 @@ impl Actor for Client {
             (Client::Producer(producer), _) => producer.go_on(ctx),
             (Client::Consumer(consumer), Timer::Unanswered(id)) => consumer.unanswered(id, ctx),
             (Client::Consumer(consumer), _) => consumer.go_on(ctx),
+            (Client::Transactor(client), Timer::Unanswered(id)) => client.unanswered(id, ctx),
+            (Client::Transactor(client), _) => client.go_on(ctx),
+            (Client::CommittedReader(reader), Timer::Unanswered(id)) => reader.unanswered(id),
+            (Client::CommittedReader(reader), _) => reader.go_on(ctx),
         }
     }
 
@@ -135,11 +166,18 @@ impl Bootstrap {
         mine
     }
 
-    /// Any partition that has a leader.
+    /// Any partition that clients write to.
     pub fn pick(&self, ctx: &mut Context<'_>) -> Option<PartitionMetadata> {
-        let count = self.metadata.partitions.len();
-        let at = ctx.random.below(count.max(1) as u64) as usize;
-        self.metadata.partitions.get(at).cloned()
+        let all = self.metadata.partitions.iter();
+        let all: Vec<_> = all.filter(|p| p.tp.topic != TRANSACTIONS_TOPIC).collect();
+        let at = ctx.random.below(all.len().max(1) as u64) as usize;
+        all.get(at).copied().cloned()
+    }
+
+    pub fn leader(&self, topic: &str, index: i32) -> Option<BrokerId> {
+        let is_it = |p: &&PartitionMetadata| p.tp.topic == topic && p.tp.partition == index;
+        let found = self.metadata.partitions.iter().find(is_it)?;
+        Some(found.leader).filter(|leader| *leader >= 0)
     }
 }
 

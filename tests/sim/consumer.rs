@@ -29,7 +29,8 @@ impl Consumer {
             let offset = *self.positions.entry(place.clone()).or_default();
             if !self.calls.values().any(|busy| *busy == place) {
                 let leader_epoch = from.leader_epoch;
-                let request = Request::Consume { tp: from.tp, offset, leader_epoch };
+                let request =
+                    Request::Consume { tp: from.tp, offset, leader_epoch, committed: false };
                 let id = call(from.leader, request, ctx);
                 self.calls.insert(id, place);
             }

@@ -28,6 +28,8 @@ pub enum Timer {
     IsrChanges,
     /// The controller is asked again for leave to stop.
     Shutdown,
+    /// Transactions' shards, markers and questions may go on.
+    Coordinator,
     /// What a client does next.
     Client,
 }

@@ -12,6 +12,7 @@ mod consumer;
 mod context;
 mod control;
 mod fetcher;
+mod glance;
 mod isr;
 mod membership;
 mod message;
@@ -26,6 +27,7 @@ mod serve;
 mod session;
 mod shutdown;
 mod trace;
+mod transactions;
 mod view;
 mod world;
 
@@ -33,6 +35,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::planted::{self, Planted};
 use run::{Outcome, run};
+use transactions::are_in;
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 1000;
@@ -45,8 +48,11 @@ fn number(name: &str) -> Option<u64> {
 fn told(seed: u64) -> Outcome {
     let outcome = run(seed);
     if number("OTTLA_SIM_SEED").is_some() {
-        let Outcome { steps, acked, hash, .. } = &outcome;
-        println!("seed {seed}: {steps} steps, {acked} records acknowledged, trace {hash:016x}");
+        let Outcome { steps, acked, committed, aborted, hash, .. } = &outcome;
+        println!(
+            "seed {seed}: {steps} steps, {acked} records acknowledged, {committed} transactions \
+             committed, {aborted} aborted, trace {hash:016x}"
+        );
     }
     outcome
 }
@@ -94,9 +100,11 @@ fn a_thousand_seeds() {
 
 #[test]
 fn a_seed_is_a_run() {
-    for seed in [1, 2, 3] {
+    for seed in [2, 3, 4] {
         let (one, other) = (run(seed), run(seed));
         assert!(one.steps > 1000, "seed {seed} does something");
+        let both = one.committed > 0 && one.aborted > 0;
+        assert_eq!(both, are_in(seed), "seed {seed} has transactions of both kinds, or none");
         assert_eq!((one.hash, one.steps), (other.hash, other.steps), "seed {seed} runs twice");
     }
 }
@@ -105,26 +113,50 @@ fn a_seed_is_a_run() {
 #[test]
 fn planted_faults_are_found() {
     use Planted::*;
-    let faults = [
-        AckBeforeIsr,
-        WatermarkAlone,
-        ServeAboveWatermark,
-        TruncateToWatermark,
-        IgnoreDivergence,
-        ExpandTooEarly,
-        ShrinkTooEarly,
-        ElectOutsideIsr,
-        KeepLeaderEpoch,
-        ForgetSequences,
-    ];
+    are_found(
+        &[
+            AckBeforeIsr,
+            WatermarkAlone,
+            ServeAboveWatermark,
+            TruncateToWatermark,
+            IgnoreDivergence,
+            ExpandTooEarly,
+            ShrinkTooEarly,
+            ElectOutsideIsr,
+            KeepLeaderEpoch,
+            ForgetSequences,
+        ],
+        false,
+    );
+}
+
+/// Those in transactions, by one of the seeds that have such.
+#[test]
+fn faults_planted_in_transactions_are_found() {
+    use Planted::*;
+    are_found(
+        &[
+            MarkBeforeDecision,
+            KeepProducerEpoch,
+            ForgetDecisions,
+            ServeOpenTransactions,
+            HideAborted,
+            BeginUnverified,
+        ],
+        true,
+    );
+}
+
+fn are_found(faults: &[Planted], in_transactions: bool) {
     let only = std::env::var("OTTLA_SIM_PLANTED").ok();
     let mut missed = Vec::new();
-    for fault in faults {
+    for fault in faults.iter().copied() {
         if only.as_ref().is_some_and(|only| *only != format!("{fault:?}")) {
             continue;
         }
         planted::plant(Some(fault));
-        let found = (0..SEEDS).find_map(|seed| Some((seed, run(seed).wrong?)));
+        let mut seeds = (0..SEEDS).filter(|seed| !in_transactions || are_in(*seed));
+        let found = seeds.find_map(|seed| Some((seed, run(seed).wrong?)));
         planted::plant(None);
         match found {
             Some((seed, wrong)) => println!("{fault:?}: seed {seed}: {wrong}"),

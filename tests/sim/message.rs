@@ -4,9 +4,15 @@ use bytes::Bytes;
 use coordinator::controller::event::RequestError;
 use coordinator::controller::{ControlRequest, ControlResponse};
 use protocol::error_code::ErrorCode;
-use protocol::ids::{BrokerId, LeaderEpoch, Offset, TopicPartition, Uuid};
+use protocol::ids::{BrokerId, LeaderEpoch, Offset, ProducerId, TopicPartition, Uuid};
+use protocol::messages::add_partitions_to_txn::{
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
+};
 use protocol::messages::alter_partition::{AlterPartitionRequest, AlterPartitionResponse};
 use protocol::messages::fetch::{FetchRequest, FetchResponse};
+use protocol::messages::write_txn_markers::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
+
+use crate::transactions::{CoordinatorRequest, CoordinatorResponse};
 
 /// Whoever has an end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +33,8 @@ pub enum Flow {
     Fetch(u64),
     ToController(u64),
     Client(u64),
+    /// A transaction coordinator's, or to one.
+    Coordinator(u64),
     ZooKeeper(u64),
 }
 
@@ -74,12 +82,18 @@ pub enum Request {
         tp: TopicPartition,
         acks: i16,
         records: Bytes,
+        transactional_id: Option<String>,
     },
     Consume {
         tp: TopicPartition,
         offset: Offset,
         leader_epoch: LeaderEpoch,
+        /// Only what is not in an open transaction.
+        committed: bool,
     },
+    Coordinator(CoordinatorRequest),
+    Markers(WriteTxnMarkersRequest),
+    Verify(Box<AddPartitionsToTxnRequest>),
     Metadata,
 }
 
@@ -102,12 +116,17 @@ pub enum Response {
     /// The offset of the first record.
     Produced(Result<Offset, ErrorCode>),
     Consumed(Result<Consumed, ErrorCode>),
+    Coordinator(CoordinatorResponse),
+    Marked(WriteTxnMarkersResponse),
+    Verified(Box<AddPartitionsToTxnResponse>),
     Metadata(Metadata),
 }
 
 #[derive(Debug, Clone)]
 pub struct Consumed {
     pub records: Bytes,
+    /// Producer and first offset of what was aborted in there.
+    pub aborted: Vec<(ProducerId, Offset)>,
 }
 
 /// What a broker knows of the cluster.

@@ -245,7 +245,9 @@ fn undo_fault(world: &mut World, undo: Undo) {
             world.zookeeper.regain_quorum(world.now_us / 1000);
             world.zookeeper_outputs();
         }
-        Undo::CreateVolatile => admin(world, |admin, ctx| admin.create_topic(VOLATILE, ctx)),
+        Undo::CreateVolatile => {
+            admin(world, |admin, ctx| admin.create_topic(VOLATILE, PARTITIONS, ctx))
+        }
     }
     world.trace.note(world.now_us, &format!("{undo:?}"));
 }

@@ -83,6 +83,7 @@ impl Broker {
         match self.replicas.take_roles(controller_epoch, orders, ctx.now_ms()) {
             Err(_) => refuse(ErrorCode::STALE_CONTROLLER_EPOCH),
             Ok(obeyed) => {
+                self.coordinating.took_roles(&obeyed);
                 let code = |result: &Result<(), broker::replication::manager::OrderError>| {
                     result.as_ref().err().map_or(0, |error| error.code().0)
                 };
@@ -110,6 +111,7 @@ impl Broker {
         match self.replicas.stop(controller_epoch, orders, ctx.now_ms()) {
             Err(_) => refuse(ErrorCode::STALE_CONTROLLER_EPOCH),
             Ok(results) => {
+                orders.iter().for_each(|order| self.coordinating.stopped(order));
                 let deleted = orders.iter().zip(&results).filter(|(order, _)| order.delete);
                 let deleted = deleted
                     .map(|(order, result)| {

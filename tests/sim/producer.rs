@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use coordinator::shard::Producer as Identity;
 use protocol::error_code::ErrorCode;
 
 use crate::admin::VOLATILE;
@@ -84,11 +85,12 @@ impl Producer {
                 sending.values.push(u64::from(self.number) << 40 | self.produced);
             }
         }
-        let producer_id = 1000 + i64::from(self.number);
-        let sequence =
-            (self.acks == -1).then_some(Sequence { producer_id, first: sending.sequence });
+        let producer = Identity { id: 1000 + i64::from(self.number), epoch: 0 };
+        let sequence = Sequence { producer, first: sending.sequence, transactional: false };
+        let sequence = (self.acks == -1).then_some(sequence);
         let records = records::batch(&sending.values, sequence, ctx.now_ms());
-        let request = Request::Produce { tp: to.tp, acks: self.acks, records };
+        let request =
+            Request::Produce { tp: to.tp, acks: self.acks, records, transactional_id: None };
         let id = call(to.leader, request, ctx);
         sending.asked = Some(id);
         self.calls.insert(id, place);

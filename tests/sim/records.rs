@@ -2,32 +2,49 @@
 //! codec.
 
 use bytes::Bytes;
+use coordinator::shard::Producer;
 use protocol::ids::{LeaderEpoch, Offset};
+use protocol::records::batch::BatchHeader;
 use protocol::records::builder::{BatchBuilder, BatchOptions};
 use protocol::records::codec::Limits;
-use protocol::records::view::Batches;
+use protocol::records::control::EndTxnMarker;
+use protocol::records::record::Record;
+use protocol::records::view::{Batches, OpenBatch};
 use storage::Log;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Plain,
+    InTransaction,
+    Commit,
+    Abort,
+}
 
 /// One record as every replica must have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
+    /// A marker's is its coordinator's epoch; of a record that is none of ours a sum.
     pub value: u64,
     pub epoch: LeaderEpoch,
+    pub producer: Producer,
+    pub kind: Kind,
 }
 
-/// An idempotent producer's mark on a batch.
+/// A producer's mark on a batch: idempotent, perhaps transactional.
 #[derive(Debug, Clone, Copy)]
 pub struct Sequence {
-    pub producer_id: i64,
+    pub producer: Producer,
     pub first: i32,
+    pub transactional: bool,
 }
 
 pub fn batch(values: &[u64], sequence: Option<Sequence>, now_ms: i64) -> Bytes {
     let mut options = BatchOptions::default();
-    if let Some(Sequence { producer_id, first }) = sequence {
-        options.producer_id = producer_id;
-        options.producer_epoch = 0;
+    if let Some(Sequence { producer, first, transactional }) = sequence {
+        options.producer_id = producer.id;
+        options.producer_epoch = producer.epoch;
         options.base_sequence = first;
+        options.transactional = transactional;
     }
     let mut builder = BatchBuilder::new(options);
     for value in values {
@@ -43,16 +60,35 @@ pub fn cells(set: &[u8]) -> Vec<(Offset, Cell)> {
     let mut found = Vec::new();
     for raw in Batches::new(set) {
         let Ok(raw) = raw else { break };
-        let epoch = i32::from_be_bytes(raw.bytes[12..16].try_into().expect("four bytes"));
         let open = raw.open(&Limits::default()).expect("a whole batch");
+        let OpenBatch::V2 { header, .. } = &open else { panic!("an old batch") };
         for record in open.records().expect("readable records") {
             let record = record.expect("a whole record");
-            let value = record.value.expect("every record has a number");
-            let value = u64::from_be_bytes(value[..8].try_into().expect("eight bytes"));
-            found.push((record.offset, Cell { value, epoch }));
+            found.push((record.offset, cell(header, &record)));
         }
     }
     found
+}
+
+fn cell(header: &BatchHeader, record: &Record<'_>) -> Cell {
+    let value = record.value.expect("every record has a value");
+    let (kind, value) = if header.is_control() {
+        let key = record.key.expect("a control record has a key");
+        let marker = EndTxnMarker::parse(key, value).expect("readable").expect("a marker");
+        let kind = if marker.committed { Kind::Commit } else { Kind::Abort };
+        (kind, marker.coordinator_epoch as u64)
+    } else if let Ok(number) = <[u8; 8]>::try_from(&value[..8])
+        && record.key.is_none()
+    {
+        let kind = if header.is_transactional() { Kind::InTransaction } else { Kind::Plain };
+        (kind, u64::from_be_bytes(number))
+    } else {
+        let all = record.key.unwrap_or_default().iter().chain(value);
+        let sum = all.fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+        (Kind::Plain, sum | 0xff << 56)
+    };
+    let producer = Producer { id: header.producer_id, epoch: header.producer_epoch };
+    Cell { value, epoch: header.leader_epoch, producer, kind }
 }
 
 /// What a log holds from `from` to its end.

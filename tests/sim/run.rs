@@ -18,6 +18,9 @@ pub struct Outcome {
     pub hash: u64,
     pub steps: u64,
     pub acked: u64,
+    /// Transactions whose clients were told so.
+    pub committed: u64,
+    pub aborted: u64,
     pub lines: Vec<String>,
 }
 
@@ -61,6 +64,8 @@ fn run_to_the_end(seed: u64) -> Outcome {
         hash: world.trace.hash(),
         steps: world.steps,
         acked: world.checker.acked,
+        committed: world.checker.ledger.committed,
+        aborted: world.checker.ledger.aborted,
         lines: world.trace.lines.take().unwrap_or_default(),
     }
 }

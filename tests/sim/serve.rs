@@ -13,7 +13,7 @@ use broker::replication::partition::{
 };
 use bytes::Bytes;
 use protocol::error_code::ErrorCode;
-use protocol::ids::{LeaderEpoch, Offset, TopicPartition};
+use protocol::ids::{LeaderEpoch, Offset, TopicPartition, VerificationGuard};
 use protocol::messages::fetch::{
     EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
 };
@@ -26,6 +26,7 @@ use crate::broker::Broker;
 use crate::context::{Context, Timer};
 use crate::control::ReplyTo;
 use crate::message::{Consumed, Metadata, Packet, PartitionMetadata, Response};
+use crate::transactions::Marked;
 
 const PRODUCE_TIMEOUT_MS: i64 = 2_000;
 const CONSUME_BYTES_MAX: u64 = 2_000;
@@ -34,6 +35,7 @@ const CONSUME_BYTES_MAX: u64 = 2_000;
 pub enum Waiter {
     Acks { to: ReplyTo, countdown: Arc<Countdown<AckOutcome>>, offset: Offset, until_ms: i64 },
     Fetch(Box<WaitingFetch>),
+    Markers(Marked),
 }
 
 /// A follower's Fetch.
@@ -53,6 +55,7 @@ impl Broker {
         tp: &TopicPartition,
         acks: i16,
         records: &[u8],
+        guard: Option<VerificationGuard>,
         to: ReplyTo,
         ctx: &mut Context<'_>,
     ) {
@@ -66,7 +69,7 @@ impl Broker {
         };
         let now_ms = ctx.now_ms();
         let appended =
-            partition.append(records, AppendOrigin::Client, acks == -1, None, None, now_ms);
+            partition.append(records, AppendOrigin::Client, acks == -1, None, guard, now_ms);
         let info = match appended {
             Ok(info) => info,
             Err(ProduceError::NotLeader) => {
@@ -92,6 +95,7 @@ impl Broker {
         tp: &TopicPartition,
         offset: Offset,
         leader_epoch: LeaderEpoch,
+        isolation: Isolation,
         ctx: &mut Context<'_>,
     ) -> Result<Consumed, ErrorCode> {
         let partition = self.replicas.find(&tp.topic, tp.partition)?;
@@ -102,16 +106,12 @@ impl Broker {
             log_start: -1,
             max_bytes: i32::MAX,
         };
-        let reader = Reader {
-            follower: None,
-            isolation: Isolation::HighWatermark,
-            leader_only: true,
-            throttled: false,
-        };
+        let reader = Reader { follower: None, isolation, leader_only: true, throttled: false };
         let room = Room { bytes: CONSUME_BYTES_MAX, at_least_one: true, may_cut: false };
         let read = partition.read(&ask, &reader, &room, false, ctx.now_ms());
         let read = read.map_err(|error| code_of(&error))?;
-        Ok(Consumed { records: bytes_of(&read) })
+        let records = bytes_of(&read);
+        Ok(Consumed { records, aborted: read.aborted.unwrap_or_default() })
     }
 
     pub fn find_offset(
@@ -262,6 +262,7 @@ impl Broker {
             let until_ms = match &waiter {
                 Waiter::Acks { until_ms, .. } => *until_ms,
                 Waiter::Fetch(fetch) => fetch.until_ms,
+                Waiter::Markers(marked) => marked.until_ms,
             };
             match waiter {
                 Waiter::Acks { to, ref countdown, offset, until_ms } => {
@@ -280,6 +281,14 @@ impl Broker {
                     };
                     let response = Response::Produced(result);
                     ctx.send(to.node, to.flow, Packet::Answer { id: to.id, response });
+                }
+                Waiter::Markers(marked) => {
+                    if marked.countdown.is_settled() || now_ms >= until_ms {
+                        marked.answer(ctx);
+                    } else {
+                        self.waiters.push(Waiter::Markers(marked));
+                        next_ms = Some(next_ms.map_or(until_ms, |n: i64| n.min(until_ms)));
+                    }
                 }
                 Waiter::Fetch(fetch) => {
                     let plan = plan::look(&fetch.sources, &fetch.params, false, now_ms);
@@ -350,6 +359,7 @@ fn append_code(error: &AppendError) -> ErrorCode {
     match error {
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
         AppendError::InvalidProducerEpoch { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
+        AppendError::InvalidTxnState { .. } => ErrorCode::INVALID_TXN_STATE,
         AppendError::Disk(_) | AppendError::Failed(_) => ErrorCode::KAFKA_STORAGE_ERROR,
         other => panic!("a client sends what is in order: {other}"),
     }

@@ -18,6 +18,7 @@ use crate::nemesis::Nemesis;
 use crate::network::Network;
 use crate::random::Random;
 use crate::trace::Trace;
+use crate::transactions;
 
 const ZOOKEEPER_TICK_MS: u64 = 100;
 pub const BROKERS: [BrokerId; 3] = [1, 2, 3];
@@ -117,7 +118,7 @@ impl World {
             };
             world.machines.insert(id, machine);
         }
-        for (number, client) in Client::all() {
+        for (number, client) in Client::all(transactions::are_in(seed)) {
             world.clients.insert(number, client);
             world.act(Node::Client(number), |node, ctx| node.timer(Timer::Client, ctx));
         }

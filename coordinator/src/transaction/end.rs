@@ -2,6 +2,7 @@
 //! nothing of how markers travel.
 
 use protocol::ids::Offset;
+use protocol::planted::{self, Planted};
 
 use super::config::COMPLETE_RETRY_MS;
 use super::request::{MarkersDone, SendMarkers};
@@ -45,6 +46,10 @@ impl TransactionShard {
             State::Dead | State::PrepareEpochFence => unreachable!("never a present state"),
         }
         let next = transaction.prepare_end(commit, now.wall_ms);
+        if planted::is(Planted::MarkBeforeDecision) {
+            let partitions = next.partitions.clone();
+            out.outgoing.push(SendMarkers { id: name.clone(), producer, commit, partitions });
+        }
         let state = Some(next.clone());
         let asker = Asker::Client(caller);
         let pending = Pending::End { id: name.clone(), asker, next, fence: false };

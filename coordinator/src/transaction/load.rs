@@ -1,6 +1,8 @@
 //! Rebuilds a partition's transactional ids from its records, in log order, and goes on with what
 //! was decided. Knows nothing of how records are read.
 
+use protocol::planted::{self, Planted};
+
 use super::Name;
 use super::metadata::Transaction;
 use super::records;
@@ -37,6 +39,7 @@ impl TransactionShard {
             .transactions
             .iter()
             .filter(|(_, transaction)| transaction.state().is_prepared())
+            .filter(|_| !planted::is(Planted::ForgetDecisions))
             .map(|(id, _)| id.clone())
             .collect();
         for id in decided {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use protocol::ids::{ProducerEpoch, ProducerId, TimestampMs, TopicPartition};
+use protocol::planted::{self, Planted};
 
 use super::{State, TransactionError};
 
@@ -86,6 +87,9 @@ impl Transaction {
     ) -> Result<Transition, TransactionError> {
         let (present, last) = (self.now.producer_epoch, self.now.last_producer_epoch);
         let (epoch, last_epoch) = match expected {
+            None if planted::is(Planted::KeepProducerEpoch) && present != NO_PRODUCER_EPOCH => {
+                (present, NO_PRODUCER_EPOCH)
+            }
             None => (present + 1, NO_PRODUCER_EPOCH),
             Some(epoch) if present == NO_PRODUCER_EPOCH || epoch == present => {
                 (present + 1, present)
@@ -157,7 +161,7 @@ impl Transaction {
     /// nobody's, and counts in memory at once.
     pub fn prepare_fencing_abort(&mut self, now_ms: TimestampMs) -> Transition {
         assert_eq!(self.pending, None, "one change at a time");
-        if !self.failed_epoch_fence {
+        if !self.failed_epoch_fence && !planted::is(Planted::KeepProducerEpoch) {
             // No client was given the last epoch, whatever a damaged record says.
             self.now.producer_epoch = self.now.producer_epoch.saturating_add(1);
         }

@@ -160,7 +160,9 @@ impl Partition {
         if reader.throttled && reader.follower.is_some_and(|(id, _)| self.may_wait(id)) {
             return Ok(read);
         }
-        if let Some(aborted) = &mut read.aborted {
+        if let Some(aborted) = &mut read.aborted
+            && !planted::is(Planted::HideAborted)
+        {
             let found = log.aborted_transactions(ask.fetch_offset, &found)?;
             aborted.extend(found.iter().map(|txn| (txn.producer_id, txn.first_offset)));
         }
@@ -182,6 +184,7 @@ pub(super) fn limits(log: &Log, high_watermark: Offset, isolation: Isolation) ->
                 log.log_end_offset()
             }
             Isolation::HighWatermark => high_watermark,
+            Isolation::LastStable if planted::is(Planted::ServeOpenTransactions) => high_watermark,
             Isolation::LastStable => last_stable,
         },
         records: None,
