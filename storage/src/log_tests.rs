@@ -212,6 +212,8 @@ fn transactions_are_indexed_and_duplicates_recognised() {
         let log = Log::open(options(temp.path(), &[], clean), NOW).unwrap();
         assert_eq!(aborted(&log).len(), 1);
         assert_eq!(log.producers()[&9].coordinator_epoch, 4);
+        log.recall_ended(3, NOW).unwrap();
+        assert_eq!(log.last_stable_offset(3), 0, "its marker may still be lost");
         assert_eq!(log.last_stable_offset(4), 4);
         let duplicate = log.append_as_leader(&records, 0, AppendOrigin::Client, NOW);
         assert!(duplicate.unwrap().duplicate, "the last batch is in the snapshot");

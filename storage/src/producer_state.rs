@@ -352,6 +352,17 @@ impl ProducerState {
         }
     }
 
+    /// Whether some producer's transaction has ended here.
+    pub(crate) fn has_seen_markers(&self) -> bool {
+        self.producers.values().any(|entry| entry.coordinator_epoch >= 0)
+    }
+
+    /// Takes over from `whole` which transactions' markers are not below the high watermark.
+    pub(crate) fn recall_ended(&mut self, whole: &ProducerState, high_watermark: Offset) {
+        let above = whole.unreplicated.iter().filter(|(_, marker)| **marker >= high_watermark);
+        self.unreplicated.extend(above);
+    }
+
     /// Forgets ended transactions whose marker is below `offset`.
     pub(crate) fn forget_replicated(&mut self, offset: Offset) {
         self.unreplicated.retain(|_, marker| *marker >= offset);

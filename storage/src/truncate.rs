@@ -10,6 +10,7 @@ use crate::error::{At, DeleteRecordsError, DiskError, StorageError};
 use crate::log::{Changes, Log, create_segment};
 use crate::partition_dir::segment_file_name;
 use crate::producer_snapshot;
+use crate::producer_state::ProducerState;
 use crate::replay::replay;
 use crate::segment::{FileLengths, LOG_SUFFIX, Segment};
 
@@ -120,21 +121,56 @@ impl Log {
         log_end: Offset,
         now_ms: TimestampMs,
     ) -> Result<(), StorageError> {
+        let mut producers = self.snapshot_below(changes, log_start, log_end, now_ms)?;
+        replay(&self.segments(), &mut producers, log_end)?;
+        *self.producers.write() = producers;
+        Ok(())
+    }
+
+    fn snapshot_below(
+        &self,
+        changes: &mut Changes,
+        log_start: Offset,
+        up_to: Offset,
+        now_ms: TimestampMs,
+    ) -> Result<ProducerState, StorageError> {
         let expiration_ms = self.config().producer_id_expiration_ms;
-        let dir = &self.dir;
         let snapshots = &mut changes.snapshots;
+        let dir = &self.dir;
         let found = producer_snapshot::load_newest(
             dir,
             snapshots,
             log_start,
-            log_end,
+            up_to,
             now_ms,
             expiration_ms,
         )?;
         let mut producers = found.unwrap_or_default();
         producers.end_offset = producers.end_offset.max(log_start);
-        replay(&self.segments(), &mut producers, log_end)?;
-        *self.producers.write() = producers;
+        Ok(producers)
+    }
+
+    /// Finds the transactions that ended at or above the high watermark: no snapshot of a log that
+    /// was opened anew, or cut, names them, and they hold the last stable offset back. For whoever
+    /// is to lead, and before anything is appended. Blocks on the disk.
+    pub fn recall_ended(
+        &self,
+        high_watermark: Offset,
+        now_ms: TimestampMs,
+    ) -> Result<(), StorageError> {
+        let (log_start, log_end) = (self.log_start_offset(), self.log_end_offset());
+        let from = high_watermark.max(log_start);
+        if from >= log_end || !self.producers.read().has_seen_markers() {
+            return Ok(());
+        }
+        let mut changes = self.changes.lock();
+        let mut above = ProducerState::starting_at(from);
+        replay(&self.segments(), &mut above, log_end)?;
+        if above.has_seen_markers() {
+            let mut whole = self.snapshot_below(&mut changes, log_start, from, now_ms)?;
+            replay(&self.segments(), &mut whole, log_end)?;
+            self.producers.write().recall_ended(&whole, high_watermark);
+        }
         Ok(())
     }
 

@@ -61,6 +61,9 @@ impl Partition {
         if !topic_id.is_zero() {
             log.assign_topic_id(topic_id)?;
         }
+        if !state.is_leader() {
+            log.recall_ended(self.high_watermark(), now_ms)?;
+        }
         let had_others = state.replicas().len() > 1;
         let made = state.make_leader(assignment, log.log_end_offset(), now_ms);
         let became = match made {
