@@ -316,6 +316,25 @@ fn busy_partitions_store_into_windows_and_idle_ones_hold_nothing() {
 }
 
 #[test]
+fn a_small_append_between_large_ones_asks_for_no_window() {
+    let temp = tempfile::tempdir().unwrap();
+    let options = options(temp.path(), &[], true);
+    let files = options.files.clone();
+    let log = Log::open(options, NOW).unwrap();
+    for _ in 0..20 {
+        append(&log, 1, 0);
+        append(&log, 1000, 0);
+        assert!(files.asked().is_none());
+    }
+    assert!(log.size() > 20 * crate::mapped::MAPPED_APPEND_BYTES_MAX as u64, "they are large");
+    for _ in 0..4 {
+        append(&log, 1, 0);
+    }
+    assert!(files.asked().is_some(), "four in a row are worth one");
+    log.close().unwrap();
+}
+
+#[test]
 fn old_formats_are_converted_by_a_leader_and_kept_by_a_follower() {
     use protocol::records::codec::Codec;
     use protocol::records::legacy::{LegacyBuilder, LegacyTime};

@@ -26,7 +26,7 @@ pub const MAPPED_APPEND_BYTES_MAX: usize = 8 * 1024;
 const WINDOW_BYTES_MIN: u64 = 64 * 1024;
 const WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
 const WINDOW_MS: u64 = 50;
-/// Appends after which a partition counts as busy enough for a window.
+/// Appends in a row, each small enough for a window, after which a partition is worth one.
 const WARM_APPENDS: u32 = 4;
 /// Without an append for so long a partition lets go of windows, descriptors and index memory.
 pub const IDLE_MS: i64 = 10_000;
@@ -94,10 +94,11 @@ struct Next {
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     current: Option<CountedWindow>,
+    /// Appends in a row that were small enough for a window.
     appends: u32,
     /// A window was asked for and has not been taken yet.
     asked: bool,
-    /// Traffic since the last window.
+    /// What appends small enough for a window brought since the last one.
     since_ms: TimestampMs,
     since_bytes: u64,
     pub last_append_ms: TimestampMs,
@@ -170,11 +171,13 @@ impl Log {
         let len: usize = parts.iter().map(|p| p.len()).sum();
         let writer = &mut changes.writer;
         writer.last_append_ms = now_ms;
-        writer.since_bytes += len as u64;
-        writer.appends = writer.appends.saturating_add(1);
         if len > MAPPED_APPEND_BYTES_MAX || config.asks_for_syncs() || !self.dir.disk.can_map() {
+            // It goes past whatever window there is: a marker between two of these is not worth one.
+            writer.appends = 0;
             return active.file()?.write_at(parts, at).at("write", &active.log.path());
         }
+        writer.since_bytes += len as u64;
+        writer.appends = writer.appends.saturating_add(1);
         let mut done = 0;
         let mut rest: Vec<&[u8]> = Vec::new();
         for part in parts {
