@@ -1,18 +1,14 @@
 //! Clients that ask for much that is made in memory and read nothing: what they may hold is bounded
 //! over all of them, and whoever reads is served. Over real sockets.
 
-mod support {
-    #![allow(dead_code, reason = "each test binary uses its own part")]
-    #[path = "mod.rs"]
-    pub mod raw;
-}
+mod support;
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use protocol::frame::request_frame;
 use protocol::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
-use support::raw::{PATIENCE, answer, connect_from, start};
+use support::{PATIENCE, answer, connect_from, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

@@ -2,12 +2,7 @@
 //! million, and batches that unpack to more than they may. The connection is closed or the error is
 //! the protocol's own, memory stays bounded, and others are served. Over real sockets.
 
-mod support {
-    #![allow(dead_code, reason = "each test binary uses its own part")]
-    pub mod leading;
-    #[path = "mod.rs"]
-    pub mod raw;
-}
+mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,7 +14,7 @@ use protocol::records::builder::{BatchBuilder, BatchOptions};
 use protocol::records::codec::Codec;
 use protocol::wire::Records;
 use support::leading::{TOPIC, lead};
-use support::raw::{answer, ask, connect_from, request, resident_bytes, start};
+use support::{answer, ask, connect_from, request, resident_bytes, start};
 use tokio::io::AsyncWriteExt;
 
 const GOOD: [u8; 4] = [127, 0, 0, 1];

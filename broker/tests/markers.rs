@@ -1,15 +1,12 @@
 //! Transactions as a partition's leader sees them: records, markers, fencing, and what readers of
 //! committed data get. The coordinator is the test; the controller's orders are given by hand.
 
-#[path = "support/leading.rs"]
-mod leading;
 mod support;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use client::{Connection, Endpoint, Options, TcpTransport, Versions};
-use leading::{TOPIC, TOPIC_ID};
 use protocol::error_code::ErrorCode;
 use protocol::messages::describe_producers::{DescribeProducersRequest, TopicRequest};
 use protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
@@ -23,6 +20,7 @@ use protocol::messages::write_txn_markers::{
 use protocol::records::builder::{BatchBuilder, BatchOptions};
 use protocol::wire::Records;
 use support::TestBroker;
+use support::leading::{TOPIC, TOPIC_ID, lead};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 const READ_COMMITTED: i8 = 1;
@@ -33,7 +31,7 @@ async fn started() -> (TestBroker, Connection) {
     let unverified = [("transaction.partition.verification.enable", "false")];
     let broker = support::start(&unverified).await;
     let owner = broker.running.broker.clone();
-    tokio::task::spawn_blocking(move || leading::lead(&owner)).await.expect("it leads");
+    tokio::task::spawn_blocking(move || lead(&owner)).await.expect("it leads");
     let to = Endpoint::new("127.0.0.1", broker.address.port());
     let versions = Versions::Pinned(BTreeMap::new());
     let opened = Connection::open(&TcpTransport, &to, Options::default(), versions).await;

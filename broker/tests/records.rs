@@ -6,8 +6,6 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use broker::broker::Broker;
-use broker::handlers::{leader_and_isr, update_metadata};
 use bytes::Bytes;
 use client::{Connection, Endpoint, Options, TcpTransport, Versions};
 use protocol::error_code::ErrorCode;
@@ -15,69 +13,21 @@ use protocol::ids::Uuid;
 use protocol::messages::fetch::{
     FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData,
 };
-use protocol::messages::leader_and_isr::{
-    LeaderAndIsrPartitionState, LeaderAndIsrRequest, LeaderAndIsrTopicState,
-};
 use protocol::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
 };
 use protocol::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
 };
-use protocol::messages::update_metadata::{
-    UpdateMetadataPartitionState, UpdateMetadataRequest, UpdateMetadataTopicState,
-};
 use protocol::records::builder::{BatchBuilder, BatchOptions};
 use protocol::records::codec::{Codec, Limits};
 use protocol::records::legacy::{LegacyBuilder, LegacyTime};
 use protocol::records::view::Batches;
 use protocol::wire::Records;
+use support::leading::{TOPIC, TOPIC_ID, lead};
 use support::{PATIENCE, TestBroker};
 
-const TOPIC: &str = "t";
-const TOPIC_ID: Uuid = Uuid([7; 16]);
-/// Above any epoch that the broker's own controller can have.
-const CONTROLLER_EPOCH: i32 = 1000;
 const NOW_MS: i64 = 1_700_000_000_000;
-
-/// Gives the broker partition 0 of the topic.
-fn lead(broker: &Broker) {
-    let state = LeaderAndIsrPartitionState {
-        controller_epoch: CONTROLLER_EPOCH,
-        leader: 1,
-        isr: vec![1],
-        replicas: vec![1],
-        is_new: true,
-        ..Default::default()
-    };
-    let roles = LeaderAndIsrRequest {
-        controller_id: 1,
-        controller_epoch: CONTROLLER_EPOCH,
-        topic_states: vec![LeaderAndIsrTopicState {
-            topic_name: TOPIC.into(),
-            topic_id: TOPIC_ID,
-            partition_states: vec![state],
-        }],
-        ..Default::default()
-    };
-    assert_eq!(leader_and_isr::obey(broker, 7, roles).error_code, 0);
-    let metadata = UpdateMetadataRequest {
-        controller_id: 1,
-        controller_epoch: CONTROLLER_EPOCH,
-        topic_states: vec![UpdateMetadataTopicState {
-            topic_name: TOPIC.into(),
-            topic_id: TOPIC_ID,
-            partition_states: vec![UpdateMetadataPartitionState {
-                leader: 1,
-                isr: vec![1],
-                replicas: vec![1],
-                ..Default::default()
-            }],
-        }],
-        ..Default::default()
-    };
-    assert_eq!(update_metadata::obey(broker, metadata).error_code, 0);
-}
 
 async fn connect(broker: &TestBroker) -> Connection {
     let to = Endpoint::new("127.0.0.1", broker.address.port());

@@ -1,12 +1,7 @@
 //! Consumers that ask for much and read nothing: their answers wait in the log's files, not in
 //! memory, and others do not notice. Over real sockets.
 
-mod support {
-    #![allow(dead_code, reason = "each test binary uses its own part")]
-    pub mod leading;
-    #[path = "mod.rs"]
-    pub mod raw;
-}
+mod support;
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +12,7 @@ use protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicPro
 use protocol::records::builder::{BatchBuilder, BatchOptions};
 use protocol::wire::{Records, Request};
 use support::leading::{TOPIC, lead};
-use support::raw::{PATIENCE, TestBroker, answer, connect_from, resident_bytes, start};
+use support::{PATIENCE, TestBroker, answer, connect_from, resident_bytes, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
