@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tests::apache::ApacheBroker;
+pub use tests::brokers::Kind;
 use tests::java;
 use tests::ottla::{self, Ottla};
 use tests::wait;
@@ -10,21 +11,8 @@ use tests::zookeeper::{self, ZooKeeperServer};
 
 use crate::process_cost;
 
-/// Named in the tables as written here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Ottla,
-    Apache,
-}
-
+/// In the order of the passes.
 pub const KINDS: [Kind; 2] = [Kind::Apache, Kind::Ottla];
-
-impl Kind {
-    /// Its place in `KINDS`.
-    pub fn position(self) -> usize {
-        KINDS.iter().position(|kind| *kind == self).expect("there are no others")
-    }
-}
 
 enum Broker {
     Ottla(Ottla),

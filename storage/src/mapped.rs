@@ -172,7 +172,7 @@ impl Log {
         let writer = &mut changes.writer;
         writer.last_append_ms = now_ms;
         if len > MAPPED_APPEND_BYTES_MAX || config.asks_for_syncs() || !self.dir.disk.can_map() {
-            // It goes past whatever window there is: a marker between two of these is not worth one.
+            // It goes past whatever window there is: a marker between two such is not worth one.
             writer.appends = 0;
             return active.file()?.write_at(parts, at).at("write", &active.log.path());
         }

@@ -76,7 +76,7 @@ fn first_wrong(seeds: std::ops::Range<u64>) -> Option<(u64, Outcome)> {
         }
     };
     std::thread::scope(|scope| {
-        let threads = [(); 2].map(|()| scope.spawn(&work));
+        let threads = [(); 2].map(|()| scope.spawn(work));
         let wrong = threads.into_iter().filter_map(|t| t.join().expect("panics are caught"));
         wrong.min_by_key(|(seed, _)| *seed)
     })

@@ -21,8 +21,8 @@ RssAnon + RssShmem. The produce and consume load is `benches/load/rdkafka_load.c
 trip is Apache's `EndToEndLatency`, 5,000 records, one warm round, median of three. A restart after
 kill -9 is timed from when ZooKeeper forgot the killed broker, since Apache's cannot start before:
 that is at once for ours, whose guard ends the session, and after the session timeout for Apache's.
-The time until then is not in the table. Topics are made before anything else of the run is
-deleted (`benches/src/rows/topics.rs` says why). The rows of three brokers
+The time until then is not in the table. Many topics are made before anything else of the run is
+deleted, on ours first (`benches/src/rows/topics.rs` says why). The rows of three brokers
 start one cluster at a time, beside one ZooKeeper, with Kafka's own values of every setting but
 min.insync.replicas 2 and a session of 10 s (`benches/src/rows/cluster.rs`). A gap is the longest
 time in which one of six partitions acknowledged nothing to an idempotent librdkafka producer that

@@ -1,15 +1,14 @@
 //! Three brokers of each kind: replicated throughput, its cost over all brokers, the round trip.
 //! One cluster runs at a time, since six brokers do not fit on a small machine.
 
-use tests::brokers::{Brokers, Kind, Plan};
+use tests::brokers::{Brokers, Plan};
 use tests::java;
 
 use crate::load::Load;
 use crate::process_cost;
 use crate::rows::latency;
+use crate::subject::{KINDS, Kind};
 use crate::table::{Goal, Row, median};
-
-pub const KINDS: [Kind; 2] = [Kind::Apache, Kind::Ottla];
 
 /// Kafka's own values where the harness has quick ones, and what one pass wrote goes at once.
 pub const SETTINGS: &str = "\

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tests::brokers::Brokers;
 
 use crate::load::Load;
-use crate::rows::cluster::{self, KINDS};
+use crate::rows::cluster;
+use crate::subject::KINDS;
 use crate::table::{Goal, Row, median};
 
 const PARTITIONS: u32 = 6;

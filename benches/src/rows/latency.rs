@@ -2,7 +2,7 @@
 
 use tests::java;
 
-use crate::subject::{KINDS, Kind, Subject};
+use crate::subject::{KINDS, Subject};
 use crate::table::{Goal, Row, median};
 
 const ROUNDS: usize = 3;
@@ -34,11 +34,12 @@ pub fn rows() -> Vec<Row> {
             }
         }
     }
+    let [apache, ottla] = &measured;
     let row = |what: &str, of: fn(&Measured) -> &Vec<f64>, goal| Row {
         what: format!("round trip, 100 B, acks=1: {what}"),
         unit: "ms",
-        apache: median(of(&measured[Kind::Apache.position()])),
-        ottla: median(of(&measured[Kind::Ottla.position()])),
+        apache: median(of(apache)),
+        ottla: median(of(ottla)),
         goal,
     };
     vec![

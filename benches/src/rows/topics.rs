@@ -15,7 +15,7 @@ use tests::brokers::Brokers;
 use tests::{clients, ottla, wait};
 
 use crate::rows::cluster;
-use crate::subject::{KINDS, Subject};
+use crate::subject::{Kind, Subject};
 use crate::table::{Goal, Row, median};
 
 const TOPICS: u32 = 20;
@@ -24,82 +24,80 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Each makes the topics in a new cluster of each kind.
 const ROUNDS: usize = 2;
 
-/// For how long ext4 passes over a freed inode whose block of the inode table is dirty, as it is once
-/// a neighbour is taken: `RECENTCY_MIN` + `RECENTCY_DIRTY`, and one more.
+/// For how long ext4 passes over a freed inode whose block of the inode table is dirty, as it is
+/// once a neighbour is taken: `RECENTCY_MIN` + `RECENTCY_DIRTY`, and one more.
 const FREED_INODES_REST: Duration = Duration::from_secs(361);
+
+#[derive(Debug, Default)]
+struct Measured {
+    made: f64,
+    listed: f64,
+    restarted: f64,
+    obeyed: f64,
+    made_replicated: Vec<f64>,
+}
 
 pub fn rows() -> Vec<Row> {
     eprintln!("waiting six minutes for what was deleted before");
     std::thread::sleep(FREED_INODES_REST);
-    let (mut rows, subjects) = of_one_broker();
-    let (row, clusters) = of_three_brokers();
-    drop((subjects, clusters));
-    rows.push(row);
-    rows
-}
-
-fn of_one_broker() -> (Vec<Row>, Vec<Subject>) {
-    let mut subjects = vec![];
-    let mut made = vec![];
-    let mut listed = vec![];
-    let mut restarted = vec![];
-    let mut obeyed = vec![];
-    for kind in KINDS {
-        let mut subject = Subject::start(kind);
-        let start = Instant::now();
-        for topic in 0..TOPICS {
-            subject.create_topic(&format!("wide{topic}"), PARTITIONS);
+    // Apache's frees an inode for every replica that it makes, so ours goes first.
+    let (mut subjects, mut clusters) = (vec![], vec![]);
+    let [ottla, apache] = [Kind::Ottla, Kind::Apache].map(|kind| {
+        let mut measured = Measured::default();
+        subjects.push(of_one_broker(kind, &mut measured));
+        for _ in 0..ROUNDS {
+            clusters.push(of_three_brokers(kind, &mut measured));
         }
-        wait_for_leaders(&subject);
-        made.push(start.elapsed().as_secs_f64());
-        let start = Instant::now();
-        ottla::tool(&["topics", "--bootstrap-server", &subject.bootstrap(), "--list"], b"").ok();
-        listed.push(start.elapsed().as_secs_f64());
-        subject.kill9();
-        subject.wait_until_forgotten();
-        let start = Instant::now();
-        subject.restart();
-        wait_for_leaders(&subject);
-        restarted.push(start.elapsed().as_secs_f64());
-        obeyed.push(output_of(lead_all_again(&subject.bootstrap())));
-        subject.kill9();
-        subjects.push(subject);
-    }
-    let row = |what: &str, values: &[f64], goal| Row {
+        eprintln!("{kind:?}: {measured:.3?}");
+        measured
+    });
+    let row = |what: &str, of: fn(&Measured) -> f64, goal| Row {
         what: what.to_owned(),
         unit: "s",
-        apache: values[0],
-        ottla: values[1],
-        goal,
+        apache: of(&apache),
+        ottla: of(&ottla),
+        goal: Goal::AtMost(goal),
     };
-    let rows = vec![
-        row("create 20 topics × 100 partitions, one after another", &made, Goal::AtMost(1.5)),
-        row("`ottla topics --list` at either broker", &listed, Goal::AtMost(0.05)),
-        row("restart after kill -9 with 2,000 partitions", &restarted, Goal::AtMost(1.5)),
-        row("LeaderAndIsr for 2,000 partitions, answered", &obeyed, Goal::AtMost(0.2)),
-    ];
-    (rows, subjects)
+    vec![
+        row("create 20 topics × 100 partitions, one after another", |m| m.made, 1.5),
+        row("`ottla topics --list` at either broker", |m| m.listed, 0.05),
+        row("restart after kill -9 with 2,000 partitions", |m| m.restarted, 1.5),
+        row("LeaderAndIsr for 2,000 partitions, answered", |m| m.obeyed, 0.2),
+        row(
+            "three brokers, RF 3: create 20 topics × 100 partitions",
+            |m| median(&m.made_replicated),
+            3.0,
+        ),
+    ]
 }
 
-fn of_three_brokers() -> (Row, Vec<Brokers>) {
-    let mut clusters = vec![];
-    let mut made = <[Vec<f64>; 2]>::default();
-    for _ in 0..ROUNDS {
-        for (kind, into) in cluster::KINDS.into_iter().zip(&mut made) {
-            let mut brokers = cluster::start(kind);
-            into.push(make_replicated(&brokers));
-            brokers.stop_all();
-            clusters.push(brokers);
-        }
+fn of_one_broker(kind: Kind, measured: &mut Measured) -> Subject {
+    let mut subject = Subject::start(kind);
+    let start = Instant::now();
+    for topic in 0..TOPICS {
+        subject.create_topic(&format!("wide{topic}"), PARTITIONS);
     }
-    let row = Row {
-        what: "three brokers, RF 3: create 20 topics × 100 partitions".to_owned(),
-        unit: "s",
-        apache: median(&made[0]),
-        ottla: median(&made[1]),
-        goal: Goal::AtMost(3.0),
-    };
-    (row, clusters)
+    wait_for_leaders(&subject);
+    measured.made = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    ottla::tool(&["topics", "--bootstrap-server", &subject.bootstrap(), "--list"], b"").ok();
+    measured.listed = start.elapsed().as_secs_f64();
+    subject.kill9();
+    subject.wait_until_forgotten();
+    let start = Instant::now();
+    subject.restart();
+    wait_for_leaders(&subject);
+    measured.restarted = start.elapsed().as_secs_f64();
+    measured.obeyed = output_of(lead_all_again(&subject.bootstrap()));
+    subject.kill9();
+    subject
+}
+
+fn of_three_brokers(kind: Kind, measured: &mut Measured) -> Brokers {
+    let mut brokers = cluster::start(kind);
+    measured.made_replicated.push(make_replicated(&brokers));
+    brokers.stop_all();
+    brokers
 }
 
 /// Until every partition has a leader and all its replicas.

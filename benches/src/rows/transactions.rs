@@ -3,7 +3,7 @@
 //! follows upon the other, so that one begins while the coordinator still ends the one before.
 
 use crate::load::{Load, Transacted, Transactions};
-use crate::subject::{KINDS, Kind, Subject};
+use crate::subject::{KINDS, Subject};
 use crate::table::{Goal, Row, median};
 
 const PARTITIONS: u32 = 4;
@@ -57,11 +57,12 @@ pub fn rows(load: &Load) -> Vec<Row> {
             }
         }
     }
+    let [apache, ottla] = &measured;
     let row = |what: &str, unit, of: fn(&Measured) -> &Vec<f64>, goal| Row {
         what: what.to_owned(),
         unit,
-        apache: median(of(&measured[Kind::Apache.position()])),
-        ottla: median(of(&measured[Kind::Ottla.position()])),
+        apache: median(of(apache)),
+        ottla: median(of(ottla)),
         goal,
     };
     let (large, small) = ("transactions of 20,000 × 1 kB", "transactions of 10 × 100 B");
