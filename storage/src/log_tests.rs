@@ -30,6 +30,14 @@ fn options(path: &std::path::Path, config: &[(&str, &str)], clean: bool) -> LogO
     }
 }
 
+/// A new log in a directory of its own, and the files that it shares with other logs.
+fn made(config: &[(&str, &str)]) -> (tempfile::TempDir, Arc<FileCache>, Log) {
+    let temp = tempfile::tempdir().unwrap();
+    let options = options(temp.path(), config, true);
+    let files = options.files.clone();
+    (temp, files, Log::open(options, NOW).unwrap())
+}
+
 /// `count` records with timestamps from `NOW + at` on.
 fn batch(at: i64, count: i64, options: BatchOptions) -> Vec<u8> {
     let mut builder = BatchBuilder::new(options);
@@ -267,11 +275,7 @@ fn topics_may_want_append_time_and_another_codec() {
 
 #[test]
 fn busy_partitions_store_into_windows_and_idle_ones_hold_nothing() {
-    let temp = tempfile::tempdir().unwrap();
-    let config = [("segment.bytes", "200000")];
-    let options = options(temp.path(), &config, true);
-    let files = options.files.clone();
-    let log = Log::open(options, NOW).unwrap();
+    let (temp, files, log) = made(&[("segment.bytes", "200000")]);
     let path = temp.path().join("t-0/00000000000000000000.log");
     for _ in 0..3 {
         append(&log, 2, 0);
@@ -317,10 +321,7 @@ fn busy_partitions_store_into_windows_and_idle_ones_hold_nothing() {
 
 #[test]
 fn a_small_append_between_large_ones_asks_for_no_window() {
-    let temp = tempfile::tempdir().unwrap();
-    let options = options(temp.path(), &[], true);
-    let files = options.files.clone();
-    let log = Log::open(options, NOW).unwrap();
+    let (_temp, files, log) = made(&[]);
     for _ in 0..20 {
         append(&log, 1, 0);
         append(&log, 1000, 0);
@@ -331,7 +332,6 @@ fn a_small_append_between_large_ones_asks_for_no_window() {
         append(&log, 1, 0);
     }
     assert!(files.asked().is_some(), "four in a row are worth one");
-    log.close().unwrap();
 }
 
 #[test]

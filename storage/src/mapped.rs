@@ -98,7 +98,7 @@ pub(crate) struct Writer {
     appends: u32,
     /// A window was asked for and has not been taken yet.
     asked: bool,
-    /// What appends small enough for a window brought since the last one.
+    /// When the last window was planned, and the bytes of small enough appends since then.
     since_ms: TimestampMs,
     since_bytes: u64,
     pub last_append_ms: TimestampMs,
@@ -172,7 +172,8 @@ impl Log {
         let writer = &mut changes.writer;
         writer.last_append_ms = now_ms;
         if len > MAPPED_APPEND_BYTES_MAX || config.asks_for_syncs() || !self.dir.disk.can_map() {
-            // It goes past whatever window there is: a marker between two such is not worth one.
+            // A large one goes past whatever window there is: what is small between two such, as a
+            // transaction's marker, is not worth making one.
             writer.appends = 0;
             return active.file()?.write_at(parts, at).at("write", &active.log.path());
         }

@@ -1,8 +1,9 @@
 //! Many topics: making them on one broker and on three, listing them, starting again on them after
 //! a kill -9, and obeying a controller that speaks of all of them at once. Nothing is deleted
 //! before the last of them is made: for minutes ext4 passes over every inode that was freed, one by
-//! one, whenever a file is made. A machine that idled first is no better: a virtual one gives its
-//! free memory back meanwhile, and is several times slower until it has it again.
+//! one, whenever a file is made. What was deleted before the run counts as well, which makes these
+//! rows up to three times as long: TMPDIR in a new directory at the file system's root is a part of
+//! the disk without such inodes.
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,8 @@ struct Measured {
 }
 
 pub fn rows() -> Vec<Row> {
-    // Apache's frees an inode for every replica that it makes, so ours goes first.
+    // Apache's replaces a file in each log that it comes to lead, which frees an inode each, so
+    // ours goes first.
     let (mut subjects, mut clusters) = (vec![], vec![]);
     let [ottla, apache] = [Kind::Ottla, Kind::Apache].map(|kind| {
         let mut measured = Measured::default();
