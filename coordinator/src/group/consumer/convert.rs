@@ -1,6 +1,10 @@
 //! How a group changes between the classic protocol and the new one: without members at any time,
 //! with members as `group.consumer.migration.policy` allows. Knows nothing of requests.
 
+use std::collections::BTreeSet;
+
+use protocol::ids::Uuid;
+
 use super::super::GroupError;
 use super::super::Name;
 use super::super::member::Member;
@@ -8,11 +12,14 @@ use super::super::metadata::{CONSUMER_PROTOCOL_TYPE, Group, State, Step};
 use super::super::records::GroupRecord;
 use super::super::request::{JoinAnswer, Refusal, SyncAnswer};
 use super::super::shard::{PendingKind, TimerKey, append};
+use super::Partitions;
 use super::changes::Key;
 use super::embedded;
 use super::group::ConsumerGroup;
 use super::heartbeat::refuse;
-use super::member::{ClassicMember, ConsumerMember, Current, MemberState, Subscription};
+use super::member::{
+    ClassicMember, ConsumerMember, Current, MemberState, Subscription, collect, pairs,
+};
 use super::topics::{TopicView, Topics};
 use crate::shard::writer::Acks;
 
@@ -72,8 +79,9 @@ impl Group {
         refuse(GroupError::GroupIdNotFound, format!("Group {} is not a consumer group.", self.id))
     }
 
-    /// Everyone is in the new group with what the leader last assigned; whoever has to give
-    /// something up is asked to join again.
+    /// Everyone is in the new group with what it may have: what the leader last assigned, and what
+    /// it said that it kept when it last joined, since it may not have heard of the assignment yet
+    /// (Kafka forgets the latter). Whoever has to give something up is asked to join again.
     fn copy_members(
         &self,
         consumer: &mut ConsumerGroup,
@@ -85,28 +93,32 @@ impl Group {
         }
         consumer.epoch = self.generation;
         consumer.target_epoch = self.generation;
-        for member in self.members() {
-            let Some((copy, target)) = self.copy_member(member, view) else {
-                let message = format!(
-                    "Cannot upgrade the classic group {} to consumer group because the embedded \
-                     consumer protocol is malformed.",
-                    self.id
-                );
-                return refuse(GroupError::GroupIdNotFound, message);
-            };
+        let copies: Option<Vec<_>> =
+            self.members().map(|member| self.copy_member(member, view)).collect();
+        let Some(mut copies) = copies else {
+            let message = format!(
+                "Cannot upgrade the classic group {} to consumer group because the embedded \
+                 consumer protocol is malformed.",
+                self.id
+            );
+            return refuse(GroupError::GroupIdNotFound, message);
+        };
+        add_kept(&mut copies);
+        for (copy, _) in copies {
+            consumer.set_target(&copy.id, copy.current.assigned.clone());
             consumer.put(copy);
-            consumer.set_target(&member.id, target);
         }
         consumer.changed(Key::Epoch);
         consumer.changed(Key::TargetEpoch);
         Ok(())
     }
 
+    /// With it, what it kept when it last joined.
     fn copy_member(
         &self,
         member: &Member,
         view: &dyn TopicView,
-    ) -> Option<(ConsumerMember, super::Partitions)> {
+    ) -> Option<(ConsumerMember, Partitions)> {
         let chosen = self.protocol.as_deref();
         let spoken = member.protocols.iter().find(|known| Some(known.name.as_str()) == chosen);
         // Before the first generation ends no protocol is chosen.
@@ -133,11 +145,11 @@ impl Group {
                 epoch: self.generation,
                 previous_epoch: self.generation,
                 state: MemberState::Stable,
-                assigned: assigned.clone(),
-                revoking: super::Partitions::new(),
+                assigned,
+                revoking: Partitions::new(),
             },
         };
-        Some((copy, assigned))
+        Some((copy, wish.owned))
     }
 
     /// A member of the classic group, or one that was only given an id, is none any more. Whoever
@@ -197,12 +209,14 @@ impl Group {
         self.protocol = self.select_protocol();
         self.subscribed_topics = self.compute_subscribed_topics();
         let protocol = self.protocol.clone().unwrap_or_default();
-        let none = super::Partitions::new();
         for id in self.member_ids() {
-            let target = consumer.target(&id).unwrap_or(&none);
-            if let Some(member) = self.get_mut(&id) {
+            if let (Some(member), Some(was)) = (self.get_mut(&id), consumer.member(&id)) {
                 let metadata = member.metadata(&protocol);
-                member.assignment = embedded::write_assignment(target, &consumer.topics, &metadata);
+                // Not its target, as in Kafka: should the group change back before the member
+                // joins again, others would get what it still reads.
+                let mut held = Partitions::new();
+                collect(&mut held, was.current.held());
+                member.assignment = embedded::write_assignment(&held, &consumer.topics, &metadata);
             }
             self.arm_session(step, &id);
         }
@@ -215,6 +229,16 @@ impl Group {
         records.push(GroupRecord::Group { group: self.id.clone(), snapshot: Some(snapshot) });
         self.prepare_rebalance(step, "the last member of the consumer protocol is out");
         records
+    }
+}
+
+/// What members kept is theirs too, unless it is assigned to somebody by now.
+fn add_kept(copies: &mut [(ConsumerMember, Partitions)]) {
+    let mut taken: BTreeSet<(Uuid, i32)> =
+        copies.iter().flat_map(|(copy, _)| copy.current.held()).collect();
+    for (copy, kept) in copies {
+        let free = pairs(kept).filter(|partition| taken.insert(*partition));
+        collect(&mut copy.current.assigned, free);
     }
 }
 

@@ -146,7 +146,7 @@ impl ConsumerGroup {
         if let Some(instance_id) = &member.subscription.instance_id {
             self.static_members.insert(instance_id.clone(), member.id.clone());
         }
-        for partition in held(&member.current) {
+        for partition in member.current.held() {
             self.owners.insert(partition, member.id.clone());
         }
         self.members.insert(member.id.clone(), member);
@@ -159,7 +159,7 @@ impl ConsumerGroup {
             return;
         }
         let before = std::mem::replace(&mut member.current, current);
-        let after: Vec<_> = held(&member.current).collect();
+        let after: Vec<_> = member.current.held().collect();
         self.release(id, &before);
         self.owners.extend(after.into_iter().map(|partition| (partition, id.clone())));
         self.changed(Key::Current(id.clone()));
@@ -286,7 +286,7 @@ impl ConsumerGroup {
     }
 
     fn release(&mut self, id: &Name, current: &Current) {
-        for partition in held(current) {
+        for partition in current.held() {
             if self.owners.get(&partition) == Some(id) {
                 self.owners.remove(&partition);
             }
@@ -309,10 +309,4 @@ impl ConsumerGroup {
             self.patterns.remove(regex);
         }
     }
-}
-
-/// What nobody else may have: what the member has and what it has still to give up.
-fn held(current: &Current) -> impl Iterator<Item = (Uuid, i32)> + '_ {
-    let all = current.assigned.iter().chain(&current.revoking);
-    all.flat_map(|(topic, partitions)| partitions.iter().map(|partition| (*topic, *partition)))
 }

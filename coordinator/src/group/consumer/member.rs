@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use protocol::ids::Uuid;
+
 use super::super::Name;
 use super::super::request::Protocol;
 use super::Partitions;
@@ -91,6 +93,13 @@ impl Default for Current {
     }
 }
 
+impl Current {
+    /// What nobody else may have: what the member has and what it has still to give up.
+    pub fn held(&self) -> impl Iterator<Item = (Uuid, i32)> + '_ {
+        pairs(&self.assigned).chain(pairs(&self.revoking))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerMember {
     pub id: Name,
@@ -121,4 +130,17 @@ pub fn intersects(one: &Partitions, other: &Partitions) -> bool {
     one.iter().any(|(topic, partitions)| {
         other.get(topic).is_some_and(|others| !partitions.is_disjoint(others))
     })
+}
+
+/// Partition by partition.
+pub fn pairs(all: &Partitions) -> impl Iterator<Item = (Uuid, i32)> + '_ {
+    all.iter()
+        .flat_map(|(topic, partitions)| partitions.iter().map(|partition| (*topic, *partition)))
+}
+
+/// Adds `more` to `all`.
+pub fn collect(all: &mut Partitions, more: impl Iterator<Item = (Uuid, i32)>) {
+    for (topic, partition) in more {
+        all.entry(topic).or_default().insert(partition);
+    }
 }

@@ -35,6 +35,8 @@ pub struct Classic {
     pub topics: Vec<String>,
     pub session_timeout_ms: i32,
     pub rebalance_timeout_ms: i32,
+    /// The version of the topics that it divided as the leader.
+    pub led: Option<u64>,
     pub doing: Doing,
 }
 
@@ -86,6 +88,10 @@ impl Classic {
                 Some(other) => panic!("{other:?}"),
                 None => {}
             },
+            // Other topics than those it divided: the leader has everyone join again.
+            Doing::Reads if self.led.is_some_and(|seen| seen != groups.topics.version) => {
+                self.join(groups);
+            }
             Doing::Reads => {
                 let caller = self.caller();
                 match groups.ask(Request::Heartbeat { group: "g".to_owned(), caller }) {
@@ -151,8 +157,13 @@ impl Classic {
         }
         self.id = answer.member_id.to_string();
         self.generation = answer.generation;
-        let leads = answer.leader == answer.member_id && !answer.skip_assignment;
-        let assignments = if leads { divide(groups, &answer.members) } else { Vec::new() };
+        let leads = answer.leader == answer.member_id;
+        self.led = leads.then_some(groups.topics.version);
+        let assignments = if leads && !answer.skip_assignment {
+            divide(groups, &answer.members)
+        } else {
+            Vec::new()
+        };
         let sync = SyncRequest {
             caller: self.caller(),
             protocol_type: answer.protocol_type,

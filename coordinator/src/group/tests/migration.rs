@@ -203,6 +203,42 @@ fn a_group_is_converted_in_the_middle_of_its_first_rebalance() {
 }
 
 #[test]
+fn a_group_that_changes_back_and_forth_knows_who_still_reads_what() {
+    for cooperative in [false, true] {
+        let mut mixed = two_classic(cooperative);
+        mixed.new.push(Client::join(&mut mixed.groups, "n0", &["t"]));
+        // Nobody has heard yet that it was to give something up.
+        mixed.leave_new(0);
+        mixed.new.push(Client::join(&mut mixed.groups, "n1", &["t"]));
+        mixed.check();
+        assert_eq!(mixed.calm(), [2, 2, 2]);
+    }
+}
+
+#[test]
+fn what_a_classic_member_keeps_in_a_rebalance_stays_its_own() {
+    let mut mixed = Mixed::new(MigrationPolicy::Bidirectional);
+    mixed.classic.push(Classic::new(&["t"], true));
+    assert_eq!(mixed.calm(), [6]);
+    mixed.classic.extend(vec![Classic::new(&["t"], true); 3]);
+    let steps = |mixed: &mut Mixed, members: &[usize]| {
+        for member in members {
+            mixed.classic[*member].step(&mut mixed.groups);
+        }
+    };
+    // Two are given an id and one of them joins; the first joins again, then the other.
+    steps(&mut mixed, &[1, 2, 1, 0, 0, 2]);
+    assert_eq!(mixed.kind(), (GroupKind::Classic, "CompletingRebalance"));
+    // The leader does not assign anything before yet another one comes.
+    steps(&mut mixed, &[3, 3]);
+    assert_eq!(mixed.kind(), (GroupKind::Classic, "PreparingRebalance"));
+    assert_eq!(mixed.classic[0].count(), 6);
+    mixed.new.push(Client::join(&mut mixed.groups, "n", &["t"]));
+    mixed.check();
+    assert_eq!(mixed.calm().into_iter().sum::<usize>(), 6);
+}
+
+#[test]
 fn the_policy_decides() {
     use MigrationPolicy::*;
     for (policy, may_upgrade, may_downgrade) in [
