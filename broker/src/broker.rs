@@ -25,6 +25,7 @@ use crate::producer_ids::ProducerIds;
 use crate::quota::Quotas;
 use crate::replication::Hosting;
 use crate::replication::coordinator_log::CoordinatorLog;
+use crate::replication::lost_leaders::LostLeaders;
 use crate::replication::manager::ReplicaManager;
 use crate::replication::topic_configs::TopicConfigs;
 use crate::tasks::Tasks;
@@ -51,6 +52,7 @@ pub struct Broker {
     pub topic_configs: Arc<TopicConfigs>,
     /// The partitions that this broker hosts.
     pub replicas: Arc<ReplicaManager>,
+    pub lost_leaders: LostLeaders,
     pub fetch_sessions: Arc<FetchSessions>,
     /// How fast listed replicas may be copied.
     pub quotas: Quotas,
@@ -103,6 +105,7 @@ impl Broker {
             metadata: hosting.metadata,
             topic_configs: hosting.topic_configs,
             replicas: hosting.replicas,
+            lost_leaders: LostLeaders::default(),
             fetch_sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
             quotas,
             controller,

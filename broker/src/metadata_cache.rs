@@ -15,6 +15,9 @@ use tokio::sync::watch;
 /// A partition's leader while its topic is being deleted: it is taken out of the cache.
 const LEADER_DURING_DELETE: BrokerId = -2;
 
+/// While none has been elected.
+const NO_LEADER: BrokerId = -1;
+
 /// One listener of a broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
@@ -107,6 +110,15 @@ impl Snapshot {
 
     pub fn is_alive(&self, broker: BrokerId) -> bool {
         self.brokers.contains_key(&broker)
+    }
+
+    /// Whether the controller is about to name a leader after that broker: others are in sync.
+    pub fn needs_leader_after(&self, gone: BrokerId) -> bool {
+        let mut partitions = self.topics.values().flat_map(|topic| topic.partitions.values());
+        partitions.any(|partition| {
+            (partition.leader == gone || partition.leader == NO_LEADER)
+                && partition.isr.iter().any(|id| *id != gone && self.is_alive(*id))
+        })
     }
 
     fn take(&mut self, update: &UpdateMetadataTopicState) {

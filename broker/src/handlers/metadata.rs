@@ -15,7 +15,8 @@
 //! LEADER_NOT_AVAILABLE, LISTENER_NOT_FOUND, REPLICA_NOT_AVAILABLE (v0).
 //!
 //! Differs from Apache: topics are in the order of the request, or of their names, where Kafka has
-//! none.
+//! none. While a leader is gone and the controller has named no other, the answer waits for a
+//! moment (`replication::lost_leaders`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -49,38 +50,83 @@ pub fn handle(
     {
         return Reply::Now(refused(topics));
     }
-    let cluster = broker.metadata.snapshot();
-    let view = View { cluster: &cluster, listener: &context.connection.listener, version };
-    let mut response = MetadataResponse {
-        brokers: view.brokers(),
-        cluster_id: Some(broker.cluster_id.clone()),
-        controller_id: cluster.controller_id.unwrap_or(-1),
-        ..Default::default()
-    };
-    if (8..=10).contains(&version) && request.include_cluster_authorized_operations {
-        let authorizer = &broker.authorizer;
-        let may_ask = authorizer.authorize::<op::Describe>(context, Resource::Cluster).is_ok();
-        response.cluster_authorized_operations =
-            if may_ask { operations::on_cluster(authorizer, context) } else { 0 };
+    let now_ms = broker.clock.monotonic_ms();
+    if broker.lost_leaders.patience(&broker.metadata.load(), now_ms).is_some() {
+        let (broker, context) = (broker.clone(), context.clone());
+        return Reply::later(async move {
+            broker.lost_leaders.settled(&broker.metadata, now_ms).await;
+            Answer::of_what_is_known(&broker, &context, request).completed(&broker, &context).await
+        });
     }
-    let with_operations = request.include_topic_authorized_operations && version >= 8;
-    let wanted = Wanted::of(request.topics, version);
-    let missing = add_topics(&broker.authorizer, context, &view, wanted, &mut response.topics);
-    let may_create =
-        request.allow_auto_topic_creation && broker.config.load().bool("auto.create.topics.enable");
-    if missing.is_empty() || !may_create {
-        response.topics.extend(missing.into_iter().map(not_there));
-        add_operations(&broker.authorizer, context, with_operations, &mut response);
-        return Reply::Now(response);
+    let answer = Answer::of_what_is_known(broker, context, request);
+    if answer.to_make.is_empty() {
+        return Reply::Now(answer.with_operations(broker, context));
     }
     let (broker, context) = (broker.clone(), context.clone());
-    Reply::later(async move {
-        for name in missing {
-            response.topics.push(make(&broker, &context, name).await);
+    Reply::later(async move { answer.completed(&broker, &context).await })
+}
+
+/// An answer, and what is still to be put into it.
+struct Answer {
+    response: MetadataResponse,
+    to_make: Vec<String>,
+    with_operations: bool,
+}
+
+impl Answer {
+    fn of_what_is_known(
+        broker: &Broker,
+        context: &RequestContext,
+        request: MetadataRequest,
+    ) -> Answer {
+        let version = context.api_version;
+        let cluster = broker.metadata.snapshot();
+        let view = View { cluster: &cluster, listener: &context.connection.listener, version };
+        let mut response = MetadataResponse {
+            brokers: view.brokers(),
+            cluster_id: Some(broker.cluster_id.clone()),
+            controller_id: cluster.controller_id.unwrap_or(-1),
+            ..Default::default()
+        };
+        if (8..=10).contains(&version) && request.include_cluster_authorized_operations {
+            let authorizer = &broker.authorizer;
+            let may_ask = authorizer.authorize::<op::Describe>(context, Resource::Cluster).is_ok();
+            response.cluster_authorized_operations =
+                if may_ask { operations::on_cluster(authorizer, context) } else { 0 };
         }
-        add_operations(&broker.authorizer, &context, with_operations, &mut response);
-        response
-    })
+        let with_operations = request.include_topic_authorized_operations && version >= 8;
+        let wanted = Wanted::of(request.topics, version);
+        let mut to_make =
+            add_topics(&broker.authorizer, context, &view, wanted, &mut response.topics);
+        let may_create = request.allow_auto_topic_creation
+            && broker.config.load().bool("auto.create.topics.enable");
+        if !may_create {
+            response.topics.extend(to_make.drain(..).map(not_there));
+        }
+        Answer { response, to_make, with_operations }
+    }
+
+    async fn completed(
+        mut self,
+        broker: &Arc<Broker>,
+        context: &RequestContext,
+    ) -> MetadataResponse {
+        for name in std::mem::take(&mut self.to_make) {
+            self.response.topics.push(make(broker, context, name).await);
+        }
+        self.with_operations(broker, context)
+    }
+
+    fn with_operations(mut self, broker: &Broker, context: &RequestContext) -> MetadataResponse {
+        for topic in self.response.topics.iter_mut().filter(|_| self.with_operations) {
+            let denied = topic.error_code == ErrorCode::TOPIC_AUTHORIZATION_FAILED.0;
+            if let Some(name) = topic.name.as_deref().filter(|_| !denied) {
+                topic.topic_authorized_operations =
+                    operations::on_topic(&broker.authorizer, context, name);
+            }
+        }
+        self.response
+    }
 }
 
 /// Which topics a request is about.
@@ -150,20 +196,6 @@ fn add_topics(
         }
     }
     missing
-}
-
-fn add_operations(
-    authorizer: &Authorizer,
-    context: &RequestContext,
-    asked: bool,
-    response: &mut MetadataResponse,
-) {
-    for topic in response.topics.iter_mut().filter(|_| asked) {
-        let denied = topic.error_code == ErrorCode::TOPIC_AUTHORIZATION_FAILED.0;
-        if let Some(name) = topic.name.as_deref().filter(|_| !denied) {
-            topic.topic_authorized_operations = operations::on_topic(authorizer, context, name);
-        }
-    }
 }
 
 /// The cluster as a client of one listener and one version is told.

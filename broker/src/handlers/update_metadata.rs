@@ -49,6 +49,11 @@ pub fn obey(broker: &Broker, mut request: UpdateMetadataRequest) -> UpdateMetada
     }
     group(&mut request, &broker.metadata.load());
     name_listeners(&mut request);
+    for gone in broker.metadata.load().brokers.keys() {
+        if request.live_brokers.iter().all(|live| live.id != *gone) {
+            broker.lost_leaders.note(*gone, broker.clock.monotonic_ms());
+        }
+    }
     broker.metadata.apply(&request);
     let deleted = deleted_in(&request);
     let cluster = broker.metadata.load();

@@ -191,6 +191,9 @@ impl FetcherTask {
             Err(error) => {
                 tracing::warn!(leader, fetcher = self.fetcher.id, %error, "fetching");
                 *connection = None;
+                if let LinkError::Call(CallError::Closed(_)) = error {
+                    self.broker.lost_leaders.note(leader, self.now_ms());
+                }
                 self.fetcher.follower.lock().on_network_error(self.now_ms());
                 return true;
             }
