@@ -8,7 +8,8 @@ use protocol::messages::leader_and_isr::{
     LeaderAndIsrPartitionState, LeaderAndIsrRequest, LeaderAndIsrTopicState,
 };
 use protocol::messages::update_metadata::{
-    UpdateMetadataPartitionState, UpdateMetadataRequest, UpdateMetadataTopicState,
+    UpdateMetadataBroker, UpdateMetadataEndpoint, UpdateMetadataPartitionState,
+    UpdateMetadataRequest, UpdateMetadataTopicState,
 };
 
 pub const TOPIC: &str = "t";
@@ -37,16 +38,32 @@ pub fn lead(broker: &Broker) {
         ..Default::default()
     };
     assert_eq!(leader_and_isr::obey(broker, 7, roles).error_code, 0);
+    tell(broker, &[1], 1, &[1]);
+}
+
+/// Which brokers live, and who leads the partition with whom in sync.
+pub fn tell(broker: &Broker, live: &[i32], leader: i32, isr: &[i32]) {
+    let live_brokers = live.iter().map(|id| UpdateMetadataBroker {
+        id: *id,
+        endpoints: vec![UpdateMetadataEndpoint {
+            port: 9000 + id,
+            host: "127.0.0.1".into(),
+            listener: "PLAINTEXT".into(),
+            security_protocol: 0,
+        }],
+        ..Default::default()
+    });
     let metadata = UpdateMetadataRequest {
         controller_id: 1,
         controller_epoch: CONTROLLER_EPOCH,
+        live_brokers: live_brokers.collect(),
         topic_states: vec![UpdateMetadataTopicState {
             topic_name: TOPIC.into(),
             topic_id: TOPIC_ID,
             partition_states: vec![UpdateMetadataPartitionState {
-                leader: 1,
-                isr: vec![1],
-                replicas: vec![1],
+                leader,
+                isr: isr.to_vec(),
+                replicas: isr.to_vec(),
                 ..Default::default()
             }],
         }],
