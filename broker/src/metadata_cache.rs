@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use coordinator::znodes::partition_state::NO_LEADER;
 use parking_lot::Mutex;
 use protocol::ids::{BrokerId, LeaderEpoch, Uuid};
 use protocol::messages::update_metadata::{
@@ -14,9 +15,6 @@ use tokio::sync::watch;
 
 /// A partition's leader while its topic is being deleted: it is taken out of the cache.
 const LEADER_DURING_DELETE: BrokerId = -2;
-
-/// While none has been elected.
-const NO_LEADER: BrokerId = -1;
 
 /// One listener of a broker.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,24 +18,36 @@ const PATIENCE_MS: i64 = 250;
 
 /// Times are the clock's `monotonic_ms`.
 #[derive(Debug, Default)]
-pub struct LostLeaders {
+pub struct LostLeaders(Mutex<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
     /// Until when to wait for the controller's word.
-    until_ms: Mutex<BTreeMap<BrokerId, TimestampMs>>,
+    until_ms: BTreeMap<BrokerId, TimestampMs>,
+    /// The cluster's version that they were last held against: all its partitions are looked at,
+    /// and many clients ask at once.
+    seen: Option<u64>,
 }
 
 impl LostLeaders {
     pub fn note(&self, leader: BrokerId, now_ms: TimestampMs) {
-        self.until_ms.lock().insert(leader, now_ms + PATIENCE_MS);
+        let mut noted = self.0.lock();
+        noted.until_ms.insert(leader, now_ms + PATIENCE_MS);
+        noted.seen = None;
     }
 
     /// How long, if at all, to wait for the controller to name other leaders.
     pub fn patience(&self, cluster: &Snapshot, now_ms: TimestampMs) -> Option<Duration> {
-        let mut until_ms = self.until_ms.lock();
-        if until_ms.is_empty() {
+        let mut noted = self.0.lock();
+        if noted.until_ms.is_empty() {
             return None;
         }
-        until_ms.retain(|leader, until| *until > now_ms && cluster.needs_leader_after(*leader));
-        let wait_ms = until_ms.values().max()? - now_ms;
+        noted.until_ms.retain(|_, until| *until > now_ms);
+        if noted.seen != Some(cluster.version) {
+            noted.until_ms.retain(|leader, _| cluster.needs_leader_after(*leader));
+            noted.seen = Some(cluster.version);
+        }
+        let wait_ms = noted.until_ms.values().max()? - now_ms;
         Some(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)))
     }
 
