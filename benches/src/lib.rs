@@ -1,4 +1,4 @@
-//! Measurements: ours beside Apache Kafka 3.9.1, interleaved, with one client for both.
+//! Measurements: ours beside Apache Kafka 3.9.2, interleaved, with one client for both.
 
 pub mod floor;
 pub mod load;

@@ -43,7 +43,7 @@ pub fn median(values: &[f64]) -> f64 {
 
 pub fn markdown(rows: &[Row]) -> String {
     let mut out = String::from(
-        "| Work | Apache 3.9.1 | ottla | ratio | goal | met |\n|---|---|---|---|---|---|\n",
+        "| Work | Apache 3.9.2 | ottla | ratio | goal | met |\n|---|---|---|---|---|---|\n",
     );
     for row in rows {
         let goal = match row.goal {

@@ -62,7 +62,7 @@ fn every_key_has_its_comment() {
 
 #[test]
 fn a_stock_server_properties_is_taken_unchanged() {
-    // The settings of the file that Kafka 3.9.1 ships, with its own numbers.
+    // The settings of the file that Kafka 3.9.2 ships, with its own numbers.
     let stock = "broker.id=0\nnum.network.threads=3\nnum.io.threads=8\n\
                  socket.send.buffer.bytes=102400\nsocket.receive.buffer.bytes=102400\n\
                  socket.request.max.bytes=104857600\nlog.dirs=/tmp/kafka-logs\nnum.partitions=1\n\

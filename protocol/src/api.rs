@@ -1,4 +1,4 @@
-//! The keys of Kafka's APIs and their version ranges, as a 3.9.1 broker in ZooKeeper mode has them.
+//! The keys of Kafka's APIs and their version ranges, as a 3.9.2 broker in ZooKeeper mode has them.
 //! Knows nothing of messages, nor of which APIs this broker serves.
 
 use std::fmt;

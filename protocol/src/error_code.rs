@@ -5,7 +5,7 @@ use std::fmt;
 
 /// An error code as it travels, 0 for success. Codes this crate has never heard of survive.
 ///
-/// Source: `org.apache.kafka.common.protocol.Errors` of 3.9.1.
+/// Source: `org.apache.kafka.common.protocol.Errors` of 3.9.2.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct ErrorCode(pub i16);
 
@@ -15,10 +15,10 @@ macro_rules! error_codes {
         impl ErrorCode {
             $(#[doc = $text] pub const $name: ErrorCode = ErrorCode($code);)*
 
-            /// Every code that 3.9.1 knows, ascending.
+            /// Every code that 3.9.2 knows, ascending.
             pub const ALL: &'static [ErrorCode] = &[$(ErrorCode($code)),*];
 
-            /// Kafka's name, such as `NOT_CONTROLLER`; `None` for a code that 3.9.1 does not know.
+            /// Kafka's name, such as `NOT_CONTROLLER`; `None` for a code that 3.9.2 does not know.
             pub fn name(self) -> Option<&'static str> {
                 match self.0 {
                     $($code => Some(stringify!($name)),)*

@@ -29,7 +29,7 @@ const CLASSIC: Version = Version { number: 0, flexible: false };
 const TAGGED: Version = Version { number: 0, flexible: true };
 
 impl RequestHeader {
-    /// Whether Kafka 3.9.1 has this version of the API. If not, the body cannot be read;
+    /// Whether Kafka 3.9.2 has this version of the API. If not, the body cannot be read;
     /// ApiVersions is then answered in version 0 with `UNSUPPORTED_VERSION`.
     pub fn is_supported(&self) -> bool {
         self.api.versions().contains(&self.version)

@@ -167,7 +167,7 @@ const fn key(
 
 const FOREVER: &str = "9223372036854775807";
 
-/// Every topic key that 3.9.1 knows, in the order of their names.
+/// Every topic key that 3.9.2 knows, in the order of their names.
 pub const TOPIC_KEYS: &[TopicKey] = {
     use ValueType::{Boolean, Double, Int, List, Long, String};
     &[
@@ -322,7 +322,7 @@ impl Given<'_> {
 }
 
 impl LogConfig {
-    /// Sets one topic key. A key that 3.9.1 does not know is an error, and so is tiered storage.
+    /// Sets one topic key. A key that 3.9.2 does not know is an error, and so is tiered storage.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
         let given = Given { key, value };
         match key {

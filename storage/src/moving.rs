@@ -1,7 +1,7 @@
 //! Moving a partition to another log directory of the same broker (KIP-113): a future log grows
 //! beside the current one until it takes its place. Copying is the caller's business.
 //!
-//! Source: `LogManager` of 3.9.1 (`futureLogs`, `preferredLogDirs`, `replaceCurrentWithFutureLog`).
+//! Source: `LogManager` of 3.9.2 (`futureLogs`, `preferredLogDirs`, `replaceCurrentWithFutureLog`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

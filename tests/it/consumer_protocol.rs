@@ -1,5 +1,5 @@
 //! The new consumer protocol (KIP-848) with stock clients: Apache's own of 4.1 and librdkafka, on
-//! both metadata stores; off as Apache 3.9.1 has it, and refused beside Apache's brokers.
+//! both metadata stores; off as Apache 3.9.2 has it, and refused beside Apache's brokers.
 
 use std::path::Path;
 use std::time::Duration;
@@ -73,7 +73,7 @@ fn outlives_its_coordinator(cluster: &mut Cluster) {
     });
 }
 
-/// `kafka-consumer-groups` of 3.9.1 knows such groups.
+/// `kafka-consumer-groups` of 3.9.2 knows such groups.
 fn seen_by_apaches_tool(bootstrap: &str) {
     let groups = |args: &[&str]| {
         let args = [&["--bootstrap-server", bootstrap], args].concat();

@@ -1,4 +1,4 @@
-//! DescribeConfigs, key by key, as Apache 3.9.1 answers it: names, values, sources, synonyms,
+//! DescribeConfigs, key by key, as Apache 3.9.2 answers it: names, values, sources, synonyms,
 //! types, what is read-only and what is secret. Documentation is in our own words and left out.
 
 use std::collections::BTreeMap;

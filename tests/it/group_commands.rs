@@ -1,4 +1,4 @@
-//! `consumer-groups` beside Apache's of 3.9.1, option by option: the same output, and then the same
+//! `consumer-groups` beside Apache's of 3.9.2, option by option: the same output, and then the same
 //! offsets.
 
 use std::time::Duration;

@@ -116,7 +116,7 @@ fn members_keep_epochs_and_partitions_when_their_coordinator_goes() {
     let bootstrap = brokers.bootstrap();
     let mut group = Group {
         new: GroupMembers::start("4.1.0", &bootstrap, TOPIC, "consumer"),
-        classic: GroupMembers::start("3.9.1", &bootstrap, TOPIC, "classic"),
+        classic: GroupMembers::start("3.9.2", &bootstrap, TOPIC, "classic"),
         brokers,
         sent: 0,
     };

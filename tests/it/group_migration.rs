@@ -1,5 +1,5 @@
 //! Groups that change between the classic protocol and KIP-848 while they have members: Apache's
-//! consumers of 3.9.1 and 4.1 in one group, from one to the other and back, while records come in.
+//! consumers of 3.9.2 and 4.1 in one group, from one to the other and back, while records come in.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -126,7 +126,7 @@ fn apaches_consumers_roll_over_and_back() {
         let producing = scope.spawn(|| produce(&bootstrap, &stop, &sent));
         let members = || {
             let mut rolling = Rolling {
-                classic: GroupMembers::start("3.9.1", &bootstrap, TOPIC, "classic"),
+                classic: GroupMembers::start("3.9.2", &bootstrap, TOPIC, "classic"),
                 new: GroupMembers::start("4.1.0", &bootstrap, TOPIC, "consumer"),
                 bootstrap: bootstrap.clone(),
                 members: BTreeMap::new(),

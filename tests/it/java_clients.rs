@@ -8,7 +8,7 @@ on_both_stores!(old_and_new);
 const RELEASES: &[(&str, &[&str])] = &[
     ("1.1.1", &["none", "gzip", "snappy", "lz4"]),
     ("2.8.2", &["none", "gzip", "snappy", "lz4", "zstd"]),
-    ("3.9.1", &["none", "gzip", "snappy", "lz4", "zstd"]),
+    ("3.9.2", &["none", "gzip", "snappy", "lz4", "zstd"]),
     ("4.1.0", &["none", "gzip", "snappy", "lz4", "zstd"]),
 ];
 

@@ -27,7 +27,7 @@ const DUMP: &str = "kafka.tools.DumpLogSegments";
 
 /// A part of `TransactionSuite`.
 fn suite(bootstrap: &str, prefix: &str, part: &str) {
-    let output = program("TransactionSuite", "3.9.1", &[bootstrap, prefix, part]);
+    let output = program("TransactionSuite", "3.9.2", &[bootstrap, prefix, part]);
     assert!(output.out.ends_with("ok\n"), "{prefix} {part}: {output:#?}");
 }
 

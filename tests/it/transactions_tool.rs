@@ -94,7 +94,7 @@ fn hang(brokers: &Brokers, producer_id: i64) {
 fn as_apaches() {
     let Some(brokers) = Plan::of(&[Kind::subject()]).lines(LINES).start() else { return };
     brokers.create_topic_with("stuck", &["--partitions", "1"]);
-    let open = ["3.9.1", "open"];
+    let open = ["3.9.2", "open"];
     let program = java::program("TransactionSuite", open[0], &[&brokers.bootstrap(), "x", open[1]]);
     assert!(program.out.ends_with("ok\n"), "{program:#?}");
     states(&brokers);

@@ -1,4 +1,4 @@
-//! The tree that a broker leaves in ZooKeeper is the one that Apache 3.9.1 leaves after the same
+//! The tree that a broker leaves in ZooKeeper is the one that Apache 3.9.2 leaves after the same
 //! commands: every path, every version, every value, but for ids, times and ports.
 
 use std::collections::{BTreeMap, VecDeque};

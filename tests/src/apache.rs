@@ -1,4 +1,4 @@
-//! An unmodified Apache Kafka 3.9.1 broker in ZooKeeper mode: the oracle.
+//! An unmodified Apache Kafka 3.9.2 broker in ZooKeeper mode: the oracle.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

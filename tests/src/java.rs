@@ -44,7 +44,7 @@ fn log4j() -> PathBuf {
     places::root().join("tests/oracle/log4j.properties")
 }
 
-/// Runs one of Kafka 3.9.1's tools by its class.
+/// Runs one of Kafka 3.9.2's tools by its class.
 pub fn tool(class: &str, args: &[&str], input: &[u8]) -> Output {
     let mut java = java(&places::kafka_lib(), SMALL);
     java.arg(class).args(args);
@@ -59,7 +59,7 @@ pub fn have_frameworks() -> bool {
     ])
 }
 
-/// A program of Kafka 3.9.1's frameworks by its class, to be started.
+/// A program of Kafka 3.9.2's frameworks by its class, to be started.
 pub fn framework(class: &str) -> Command {
     let mut java = java_on(&framework_jars(), TINY);
     java.arg(class);
@@ -70,7 +70,7 @@ fn framework_jars() -> String {
     format!("{}/*:{}/*", places::kafka_frameworks().display(), places::kafka_lib().display())
 }
 
-/// `tests/clients/java/NAME.java`, compiled as it starts against Kafka 3.9.1's client.
+/// `tests/clients/java/NAME.java`, compiled as it starts against Kafka 3.9.2's client.
 pub fn source_command(name: &str, args: &[&str]) -> Command {
     let mut java = java(&places::kafka_lib(), SMALL);
     java.arg(source(name)).args(args);
@@ -90,12 +90,12 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// `tests/clients/java/NAME.java` against Kafka 3.9.1's frameworks.
+    /// `tests/clients/java/NAME.java` against Kafka 3.9.2's frameworks.
     pub fn against_frameworks(name: &str) -> Compiled {
         Self::against(name, &framework_jars())
     }
 
-    /// The same against Kafka's client of that version, 3.9.1 being the broker's own.
+    /// The same against Kafka's client of that version, 3.9.2 being the broker's own.
     pub fn against_client(name: &str, version: &str) -> Compiled {
         Self::against(name, &client_jars(version))
     }
@@ -126,6 +126,6 @@ pub fn program(name: &str, version: &str, args: &[&str]) -> Output {
 }
 
 fn client_jars(version: &str) -> String {
-    let lib = if version == "3.9.1" { places::kafka_lib() } else { places::kafka_clients(version) };
+    let lib = if version == "3.9.2" { places::kafka_lib() } else { places::kafka_clients(version) };
     format!("{}/*", lib.display())
 }

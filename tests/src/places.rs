@@ -19,7 +19,7 @@ pub fn target() -> PathBuf {
     }
 }
 
-/// Apache Kafka 3.9.1's jars; `OTTLA_KAFKA_LIB` moves them.
+/// Apache Kafka 3.9.2's jars; `OTTLA_KAFKA_LIB` moves them.
 pub fn kafka_lib() -> PathBuf {
     match std::env::var_os("OTTLA_KAFKA_LIB") {
         Some(dir) => dir.into(),
@@ -27,14 +27,14 @@ pub fn kafka_lib() -> PathBuf {
     }
 }
 
-/// What runs on top of Kafka 3.9.1 and is not among its own jars: Streams, connectors.
+/// What runs on top of Kafka 3.9.2 and is not among its own jars: Streams, connectors.
 pub fn kafka_frameworks() -> PathBuf {
     target().join("kafka/frameworks")
 }
 
 /// One release of Apache's Java client.
 pub fn kafka_clients(version: &str) -> PathBuf {
-    if version == "3.9.1" { kafka_lib() } else { target().join("kafka/clients").join(version) }
+    if version == "3.9.2" { kafka_lib() } else { target().join("kafka/clients").join(version) }
 }
 
 /// The Python that has the client packages.

@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches};
 
 /// What `--version` prints: ours, and the Kafka release whose behaviour the tools have.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (Kafka 3.9.1)");
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (Kafka 3.9.2)");
 
 fn command<T: CommandFactory>(tool: &'static str) -> Command {
     T::command()

@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn hashes_are_kafkas() {
-        // What org.apache.kafka.common.utils.Utils.murmur2 of 3.9.1 gives.
+        // What org.apache.kafka.common.utils.Utils.murmur2 of 3.9.2 gives.
         let known: [(&str, i32); 5] = [
             ("21", -973932308),
             ("foobar", -790332482),

@@ -13,7 +13,7 @@ use tests::places;
 const HOW: &str = "\
 # Results
 
-Made by `cargo xtask bench --write`: Apache Kafka 3.9.1 (its own start script's JVM options) and
+Made by `cargo xtask bench --write`: Apache Kafka 3.9.2 (its own start script's JVM options) and
 ottla on the same machine in one run, each beside a ZooKeeper of its own, passes interleaved A B A
 B, the same client for both, medians. CPU is utime + stime of the broker and its children; memory is
 RssAnon + RssShmem. The produce and consume load is `benches/load/rdkafka_load.c` on librdkafka

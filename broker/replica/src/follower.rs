@@ -8,7 +8,7 @@
 //! `truncated`, `restarted`, `refused`, `delay` or `fail`. Reports about a state that is gone, as
 //! when the partition was stopped or got another leader epoch meanwhile, change nothing.
 //!
-//! Source: `AbstractFetcherThread`, `RemoteLeaderEndPoint` and `FetchSessionHandler` of 3.9.1.
+//! Source: `AbstractFetcherThread`, `RemoteLeaderEndPoint` and `FetchSessionHandler` of 3.9.2.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
 //! Where a follower cuts its log so that it agrees with its leader's (KIP-101, KIP-279, KIP-320,
 //! KIP-595). Pure; knows nothing of requests and files.
 //!
-//! Source: `AbstractFetcherThread.getOffsetTruncationState` and `fetchOffsetAndTruncate` of 3.9.1.
+//! Source: `AbstractFetcherThread.getOffsetTruncationState` and `fetchOffsetAndTruncate` of 3.9.2.
 
 use protocol::ids::{LeaderEpoch, Offset};
 

@@ -1,4 +1,4 @@
-//! Every key that the broker knows: the 328 of Kafka 3.9.1 and those that start with `ottla.`. One
+//! Every key that the broker knows: the 328 of Kafka 3.9.2 and those that start with `ottla.`. One
 //! row says the type, the default, what values are legal, how it may change while the broker runs,
 //! and what becomes of it here. Knows nothing of files and values.
 

@@ -8,7 +8,7 @@
 //! Errors, per group: GROUP_AUTHORIZATION_FAILED, UNSUPPORTED_VERSION, INVALID_GROUP_ID,
 //! COORDINATOR_NOT_AVAILABLE, COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, GROUP_ID_NOT_FOUND.
 //!
-//! Differs from Apache: 3.9.1 never serves this beside ZooKeeper, and knows no version 1. Groups
+//! Differs from Apache: 3.9.2 never serves this beside ZooKeeper, and knows no version 1. Groups
 //! come in the order of the request.
 
 use std::sync::Arc;

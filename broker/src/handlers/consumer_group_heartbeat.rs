@@ -10,11 +10,11 @@
 //! UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID,
 //! UNSUPPORTED_ASSIGNOR, INVALID_REGULAR_EXPRESSION, GROUP_MAX_SIZE_REACHED.
 //!
-//! Differs from Apache: 3.9.1 never serves this beside ZooKeeper, and knows no version 1. A
+//! Differs from Apache: 3.9.2 never serves this beside ZooKeeper, and knows no version 1. A
 //! heartbeat that changes nothing is answered at once, even while an earlier change is on its way
 //! into the log; there it waits for that. Changed topics are seen with the next heartbeat, there up
 //! to some minutes later. A regular expression is one of Rust's, close to the RE2 of Kafka 4. As
-//! in Kafka 4, and not in 3.9.1, a classic group may become one of the new protocol while members
+//! in Kafka 4, and not in 3.9.2, a classic group may become one of the new protocol while members
 //! have no assignment yet, and a static member may take the place of its instance's classic one.
 //! The record of a group that has just become a classic one says the next generation, so that a
 //! successor of its coordinator has everyone join again.

@@ -1,7 +1,7 @@
 //! Who fetches what: one fetcher per leader and fetcher id, each with its share of the partitions
 //! that this broker follows. Knows nothing of what a fetcher does.
 //!
-//! Source: `AbstractFetcherManager` of 3.9.1.
+//! Source: `AbstractFetcherManager` of 3.9.2.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! at a time. Knows nothing of the request that asked for it.
 //!
 //! Source: `ReplicaAlterLogDirsThread` and `Partition.maybeReplaceCurrentWithFutureReplica` of
-//! 3.9.1; what Kafka's thread finds out with OffsetForLeaderEpoch is looked up here directly.
+//! 3.9.2; what Kafka's thread finds out with OffsetForLeaderEpoch is looked up here directly.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -75,7 +75,7 @@ pub struct BrokerRegistration {
     pub jmx_port: i32,
     /// When the broker registered; −1 if it does not say.
     pub timestamp_ms: TimestampMs,
-    /// Feature name -> (lowest, highest) version supported. Empty from a 3.9.1 broker.
+    /// Feature name -> (lowest, highest) version supported. Empty from a 3.9.2 broker.
     pub features: BTreeMap<String, (i16, i16)>,
 }
 

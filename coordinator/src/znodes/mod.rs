@@ -1,7 +1,7 @@
 //! Kafka's znodes: for each kind its path and its JSON, side by side in one file. Knows nothing of
 //! sessions, watches or who reads what; see `coordinator/ZNODES.md` for that.
 //!
-//! Writers give what Kafka 3.9.1 writes. Readers are lenient as Kafka's are: unknown members are
+//! Writers give what Kafka 3.9.2 writes. Readers are lenient as Kafka's are: unknown members are
 //! skipped and missing optional ones get their default; anything else is a [`ZnodeError`].
 
 pub mod broker;

@@ -1,4 +1,4 @@
-//! Apache's own record classes (kafka-clients and kafka-storage 3.9.1) as judge, run as a Java
+//! Apache's own record classes (kafka-clients and kafka-storage 3.9.2) as judge, run as a Java
 //! program: they read ours, we read theirs, and both convert and validate to the same result.
 
 use std::fs;
@@ -31,7 +31,7 @@ impl Oracle {
         let lib = std::env::var_os("OTTLA_KAFKA_LIB")
             .map(PathBuf::from)
             .unwrap_or_else(|| manifest.join("..").join(target).join("kafka/lib"));
-        if !lib.join("kafka-storage-3.9.1.jar").exists() {
+        if !lib.join("kafka-storage-3.9.2.jar").exists() {
             assert!(std::env::var_os("CI").is_none_or(|v| v != "true"), "no jars in {lib:?}");
             eprintln!("skipped: run cargo xtask setup");
             return None;

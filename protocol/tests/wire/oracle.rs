@@ -5,14 +5,14 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Apache Kafka 3.9.1's jars: `OTTLA_KAFKA_LIB`, or where `cargo xtask setup` puts them. `None`,
+/// Apache Kafka 3.9.2's jars: `OTTLA_KAFKA_LIB`, or where `cargo xtask setup` puts them. `None`,
 /// said aloud, if they are not there; where nothing may be skipped (`CI=true`) that is a failure.
 pub fn kafka_lib() -> Option<PathBuf> {
     let lib = match std::env::var_os("OTTLA_KAFKA_LIB") {
         Some(dir) => PathBuf::from(dir),
         None => Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("kafka").join("lib"),
     };
-    if lib.join("kafka-clients-3.9.1.jar").exists() {
+    if lib.join("kafka-clients-3.9.2.jar").exists() {
         return Some(lib);
     }
     let why = "skipped: run cargo xtask setup";
@@ -23,9 +23,9 @@ pub fn kafka_lib() -> Option<PathBuf> {
 
 /// The jars that carry schemas which this crate has.
 const WITH_SCHEMAS: [&str; 3] = [
-    "kafka-clients-3.9.1.jar",
-    "kafka-group-coordinator-3.9.1.jar",
-    "kafka-transaction-coordinator-3.9.1.jar",
+    "kafka-clients-3.9.2.jar",
+    "kafka-group-coordinator-3.9.2.jar",
+    "kafka-transaction-coordinator-3.9.2.jar",
 ];
 
 /// The messages that this crate has in a version that only newer clients than Kafka 3.9 send.
@@ -36,7 +36,7 @@ pub const NEWER: [&str; 4] = [
     "ConsumerGroupDescribeResponse",
 ];
 
-/// The newest version of a message that Kafka 3.9.1 has as well.
+/// The newest version of a message that Kafka 3.9.2 has as well.
 pub fn newest_in_3_9(name: &str, max_version: i16) -> i16 {
     max_version - i16::from(NEWER.contains(&name))
 }

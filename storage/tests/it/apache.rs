@@ -1,4 +1,4 @@
-//! Apache Kafka 3.9.1 as the judge: its dump tool and its loader read what we write, and we read
+//! Apache Kafka 3.9.2 as the judge: its dump tool and its loader read what we write, and we read
 //! what a stock broker left behind.
 
 use std::io::Write;
@@ -22,7 +22,7 @@ pub fn kafka_lib() -> Option<PathBuf> {
         Some(dir) => PathBuf::from(dir),
         None => Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("kafka").join("lib"),
     };
-    if lib.join("kafka_2.13-3.9.1.jar").exists() {
+    if lib.join("kafka_2.13-3.9.2.jar").exists() {
         return Some(lib);
     }
     let why = "skipped: run cargo xtask setup";

@@ -1,4 +1,4 @@
-//! Apache Kafka 3.9.1's DumpLogSegments reads every file that we write, appended or compacted.
+//! Apache Kafka 3.9.2's DumpLogSegments reads every file that we write, appended or compacted.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! One log compacted twice, by Apache Kafka 3.9.1's cleaner and by ours: both leave the same.
+//! One log compacted twice, by Apache Kafka 3.9.2's cleaner and by ours: both leave the same.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

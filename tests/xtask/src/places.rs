@@ -16,7 +16,7 @@ pub fn target() -> PathBuf {
     }
 }
 
-/// Apache Kafka 3.9.1 and everything it needs, as jars; `OTTLA_KAFKA_LIB` moves them.
+/// Apache Kafka 3.9.2 and everything it needs, as jars; `OTTLA_KAFKA_LIB` moves them.
 pub fn kafka_lib() -> PathBuf {
     match std::env::var_os("OTTLA_KAFKA_LIB") {
         Some(dir) => dir.into(),
@@ -24,7 +24,7 @@ pub fn kafka_lib() -> PathBuf {
     }
 }
 
-/// What runs on top of Kafka 3.9.1 and is not among its own jars: Streams, connectors.
+/// What runs on top of Kafka 3.9.2 and is not among its own jars: Streams, connectors.
 pub fn kafka_frameworks() -> PathBuf {
     target().join("kafka/frameworks")
 }

@@ -24,7 +24,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("iproute2", "/usr/sbin/tc"),
 ];
 
-/// Releases of Apache's Java client, old and new, beside 3.9.1 itself.
+/// Releases of Apache's Java client, old and new, beside 3.9.2 itself.
 pub const CLIENT_VERSIONS: &[&str] = &["1.1.1", "2.8.2", "4.1.0"];
 
 const PYTHON_PACKAGES: &[&str] = &["kafka-python==3.0.12", "confluent-kafka==2.16.1"];

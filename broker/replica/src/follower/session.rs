@@ -1,7 +1,7 @@
 //! The asking side of a fetch session (KIP-227): which id and epoch the next request carries, and
 //! what an answer makes of them. Knows nothing of which partitions are in the session.
 //!
-//! Source: `FetchSessionHandler` and `FetchMetadata` of 3.9.1.
+//! Source: `FetchSessionHandler` and `FetchMetadata` of 3.9.2.
 
 use protocol::error_code::ErrorCode;
 
