@@ -427,11 +427,14 @@ impl ReplicaManager {
                     return Err(OrderError::FencedLeaderEpoch);
                 }
                 self.fetchers.stop(&partition.name());
-                partition.release_waiters();
+                if !order.delete {
+                    partition.release_waiters();
+                }
             }
         }
         if order.delete {
-            // Out of sight first: whoever still holds the partition finds it without a log.
+            // Out of sight first: whoever still holds the partition finds it without a log, and
+            // those who waited are told what they are told who ask now.
             if let Some(partition) = self.unhost(&order.topic, order.index) {
                 partition.detach_log();
             }
