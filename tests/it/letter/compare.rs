@@ -149,16 +149,26 @@ fn keys(elements: &[Value]) -> Vec<String> {
     elements.iter().map(key).collect()
 }
 
-/// Long texts are cut in the middle of a report.
+/// Longer texts are cut.
 const SHOWN_CHARS: usize = 400;
 
 fn shown(value: Option<&Value>) -> String {
-    let text = value.map_or("absent".into(), Value::to_string);
-    if text.chars().count() <= SHOWN_CHARS {
-        return text;
+    cut(&value.map_or("absent".into(), Value::to_string))
+}
+
+/// The beginning of a text, in ASCII.
+fn cut(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        if shown.len() > SHOWN_CHARS {
+            return shown + "...";
+        }
+        match c {
+            ' '..='~' => shown.push(c),
+            _ => shown.extend(c.escape_default()),
+        }
     }
-    let cut: String = text.chars().take(SHOWN_CHARS).collect();
-    format!("{cut}…")
+    shown
 }
 
 /// The differences, the same one in several versions told once.
@@ -173,11 +183,11 @@ pub fn report(differences: &[Difference]) -> String {
         let mut versions: Vec<i16> = all.iter().map(|d| d.version).collect();
         versions.sort_unstable();
         versions.dedup();
-        let request: String = all[0].request.chars().take(SHOWN_CHARS).collect();
+        let request = cut(&all[0].request);
         let _ = write!(
             text,
             "{case}: {api} v{versions:?} {path}\n    Apache  {apache}\n    ours    {ours}\n    \
-             request {request:?}\n"
+             request {request}\n"
         );
     }
     text

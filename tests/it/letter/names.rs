@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 /// A time as near as this to now is one that the broker's clock gave.
-const NEAR_MS: i64 = 3_600_000;
+const NEAR_MS: u64 = 3_600_000;
 
 /// The values of one broker, as one case has met them.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ impl Names {
             // Fetch sessions are numbered by chance.
             "session_id" if number != 0 => Some("<session>".into()),
             "total_bytes" | "usable_bytes" if number > 0 => Some("<bytes>".into()),
-            _ if (number - self.now_ms).abs() < NEAR_MS => Some("<now>".into()),
+            _ if number.abs_diff(self.now_ms) < NEAR_MS => Some("<now>".into()),
             _ => None,
         }
     }

@@ -14,27 +14,35 @@ macro_rules! cases {
 }
 
 mod api_versions;
+mod brokers;
+mod cluster;
 mod configs;
 mod fetch;
+mod groups;
 mod list_offsets;
 mod malformed;
 mod metadata;
 mod offsets;
 mod produce;
 mod topics;
+mod transactions;
 
 /// Every case there is.
 pub fn all() -> Vec<Case> {
     [
         api_versions::CASES,
+        brokers::CASES,
+        cluster::CASES,
         configs::CASES,
         fetch::CASES,
+        groups::CASES,
         list_offsets::CASES,
         malformed::CASES,
         metadata::CASES,
         offsets::CASES,
         produce::CASES,
         topics::CASES,
+        transactions::CASES,
     ]
     .concat()
 }
