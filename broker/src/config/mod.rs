@@ -3,14 +3,17 @@
 
 mod check;
 mod derived;
+mod features;
 pub mod key;
 pub mod keys;
 pub mod listeners;
 pub mod load;
 mod properties;
+mod providers;
+pub mod refusal;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::key::{KeyDef, Update, Value};
 use self::keys::KEYS;
@@ -152,7 +155,10 @@ impl BrokerConfig {
 
     /// Do the values go together? Each by itself is legal already.
     pub fn check(&self) -> Result<(), InvalidValue> {
-        check::whole(self).map_err(|(key, expected)| InvalidValue { key, expected })
+        match check::whole(self, &BTreeSet::new()).into_iter().next() {
+            None => Ok(()),
+            Some(first) => Err(InvalidValue { key: first.key, expected: first.expected }),
+        }
     }
 
     /// May this key be changed dynamically at that level?
