@@ -210,7 +210,9 @@ fn check_broker(
         .keys()
         .map(String::as_str)
         .filter(|key| {
-            let stops = |key: &crate::config::key::KeyDef| matches!(key.role, Role::Stops(_));
+            let stops = |key: &crate::config::key::KeyDef| {
+                matches!(key.role, Role::Stops(_) | Role::Belongs(_))
+            };
             let known = BrokerConfig::definition(key);
             let bound = ["listeners", "advertised.listeners", "listener.security.protocol.map"];
             key.starts_with("listener.name.") || bound.contains(key) || known.is_some_and(stops)
