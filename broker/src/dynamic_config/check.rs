@@ -88,7 +88,7 @@ fn definition(name: &str) -> Option<&'static KeyDef> {
 
 /// Whether Apache could change the key and this broker cannot.
 fn is_not_served(key: &str) -> bool {
-    let stops = |key: &KeyDef| matches!(key.role, Role::Stops(_));
+    let stops = |key: &KeyDef| matches!(key.role, Role::Stops(_) | Role::Belongs(_));
     let bound = ["listeners", "advertised.listeners", "listener.security.protocol.map"];
     key.starts_with("listener.name.")
         || bound.contains(&key)
