@@ -200,10 +200,11 @@ const VALUES: &[(i8, &str, &str)] = &[
     (BROKER, "ssl.keystore.location", "x"),
     (BROKER, "unclean.leader.election.enable", "yes"),
     (BROKER, "unknown.key", ""),
-    (LOGGER, "kafka", "OFF"),
-    (LOGGER, "kafka", "info"),
-    (LOGGER, "kafka.controller", "TRACE"),
+    (LOGGER, "kafka.controller.KafkaController", "TRACE"),
+    (LOGGER, "kafka.server.KafkaServer", "OFF"),
+    (LOGGER, "kafka.server.KafkaServer", "info"),
     (LOGGER, "no.such.logger", "INFO"),
+    (LOGGER, "root", "WARN"),
 ];
 
 /// Codes and texts agree, whoever is asked for: the topic or the broker, or all brokers.
