@@ -49,8 +49,8 @@ pub fn legal(stored: &ConfigValues, whole_cluster: bool) -> ConfigValues {
     legal.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// Checks `values` as all that is set for this broker or, `whole_cluster`, for all brokers, in place
-/// of those that are `stored`.
+/// Checks `values` as all that is set for this broker or, `whole_cluster`, for all brokers, in
+/// place of those that are `stored`.
 pub fn broker(
     config: &BrokerConfig,
     stored: &ConfigValues,

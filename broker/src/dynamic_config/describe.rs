@@ -340,8 +340,8 @@ mod tests {
         assert_eq!(
             find(&all, "num.io.threads").documentation,
             Documentation::Key(Some(
-                "Threads that serve requests. Takes an integer of at least 1. No effect here: there \
-                 is one worker per core, and bounds are in bytes."
+                "Threads that serve requests. Takes an integer of at least 1. No effect here: \
+                 there is one worker per core, and bounds are in bytes."
                     .to_owned()
             ))
         );
