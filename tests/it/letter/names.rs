@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use protocol::ids::Uuid;
 use serde_json::Value;
 
 /// A time as near as this to now is one that the broker's clock gave.
@@ -56,7 +57,12 @@ impl Names {
                     *tree = name.into();
                 }
             }
-            Value::String(text) => *text = self.text(text),
+            Value::String(text) => {
+                if field == "topic_id" && is_drawn(text) {
+                    self.call(text, &format!("<id {}>", self.texts.len()));
+                }
+                *text = self.text(text);
+            }
             _ => {}
         }
     }
@@ -88,8 +94,31 @@ impl Names {
         for (known, name) in &self.texts {
             named = named.replace(known, name);
         }
+        self.times(&named)
+    }
+
+    /// Times of now within a text, and those that Java's arithmetic has taken beyond the last.
+    fn times(&self, text: &str) -> String {
+        let mut named = String::new();
+        let is_part = |c: char| c.is_ascii_digit() || c == '-';
+        for piece in text.split_inclusive(|c| !is_part(c)) {
+            let digits = piece.trim_end_matches(|c| !is_part(c));
+            let name = digits.parse::<i64>().ok().and_then(|time| {
+                let near = |time: i64| time.abs_diff(self.now_ms) < NEAR_MS;
+                near(time)
+                    .then_some("<now>")
+                    .or(near(time.wrapping_sub(i64::MAX)).then_some("<now, beyond the last time>"))
+            });
+            named.push_str(name.unwrap_or(digits));
+            named.push_str(&piece[digits.len()..]);
+        }
         named
     }
+}
+
+/// Neither zero nor one of the ids that mean something.
+fn is_drawn(id: &str) -> bool {
+    Uuid::parse(id).is_some_and(|id| id.0[..15] != [0; 15])
 }
 
 const UUID_CHARS: usize = 36;
@@ -128,5 +157,8 @@ mod tests {
             "first": { "producer_id": -1 }, "topic_id": "<id of T>", "time": "<now>", "old": 5,
         });
         assert_eq!(tree, expected);
+        let beyond = i64::MAX.wrapping_add(names.now_ms + 1000);
+        let text = format!("within [{}, {beyond}] of 3-4", names.now_ms);
+        assert_eq!(names.text(&text), "within [<now>, <now, beyond the last time>] of 3-4");
     }
 }

@@ -78,7 +78,8 @@ impl Side {
             Broker::Apache(broker) => (broker.bootstrap(), broker.data_dir()),
             Broker::Ottla(broker) => (broker.bootstrap(), broker.data_dir()),
         };
-        let names = prepare(&address, &data);
+        let mut names = prepare(&address, &data);
+        names.call(&connect, "<zookeeper>");
         Side { broker, _zookeeper: zookeeper, address, names }
     }
 

@@ -130,8 +130,10 @@ fn isr_of_unknown_brokers(t: &mut Talk) {
             } else {
                 part["new_isr"] = json!([1]);
             }
-            let places =
-                [json!({ "topic_name": topic, "topic_id": id }), json!({ "topic_id": unknown_id() })];
+            let places = [
+                json!({ "topic_name": topic, "topic_id": id }),
+                json!({ "topic_id": unknown_id() }),
+            ];
             for mut place in places {
                 place["partitions"] = json!([part]);
                 let body = json!({

@@ -48,7 +48,8 @@ fn replicas_moved(t: &mut Talk) {
     let own = own["results"][0]["log_dir"].as_str().expect("a directory").to_owned();
     for version in AlterReplicaLogDirs.versions() {
         for path in [&*own, "/nowhere", "nowhere", ""] {
-            for (topic, partition) in [(&*topic, 0), (&topic, 9), (&unknown, 0), ("", 0), ("a b", 0)]
+            for (topic, partition) in
+                [(&*topic, 0), (&topic, 9), (&unknown, 0), ("", 0), ("a b", 0)]
             {
                 let topics = json!([{ "name": topic, "partitions": [partition] }]);
                 let dirs = json!([{ "path": path, "topics": topics }]);
@@ -143,7 +144,8 @@ fn acls(t: &mut Talk) {
 
 fn new_groups(t: &mut Talk) {
     let group = t.name("g");
-    for (group, member, epoch) in [(&*group, "", 0), (&group, "m", 1), ("", "", 0), (&group, "", -1)]
+    for (group, member, epoch) in
+        [(&*group, "", 0), (&group, "m", 1), ("", "", 0), (&group, "", -1)]
     {
         let body = json!({
             "group_id": group, "member_id": member, "member_epoch": epoch,

@@ -67,8 +67,6 @@ fn some_keys_described(t: &mut Talk) {
     }
 }
 
-/// Every key that ours knows too is compared by itself, so that one that differs does not hide the
-/// others.
 fn broker_described(t: &mut Talk) {
     for name in ["1", ""] {
         let keys = json!([
@@ -104,25 +102,20 @@ fn broker_described(t: &mut Talk) {
     }
 }
 
+/// Every key by its name, so that one that only one of them has does not hide the others.
 fn broker_key_described(t: &mut Talk) {
     for name in ["1", ""] {
-        let all = json!({ "resources": [resource(BROKER, name, Value::Null)] });
-        let answer = t.quietly(DescribeConfigs, 1, &all);
+        let resource = resource(BROKER, name, Value::Null);
+        let body = json!({ "resources": [resource], "include_synonyms": true });
+        let answer = t.quietly(DescribeConfigs, 4, &body);
         let configs = answer["results"][0]["configs"].as_array().cloned().unwrap_or_default();
-        let mut names: Vec<&str> = configs.iter().filter_map(|c| c["name"].as_str()).collect();
-        names.retain(|name| !name.starts_with("ottla."));
-        names.sort_unstable();
-        t.note(DescribeConfigs, 1, &format!("the keys of broker {name}"), json!(names));
-        for key in names {
-            // Ports and paths that the harness chose, and what only one of them is given.
-            if ["listeners", "advertised.listeners", "zookeeper.connect"].contains(&key) {
-                continue;
-            }
-            let body = json!({
-                "resources": [resource(BROKER, name, json!([key]))], "include_synonyms": true,
-            });
-            t.ask_as(DescribeConfigs, 3, key, body);
-        }
+        let named = configs.into_iter().filter_map(|config| {
+            let name = config["name"].as_str()?.to_owned();
+            // Ours alone, as the handler says.
+            (!name.starts_with("ottla.")).then_some((name, config))
+        });
+        let keys: Value = named.collect::<serde_json::Map<_, _>>().into();
+        t.note(DescribeConfigs, 4, &format!("every key of broker {name}"), keys);
     }
 }
 
@@ -380,7 +373,10 @@ fn altered_twice(t: &mut Talk) {
             alter(TOPIC, topic, configs, false)["resources"][0].clone()
         };
         let resources = json!([of(&topic, "1"), of(&other, "2"), of(&topic, "3")]);
-        t.ask(AlterConfigs, version, json!({ "resources": resources }));
+        // Apache's broker never answers, so once is enough.
+        if version == 2 {
+            t.ask(AlterConfigs, version, json!({ "resources": resources }));
+        }
         shown(t, &topic);
     }
     for version in IncrementalAlterConfigs.versions() {
