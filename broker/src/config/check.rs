@@ -121,11 +121,25 @@ fn log(config: &BrokerConfig) -> Result<(), Fault> {
     let key = if config.is_set("log.retention.minutes") { "minutes" } else { "hours" };
     let expected = "expected at least 1, or -1 for no limit";
     require(retention != 0, &format!("log.retention.{key}"), expected)?;
+    let buffer = config.long("log.cleaner.dedupe.buffer.size");
+    let per_thread = buffer.checked_div(config.long("log.cleaner.threads"));
+    let expected =
+        "expected more than 1 MiB for each of log.cleaner.threads, of which one at least";
+    let is_enough = per_thread.is_some_and(|bytes| bytes > 1 << 20);
+    require(is_enough, "log.cleaner.dedupe.buffer.size", expected)?;
     let key = if config.is_set("log.dirs") { "log.dirs" } else { "log.dir" };
     require(!config.log_dirs().is_empty(), key, "expected at least one directory")?;
     let dirs = config.log_dirs();
     let twice = (1..dirs.len()).any(|at| dirs[..at].contains(&dirs[at]));
     require(!twice, key, "expected every directory once")
+}
+
+/// May a topic without values of its own be? Asked only at the start: Kafka takes such values while
+/// it runs, and refuses new topics then.
+pub fn topics(config: &BrokerConfig) -> Result<(), Fault> {
+    let [min, max] = ["log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"];
+    let expected = format!("expected at most {max}");
+    require(config.long(min) <= config.long(max), min, &expected)
 }
 
 fn limits(config: &BrokerConfig) -> Result<(), Fault> {

@@ -40,6 +40,8 @@ pub enum Check {
     OneOf(&'static [&'static str]),
     /// Every item of the list.
     EachOf(&'static [&'static str]),
+    /// A version of Kafka's message format.
+    FormatVersion,
 }
 
 /// How a key may change while the broker runs (KIP-226).
@@ -158,6 +160,7 @@ impl Check {
             (Check::EachOf(names), Value::List(items)) => {
                 items.iter().all(|item| names.contains(&item.as_str()))
             }
+            (Check::FormatVersion, Value::Text(text)) => storage::config::is_format_version(text),
             _ => false,
         }
     }
@@ -171,6 +174,7 @@ impl Check {
             Check::Ratio(high) => format!(" from 0 to {high}"),
             Check::OneOf(names) => format!(", one of {}", names.join(", ")),
             Check::EachOf(names) => format!(" of {}", names.join(", ")),
+            Check::FormatVersion => ", a version of Kafka from 0.8.0 to 3.9".to_owned(),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Every key that the broker knows: the 328 of Kafka 3.9.2 and those that start with `ottla.`. One
+//! Every key that the broker knows: the 329 of Kafka 3.9.2 and those that start with `ottla.`. One
 //! row says the type, the default, what values are legal, how it may change while the broker runs,
 //! and what becomes of it here. Knows nothing of files and values.
 
-use super::key::Check::{Any, AtLeast, Between, BetweenOr, EachOf, OneOf, Ratio};
+use super::key::Check::{Any, AtLeast, Between, BetweenOr, EachOf, FormatVersion, OneOf, Ratio};
 use super::key::Kind::{Bool, Class, Double, Int, List, Long, Password, Short, Text};
 use super::key::Role::{Honoured, Ignored, Stops};
 use super::key::Update::{ClusterWide, PerBroker, ReadOnly};
@@ -10,6 +10,7 @@ use super::key::{KeyDef, Role};
 
 const SECURITY: Role = Stops("TLS, SASL and authorization are not served yet");
 const POLICY: Role = Stops("policy classes cannot be loaded");
+const NO_POLICY: Role = Ignored("there is no policy that it could be for");
 const QUOTA: Role = Stops("quotas are not enforced yet");
 const NO_KRAFT: Role = Stops("this broker keeps its metadata in ZooKeeper or in itself");
 const NO_TIERS: Role = Stops("tiered storage is not served yet");
@@ -59,10 +60,23 @@ macro_rules! keys {
     };
 }
 
+/// Rates of replication throttles, in bytes per second. They are dynamic only: a file's have no
+/// effect, and they are described only where they are set.
+pub const RATES: &[KeyDef] = keys! {
+    Long "follower.replication.throttled.rate" = Some("9223372036854775807"),
+        AtLeast(0), ClusterWide, Honoured;
+    Long "leader.replication.throttled.rate" = Some("9223372036854775807"),
+        AtLeast(0), ClusterWide, Honoured;
+    Long "replica.alter.log.dirs.io.max.bytes.per.second" = Some("9223372036854775807"),
+        AtLeast(0), ClusterWide, Honoured;
+};
+
 /// Sorted by name.
 pub const KEYS: &[KeyDef] = keys! {
     Text "advertised.listeners" = None, Any, PerBroker, Honoured;
     Class "alter.config.policy.class.name" = None, Any, ReadOnly, POLICY;
+    Bool "alter.config.policy.kraft.compatibility.enable" = Some("false"),
+        Any, ReadOnly, NO_POLICY;
     Int "alter.log.dirs.replication.quota.window.num" = Some("11"), AtLeast(1), ReadOnly, Honoured;
     Int "alter.log.dirs.replication.quota.window.size.seconds" = Some("1"),
         AtLeast(1), ReadOnly, Honoured;
@@ -196,7 +210,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Long "log.local.retention.bytes" = Some("-2"), AtLeast(-2), ClusterWide, TIERED;
     Long "log.local.retention.ms" = Some("-2"), AtLeast(-2), ClusterWide, TIERED;
     Bool "log.message.downconversion.enable" = Some("true"), Any, ClusterWide, Honoured;
-    Text "log.message.format.version" = Some("3.0-IV1"), Any, ReadOnly, FORMAT;
+    Text "log.message.format.version" = Some("3.0-IV1"), FormatVersion, ReadOnly, FORMAT;
     Long "log.message.timestamp.after.max.ms" = Some("9223372036854775807"),
         AtLeast(0), ClusterWide, Honoured;
     Long "log.message.timestamp.before.max.ms" = Some("9223372036854775807"),

@@ -158,7 +158,7 @@ impl Apply {
             return Err(ConfigError { origin, key, expected });
         }
         self.warnings.push(format!("{origin}: {key}: unknown key, ignored as Kafka does{near}"));
-        self.config.unknown.insert(key, value);
+        self.config.set_other(Source::Static, &key, &value);
         Ok(())
     }
 
@@ -184,7 +184,8 @@ impl Apply {
         for key in KEYS {
             self.role(key)?;
         }
-        if let Err((key, expected)) = check::whole(&self.config) {
+        let checked = check::whole(&self.config).and_then(|()| check::topics(&self.config));
+        if let Err((key, expected)) = checked {
             let origin = self.origin(&key, file);
             return Err(ConfigError { origin, key, expected });
         }
