@@ -16,6 +16,7 @@ const KEYS: &[&str] = &[
     "topic_name",
     "partition_index",
     "partition",
+    "partition_id",
     "group_id",
     "resource_type",
     "resource_name",

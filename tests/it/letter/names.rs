@@ -18,7 +18,8 @@ pub struct Names {
     /// What stands in texts, and what it is called.
     texts: Vec<(String, String)>,
     port: u16,
-    producers: BTreeMap<i64, String>,
+    /// Drawn numbers, by what they are.
+    numbers: BTreeMap<(&'static str, i64), String>,
     now_ms: i64,
 }
 
@@ -26,7 +27,7 @@ impl Names {
     pub fn new(port: u16) -> Names {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
         let now_ms = now.as_millis() as i64;
-        Names { texts: vec![], port, producers: BTreeMap::new(), now_ms }
+        Names { texts: vec![], port, numbers: BTreeMap::new(), now_ms }
     }
 
     /// Calls `text` by this name from now on.
@@ -70,16 +71,17 @@ impl Names {
     fn number(&mut self, field: &str, number: i64) -> Option<String> {
         match field {
             "port" if number == i64::from(self.port) => Some("<port>".into()),
-            "producer_id" if number >= 0 => {
-                let next = format!("<producer {}>", self.producers.len());
-                Some(self.producers.entry(number).or_insert(next).clone())
-            }
-            // Fetch sessions are numbered by chance.
-            "session_id" if number != 0 => Some("<session>".into()),
+            "producer_id" if number >= 0 => Some(self.drawn("producer", number)),
+            "session_id" if number != 0 => Some(self.drawn("session", number)),
             "total_bytes" | "usable_bytes" if number > 0 => Some("<bytes>".into()),
             _ if number.abs_diff(self.now_ms) < NEAR_MS => Some("<now>".into()),
             _ => None,
         }
+    }
+
+    fn drawn(&mut self, what: &'static str, number: i64) -> String {
+        let name = format!("<{what} {}>", self.numbers.len());
+        self.numbers.entry((what, number)).or_insert(name).clone()
     }
 
     fn text(&mut self, text: &str) -> String {

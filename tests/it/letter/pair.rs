@@ -38,11 +38,15 @@ pub struct Pair {
     ours: Side,
 }
 
+/// `OTTLA_TEST_SUBJECT=apache` makes both Apache's, which shows what differs by chance.
+pub fn is_both_apache() -> bool {
+    std::env::var("OTTLA_TEST_SUBJECT").as_deref() == Ok("apache")
+}
+
 impl Pair {
-    /// `None` if something is missing. `OTTLA_TEST_SUBJECT=apache` makes both Apache's, which shows
-    /// what differs by chance.
+    /// `None` if something is missing.
     pub fn start() -> Option<Pair> {
-        let with_apache = std::env::var("OTTLA_TEST_SUBJECT").as_deref() == Ok("apache");
+        let with_apache = is_both_apache();
         let binary = if with_apache { places::kafka_lib() } else { places::ottla() };
         let needs = [
             ("Debian's zookeeper", zookeeper::jar()),

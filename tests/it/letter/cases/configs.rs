@@ -19,6 +19,7 @@ cases![
     incrementally_altered,
     operations,
     broker_values,
+    security_values,
     unknown_altered,
     altered_twice,
     loggers_altered,
@@ -45,7 +46,8 @@ fn describe(t: &mut Talk, resources: Value) {
 
 fn topic_described(t: &mut Talk) {
     let configs = json!([
-        { "name": "retention.ms", "value": "1000" }, { "name": "cleanup.policy", "value": "compact" },
+        { "name": "retention.ms", "value": "1000" },
+        { "name": "cleanup.policy", "value": "compact" },
     ]);
     let (plain, set) = (t.topic("plain", 1), t.topic_with("set", 1, configs));
     for topic in [plain, set, "__consumer_offsets".into(), "__transaction_state".into()] {
@@ -327,14 +329,25 @@ const BROKER_VALUES: &[(&str, &[&str])] = &[
     ("no.such.key", &["1"]),
     ("producer.id.expiration.ms", &["0", "1"]),
     ("transaction.partition.verification.enable", &["true", "x"]),
+];
+
+const SECURITY_VALUES: &[(&str, &[&str])] = &[
     ("ssl.keystore.location", &["/nowhere"]),
     ("sasl.jaas.config", &["x"]),
     ("principal.builder.class", &["x"]),
 ];
 
 fn broker_values(t: &mut Talk) {
+    alter_broker(t, BROKER_VALUES);
+}
+
+fn security_values(t: &mut Talk) {
+    alter_broker(t, SECURITY_VALUES);
+}
+
+fn alter_broker(t: &mut Talk, values_of: &[(&str, &[&str])]) {
     for name in ["1", ""] {
-        for (key, all) in BROKER_VALUES {
+        for (key, all) in values_of {
             for value in *all {
                 let configs = values(&[(*key, Some(*value))]);
                 t.ask(AlterConfigs, 2, alter(BROKER, name, configs, true));

@@ -55,7 +55,8 @@ fn coordinators(t: &mut Talk) {
 }
 
 fn protocols() -> Value {
-    json!([{ "name": "range", "metadata": "\0\0\0\0\0\0ÿÿÿÿ" }, { "name": "other", "metadata": "" }])
+    let range = json!({ "name": "range", "metadata": "\0\0\0\0\0\0ÿÿÿÿ" });
+    json!([range, { "name": "other", "metadata": "" }])
 }
 
 fn join(group: &str, member: &str) -> Value {

@@ -5,6 +5,7 @@
 use protocol::api::ApiKey;
 use serde_json::{Value, json};
 
+use super::security::NOT_YET;
 use crate::letter::talk::Talk;
 use crate::letter::tree;
 
@@ -16,20 +17,6 @@ const LISTS: &[(ApiKey, &str)] = &[
     (ApiKey::ListGroups, "groups"),
     (ApiKey::ListTransactions, "transaction_states"),
     (ApiKey::DescribeLogDirs, "results"),
-];
-
-/// What comes with security.
-const NOT_YET: &[ApiKey] = &[
-    ApiKey::SaslHandshake,
-    ApiKey::SaslAuthenticate,
-    ApiKey::CreateDelegationToken,
-    ApiKey::RenewDelegationToken,
-    ApiKey::ExpireDelegationToken,
-    ApiKey::DescribeDelegationToken,
-    ApiKey::DescribeClientQuotas,
-    ApiKey::AlterClientQuotas,
-    ApiKey::DescribeUserScramCredentials,
-    ApiKey::AlterUserScramCredentials,
 ];
 
 fn every_api() -> impl Iterator<Item = ApiKey> {
