@@ -2,13 +2,15 @@
 //! reply. Knows nothing of sockets and frames.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use client::Endpoint;
 use coordinator::group::service::GroupService;
 use coordinator::metadata::store::MetadataStore;
 use futures::future::BoxFuture;
+use protocol::ids::BrokerId;
 
 use crate::authorizer::Authorizer;
 use crate::clock::Clock;
@@ -59,6 +61,9 @@ pub struct Broker {
     pub topics_in_the_making: TopicsInTheMaking,
     /// Puts changed configurations in force.
     pub config_changes: ConfigChanges,
+    /// Where this broker's own listener for brokers is bound, for its requests to itself: the
+    /// address that it advertises may lead back to it from outside only. Set once it is bound.
+    pub own_listener: OnceLock<Endpoint>,
     /// This broker's part in controlling the cluster.
     pub controller: IdleController,
     /// The connection to whoever controls.
@@ -108,6 +113,7 @@ impl Broker {
             lost_leaders: LostLeaders::default(),
             fetch_sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
             quotas,
+            own_listener: OnceLock::new(),
             controller,
             to_controller: ControllerChannel::default(),
             producer_ids: ProducerIds::default(),
@@ -118,6 +124,11 @@ impl Broker {
             config_changes: ConfigChanges::default(),
             finalized_features_epoch: AtomicI64::new(-1),
         }
+    }
+
+    /// Where broker `id` is reached without what it advertises: only this one itself.
+    pub fn own_endpoint(&self, id: BrokerId) -> Option<Endpoint> {
+        self.own_listener.get().filter(|_| id == self.broker_id).cloned()
     }
 }
 

@@ -9,7 +9,7 @@ use client::{CallError, Connection, Endpoint, OpenError, Options, TcpTransport, 
 use coordinator::controller::Role;
 use coordinator::controller::event::RequestError;
 use coordinator::metadata::retry;
-use coordinator::metadata::store::StoreError;
+use coordinator::metadata::store::{MetadataStore, Op, StoreError};
 use coordinator::znodes::ZnodeError;
 use coordinator::znodes::broker::{self, BrokerRegistration};
 use protocol::api::ApiKey;
@@ -24,6 +24,10 @@ use crate::broker::Broker;
 /// How long one try to leave may take: whoever stops a broker beside a dead ensemble does not want
 /// to wait for the ensemble.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the ensemble may be silent while this broker leaves, and how often it is asked.
+const SILENCE_MAX: Duration = Duration::from_millis(1500);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Nobody is controller.
 const NOBODY: Role = Role::Follower { controller: None };
@@ -92,11 +96,35 @@ async fn controlled_shutdown(broker: &Broker) -> Result<Vec<TopicPartition>, Ask
     }
 }
 
+/// Leaves the cluster in order before the broker stops. False if ZooKeeper does not answer: then no
+/// leadership can move, whoever controls.
+pub async fn leave(broker: &Arc<Broker>) -> bool {
+    tokio::select! {
+        () = hand_leaderships_over(broker) => true,
+        () = silence(&*broker.store) => {
+            tracing::warn!("ZooKeeper does not answer: stopping without moving leaderships");
+            false
+        }
+    }
+}
+
+/// Returns once the store has not answered for `SILENCE_MAX`.
+async fn silence(store: &dyn MetadataStore) {
+    let read = || retry::one(store, Op::Exists { path: "/".to_owned(), watch: false });
+    while let Ok(answer) = tokio::time::timeout(SILENCE_MAX, read()).await {
+        if answer == Err(StoreError::Closed) {
+            return;
+        }
+        // One that was lost with its connection is followed by one that waits for another.
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 /// Moves this broker's leaderships to others before it stops, as long as `controlled.shutdown.*`
 /// allows. Serving goes on meanwhile. A controller gives its office up first and then asks its
 /// successor, who knows from then on that this broker goes, and outlives the requests that tell
 /// everybody. (Apache's keeps the office to the end of its stop.)
-pub async fn leave(broker: &Arc<Broker>) {
+async fn hand_leaderships_over(broker: &Arc<Broker>) {
     let config = broker.config.load_full();
     if !config.bool("controlled.shutdown.enable") {
         return;
@@ -200,6 +228,9 @@ async fn call<R: Request>(
 
 /// Where another broker listens for its like: as the controller says, else as it registered itself.
 pub async fn endpoint_of(broker: &Broker, id: BrokerId) -> Result<Endpoint, AskError> {
+    if let Some(own) = broker.own_endpoint(id) {
+        return Ok(own);
+    }
     let name = broker.config.load().inter_broker_listener();
     let told = broker.metadata.load().listener(id, &name).map(|l| (l.host.clone(), l.port));
     let (host, port) = match told {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Connection, Endpoint, Options, TcpTransport, Versions};
+use client::{Connection, Endpoint, Options, TcpTransport, Transport, Versions};
 use coordinator::controller::run::{ControllerHandle, Shell, controller};
 use coordinator::controller::{ControlRequest, ControlResponse, Effect, Settings};
 use coordinator::metadata::store::MetadataStore;
@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use protocol::api::ApiKey;
 use protocol::ids::BrokerId;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::message::ControlMessage;
@@ -105,6 +105,7 @@ pub fn start(broker: &Arc<Broker>) {
         request_timeout: Duration::from_millis(u64::try_from(timeout).unwrap_or(0).max(1)),
         broker_id: broker.broker_id,
         to_self: broker.controller.to_self.clone(),
+        own: broker.own_endpoint(broker.broker_id),
         channels: BTreeMap::new(),
     };
     broker.tasks.spawn_until_stop(run);
@@ -112,8 +113,18 @@ pub fn start(broker: &Arc<Broker>) {
 }
 
 /// Waits until a controller, this broker's own or another, has told this broker who is alive, and
-/// its own also who leads what; at most `FIRST_WORD_TIMEOUT`.
-pub async fn first_word(broker: &Broker) {
+/// its own also who leads what; at most `FIRST_WORD_TIMEOUT`, and not if the broker does not even
+/// reach itself where it says it is: no controller may ever reach it there.
+pub async fn first_word(broker: &Arc<Broker>, advertised: Option<Endpoint>) {
+    let (failed, unreachable) = oneshot::channel();
+    if let Some(advertised) = advertised {
+        broker.tasks.spawn_until_stop(async move {
+            if !is_reached(&advertised).await {
+                // The start may be over already.
+                let _ = failed.send(());
+            }
+        });
+    }
     let told = async {
         broker.metadata.wait_until(|cluster| cluster.is_alive(broker.broker_id)).await;
         if broker.controller.handle.is_controller() {
@@ -121,10 +132,33 @@ pub async fn first_word(broker: &Broker) {
             let _ = broker.controller.to_self.subscribe().wait_for(|open| *open == 0).await;
         }
     };
-    if tokio::time::timeout(FIRST_WORD_TIMEOUT, told).await.is_err() {
-        tracing::warn!("no controller has told this broker anything yet");
+    tokio::select! {
+        told = tokio::time::timeout(FIRST_WORD_TIMEOUT, told) => if told.is_err() {
+            tracing::warn!("no controller has told this broker anything yet");
+        },
+        Ok(()) = unreachable => {}
     }
 }
+
+/// Whether this broker can connect to what it advertises to others; told once if not.
+async fn is_reached(advertised: &Endpoint) -> bool {
+    let connecting = TcpTransport.connect(advertised);
+    let reason = match tokio::time::timeout(SELF_CHECK_TIMEOUT, connecting).await {
+        Ok(Ok(_)) => return true,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} s", SELF_CHECK_TIMEOUT.as_secs()),
+    };
+    tracing::warn!(
+        %advertised,
+        reason,
+        "advertised listener cannot be reached from this broker itself; other brokers and clients \
+         need it: check advertised.listeners"
+    );
+    false
+}
+
+/// How long a connection to what this broker itself advertises may take.
+const SELF_CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 struct Links {
     handle: ControllerHandle,
@@ -132,6 +166,8 @@ struct Links {
     request_timeout: Duration,
     broker_id: BrokerId,
     to_self: watch::Sender<usize>,
+    /// Where this very broker is bound.
+    own: Option<Endpoint>,
     channels: BTreeMap<BrokerId, Channel>,
 }
 
@@ -170,9 +206,10 @@ impl Links {
             unanswered.send_replace(0);
         }
         let closed = CancellationToken::new();
+        let own = self.own.clone().filter(|_| broker == self.broker_id);
         let task = ChannelTask {
             broker,
-            endpoint: Endpoint::new(to.host, port),
+            endpoints: own.into_iter().chain([Endpoint::new(to.host, port)]).collect(),
             handle: self.handle.clone(),
             tasks: self.tasks.clone(),
             unanswered,
@@ -212,7 +249,8 @@ impl Links {
 
 struct ChannelTask {
     broker: BrokerId,
-    endpoint: Endpoint,
+    /// Tried in turn; there is at least one.
+    endpoints: Vec<Endpoint>,
     handle: ControllerHandle,
     tasks: Arc<Tasks>,
     /// Of the channel to this very broker.
@@ -223,6 +261,7 @@ struct ChannelTask {
 impl ChannelTask {
     async fn run(self, mut requests: mpsc::Receiver<ControlRequest>) {
         let mut connection = None;
+        let mut failures = 0;
         while let Some(request) = requests.recv().await {
             let broker_epoch = request.broker_epoch;
             let message = ControlMessage::new(request);
@@ -232,10 +271,16 @@ impl ChannelTask {
                     tokio::time::sleep(RETRY).await;
                     continue;
                 }
-                match self.exchange(&mut connection, &message).await {
-                    Ok(response) => break response,
+                let endpoint = &self.endpoints[failures % self.endpoints.len()];
+                match self.exchange(&mut connection, endpoint, &message).await {
+                    Ok(response) => {
+                        self.answered_after(failures);
+                        failures = 0;
+                        break response;
+                    }
                     Err(reason) => {
-                        tracing::warn!(broker = self.broker, reason, "controller's request");
+                        self.failed(endpoint, failures, &reason);
+                        failures += 1;
                         connection = None;
                         tokio::time::sleep(RETRY).await;
                     }
@@ -248,9 +293,27 @@ impl ChannelTask {
         }
     }
 
+    /// Told once for each row of failures: there are ten tries a second.
+    fn failed(&self, endpoint: &Endpoint, before: usize, reason: &str) {
+        let broker = self.broker;
+        if before == 0 {
+            let what = "broker does not answer the controller, which goes on trying";
+            tracing::warn!(broker, %endpoint, reason, "{what}");
+        } else {
+            tracing::debug!(broker, %endpoint, reason, before, "no answer to the controller");
+        }
+    }
+
+    fn answered_after(&self, failures: usize) {
+        if failures > 0 {
+            tracing::info!(broker = self.broker, failures, "broker answers the controller again");
+        }
+    }
+
     async fn exchange(
         &self,
         connection: &mut Option<Connection>,
+        endpoint: &Endpoint,
         message: &ControlMessage,
     ) -> Result<ControlResponse, String> {
         let open = match connection {
@@ -258,7 +321,7 @@ impl ChannelTask {
             _ => {
                 let versions = Versions::Pinned(VERSIONS.into_iter().collect());
                 let options = self.options.clone();
-                let opened = Connection::open(&TcpTransport, &self.endpoint, options, versions);
+                let opened = Connection::open(&TcpTransport, endpoint, options, versions);
                 let (opened, driver) = opened.await.map_err(|error| error.to_string())?;
                 self.tasks.spawn_until_stop(driver);
                 connection.insert(opened)

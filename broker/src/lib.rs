@@ -27,6 +27,7 @@ pub mod producer_ids;
 pub mod quota;
 pub mod random;
 pub mod replication;
+pub mod scripts;
 pub mod server;
 pub mod tasks;
 pub mod topics;

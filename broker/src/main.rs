@@ -1,12 +1,13 @@
 //! The `ottla` binary: `serve` starts a broker, every other subcommand is one of the tools, and so
-//! is the program itself when it is called through a link with a tool's name. Knows nothing of
-//! either.
+//! is the program itself when it is called through a link with the name of one of Kafka's scripts.
+//! Knows nothing of either.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use broker::config::load;
+use broker::scripts::{self, Script};
 use broker::{guard, logging, server};
 
 const USAGE: &str = "\
@@ -22,6 +23,8 @@ FILE is *.yaml, *.yml or a Kafka server.properties; without one the broker has t
 struct Serve {
     file: Option<PathBuf>,
     overrides: Vec<String>,
+    /// Overrides are read as `kafka-server-start.sh` does.
+    as_kafka: bool,
 }
 
 fn main() -> ExitCode {
@@ -29,6 +32,9 @@ fn main() -> ExitCode {
     let program = arguments.first().map(|name| name.to_string_lossy().into_owned());
     if program.as_deref().is_some_and(tools::is_tool_name) {
         return tools::run(arguments.into_iter());
+    }
+    if let Some(script) = program.as_deref().and_then(Script::of_program) {
+        return run_script(&script, program.as_deref().unwrap_or_default(), &arguments[1..]);
     }
     let subcommand = arguments.get(1).map(|name| name.to_string_lossy().into_owned());
     match subcommand.as_deref() {
@@ -55,6 +61,27 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs as the script of Kafka whose name the program was called by.
+fn run_script(script: &Script, program: &str, arguments: &[OsString]) -> ExitCode {
+    let texts: Vec<String> =
+        arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    match script {
+        Script::Start => match scripts::start::parse(program, &texts) {
+            Ok(start) if start.daemon => scripts::start::detach(program, arguments),
+            Ok(start) => {
+                let (file, overrides) = (Some(start.file), start.overrides);
+                serve(&Serve { file, overrides, as_kafka: true })
+            }
+            Err(end) => end.exit(),
+        },
+        Script::Stop => scripts::stop::run(&texts),
+        Script::Unserved(text) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn refuse(reason: &str) -> ExitCode {
     eprintln!("ottla: {reason}\n{USAGE}");
     ExitCode::from(server::EXIT_CONFIGURATION)
@@ -62,7 +89,7 @@ fn refuse(reason: &str) -> ExitCode {
 
 /// `None` asks for help; the error is the reason before the usage.
 fn parse_serve(arguments: &[OsString]) -> Result<Option<Serve>, String> {
-    let mut serve = Serve { file: None, overrides: Vec::new() };
+    let mut serve = Serve { file: None, overrides: Vec::new(), as_kafka: false };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let text = argument.to_string_lossy();
@@ -86,7 +113,12 @@ fn parse_serve(arguments: &[OsString]) -> Result<Option<Serve>, String> {
 
 fn serve(command: &Serve) -> ExitCode {
     let clock = broker::clock::Clock::system();
-    let loaded = match load::load(command.file.as_deref(), &command.overrides) {
+    let overrides = &command.overrides;
+    let loaded = match &command.file {
+        Some(file) if command.as_kafka => load::load_as_kafka(file, overrides),
+        file => load::load(file.as_deref(), overrides),
+    };
+    let loaded = match loaded {
         Ok(loaded) => loaded,
         Err(error) => {
             eprintln!("{error}");
@@ -120,6 +152,7 @@ mod tests {
         let expected = Serve {
             file: Some("a.yaml".into()),
             overrides: vec!["x=1".to_owned(), "y=2".to_owned()],
+            as_kafka: false,
         };
         let read = parse(&["--override", "x=1", "a.yaml", "--override=y=2"]);
         assert_eq!(read, Ok(Some(expected)));

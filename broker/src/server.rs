@@ -214,6 +214,7 @@ pub async fn start(
     let listeners: Vec<_> = bound.iter().map(|one| (one.name.clone(), one.local)).collect();
     let broker =
         Arc::new(Broker::new(config, clock, store.clone(), broker_id, cluster_id, hosting));
+    network::know_own_listener(&broker, &listeners);
     groups::learn_partition_count(&broker.groups, &*store).await?;
     transactions::learn_partition_count(&broker.transactions, &*store).await?;
     start_tasks(&broker);
@@ -231,7 +232,8 @@ pub async fn start(
     let network = network::Network::new(&broker, descriptors_max, &disabled);
     let http = network::serve_http(&broker, &network, metrics_page, ready.clone()).await;
     network.accept(&broker, bound);
-    controller_link::first_word(&broker).await;
+    let advertised = membership::inter_broker_endpoint(&broker, &listeners);
+    controller_link::first_word(&broker, advertised).await;
     ready.store(true, Ordering::Release);
     Ok(Running {
         broker,
@@ -258,6 +260,12 @@ fn start_tasks(broker: &Arc<Broker>) {
     consumer_protocol::watch(broker);
 }
 
+async fn dismiss(guard: Option<Guard>) {
+    if let Some(guard) = guard {
+        guard.dismiss().await;
+    }
+}
+
 /// How the ready line names the place of the metadata.
 fn metadata_shown(config: &BrokerConfig) -> String {
     match config.zookeeper() {
@@ -281,19 +289,23 @@ impl Running {
     }
 
     /// Stops in the reverse order of the start.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         tracing::info!("stopping");
         self.ready.store(false, Ordering::Release);
-        controller_client::leave(&self.broker).await;
+        let is_reached = controller_client::leave(&self.broker).await;
         self.broker.groups.stop();
         self.broker.transactions.service.stop();
+        let mut guard = self.guard.take();
+        if !is_reached {
+            // What waits for the ensemble must not hold up the logs.
+            dismiss(guard.take()).await;
+            self.store.close().await;
+        }
         if !self.broker.tasks.stop(STOP_PATIENCE).await {
             tracing::warn!("some work did not end in time and is left behind");
         }
         self.close_logs().await;
-        if let Some(guard) = self.guard {
-            guard.dismiss().await;
-        }
+        dismiss(guard).await;
         self.store.close().await;
         self.store_tasks.stop(STOP_PATIENCE).await;
         tracing::info!("stopped");

@@ -1,5 +1,5 @@
-//! Every bad configuration ends the start with exit code 2 and one line that says where, which key
-//! and what was expected. Knows only the binary.
+//! Every bad configuration ends the start with exit code 2 and all the reasons, each in one line that
+//! says where, which key and what was expected. Knows only the binary.
 
 use std::io::Write;
 use std::process::{Command, Output};
@@ -88,7 +88,7 @@ fn keys_that_contradict_each_other() {
              reserved.broker.max.id",
         ),
         (
-            "listeners=OUT://:9092\n",
+            "listeners=PLAINTEXT://:9092,OUT://:9093\n",
             "FILE:1: listeners: expected every name in listener.security.protocol.map, OUT is not",
         ),
         (
@@ -106,6 +106,30 @@ fn keys_that_contradict_each_other() {
         (
             "advertised.listeners=INNER://h:1\n",
             "FILE:1: advertised.listeners: expected only names that listeners has",
+        ),
+        (
+            "inter.broker.listener.name=PLAINTEXT\nsecurity.inter.broker.protocol=PLAINTEXT\n",
+            "FILE:2: security.inter.broker.protocol: expected it to be absent, as \
+             inter.broker.listener.name is set",
+        ),
+        (
+            "control.plane.listener.name=PLAINTEXT\n",
+            "FILE:1: control.plane.listener.name: expected another listener than the one that \
+             brokers use among themselves",
+        ),
+        (
+            "early.start.listeners=plaintext\n",
+            "FILE:1: early.start.listeners: expected only names that listeners has, in upper case",
+        ),
+        (
+            "log.cleaner.dedupe.buffer.size=1000\n",
+            "FILE:1: log.cleaner.dedupe.buffer.size: expected more than 1048576 for each of \
+             log.cleaner.threads",
+        ),
+        (
+            "connections.max.idle.ms=50\n",
+            "FILE: connection.failed.authentication.delay.ms: expected less than \
+             connections.max.idle.ms",
         ),
         (
             "inter.broker.listener.name=INNER\n",
@@ -140,11 +164,11 @@ fn what_decides_safety_is_never_only_warned_about() {
     let security = "TLS, SASL and authorization are not served yet";
     let quota = "quotas are not enforced yet";
     let ours = "this broker keeps its metadata in ZooKeeper or in itself";
+    const BUILDER: &str =
+        "\"org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder\"";
     let table = [
         ("authorizer.class.name", "kafka.security.authorizer.AclAuthorizer", "none", security),
-        ("ssl.keystore.location", "/k.jks", "none", security),
-        ("ssl.client.auth", "required", "\"none\"", security),
-        ("sasl.enabled.mechanisms", "SCRAM-SHA-256", "\"GSSAPI\"", security),
+        ("principal.builder.class", "a.B", BUILDER, security),
         ("zookeeper.set.acl", "true", "\"false\"", security),
         ("zookeeper.ssl.client.enable", "true", "\"false\"", security),
         ("delegation.token.master.key", "secret", "none", security),
@@ -152,6 +176,12 @@ fn what_decides_safety_is_never_only_warned_about() {
         ("quota.window.num", "12", "\"11\"", quota),
         ("process.roles", "broker", "none", ours),
         ("create.topic.policy.class.name", "a.B", "none", "policy classes cannot be loaded"),
+        (
+            "ssl.engine.factory.class",
+            "a.B",
+            "none",
+            "other classes than Kafka's own cannot be loaded",
+        ),
     ];
     for (key, value, default, why) in table {
         let line = format!("FILE:1: {key}: expected the default ({default}): {why}");
@@ -165,11 +195,79 @@ fn what_decides_safety_is_never_only_warned_about() {
     );
     refused(
         "properties",
-        "listener.name.internal.ssl.keystore.location=/k\n",
+        "listener.name.plaintext.principal.builder.class=a.B\n",
         &[],
-        "FILE:1: listener.name.internal.ssl.keystore.location: expected it to be absent: it \
-        decides \
-         who may connect or what the values are, and is not served yet",
+        "FILE:1: listener.name.plaintext.principal.builder.class: expected it to be absent: TLS, \
+         SASL and authorization are not served yet",
+    );
+    // Kafka too loads these at the start and ends it where a class is not there.
+    for (key, class) in [
+        ("metric.reporters", "org.apache.kafka.common.metrics.JmxReporter"),
+        ("kafka.metrics.reporters", "kafka.metrics.KafkaCSVMetricsReporter"),
+    ] {
+        refused(
+            "properties",
+            &format!("{key}=a.B\n"),
+            &[],
+            &format!("FILE:1: {key}: expected a list of {class}, found \"a.B\""),
+        );
+    }
+    refused(
+        "properties",
+        "create.topic.policy.class.name=\n",
+        &[],
+        "FILE:1: create.topic.policy.class.name: expected a class, found \"\"",
+    );
+}
+
+#[test]
+fn a_refused_start_gives_all_reasons_in_groups() {
+    refused(
+        "properties",
+        "listeners=PLAINTEXT://:9092,SASL_SSL://:9093\nssl.keystore.location=/k.jks\n\
+         ssl.keystore.password=hunter2\nsasl.enabled.mechanisms=PLAIN\n\
+         listener.name.sasl_ssl.plain.sasl.jaas.config=hunter2\n\
+         listener.name.other.ssl.keystore.password=hunter2\nsuper.users=User:admin\n\
+         authorizer.class.name=a.B\nnum.partitions=x\nlog.retention.hours=0\nlog.dirz=/x\n\
+         ottla.nope=1\nzookeeper.set.acl=true\nnum.io.threads=0\n",
+        &["queued.max.request.bytes=1", "broker.id"],
+        "the configuration is refused for 13 reasons\n\
+         what cannot be read:\n\
+         \x20 --override: expected key=value, found \"broker.id\"\n\
+         unknown keys:\n\
+         \x20 FILE:12: ottla.nope: expected a known key\n\
+         values that are not legal:\n\
+         \x20 FILE:9: num.partitions: expected an integer of at least 1, found \"x\"\n\
+         \x20 FILE:14: num.io.threads: expected an integer of at least 1, found \"0\"\n\
+         values that do not go together:\n\
+         \x20 FILE:10: log.retention.hours: expected at least 1, or -1 for no limit\n\
+         \x20 --override: queued.max.request.bytes: expected at least socket.request.max.bytes, or \
+         -1\n\
+         what this broker does not serve:\n\
+         \x20 FILE:5: listener.name.sasl_ssl.plain.sasl.jaas.config: expected it to be absent: \
+         TLS, SASL and authorization are not served yet\n\
+         \x20 FILE:8: authorizer.class.name: expected the default (none): TLS, SASL and \
+         authorization are not served yet\n\
+         \x20 FILE:4: sasl.enabled.mechanisms: expected the default (\"GSSAPI\"): TLS, SASL and \
+         authorization are not served yet\n\
+         \x20 FILE:2: ssl.keystore.location: expected the default (none): TLS, SASL and \
+         authorization are not served yet\n\
+         \x20 FILE:3: ssl.keystore.password: expected the default (none): TLS, SASL and \
+         authorization are not served yet\n\
+         \x20 FILE:13: zookeeper.set.acl: expected the default (\"false\"): TLS, SASL and \
+         authorization are not served yet\n\
+         \x20 FILE:1: listeners: expected PLAINTEXT for SASL_SSL: SASL_SSL is not served yet",
+    );
+}
+
+#[test]
+fn the_last_value_of_a_key_counts() {
+    // Of the two only the second is looked at, as with Kafka.
+    refused(
+        "properties",
+        "num.partitions=x\nnum.partitions=-1\nlog.dirs=\n",
+        &["num.partitions=2"],
+        "FILE:3: log.dirs: expected at least one directory",
     );
 }
 
@@ -201,10 +299,13 @@ fn unknown_keys_stop_a_yaml_file_and_whatever_is_ours() {
 
 #[test]
 fn secrets_are_not_repeated() {
-    let output = serve(&["--override", "ssl.key.password=hunter2"]);
+    let output = serve(&["--override", "delegation.token.secret.key=hunter2"]);
     assert_eq!(output.status.code(), Some(2));
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains("ssl.key.password") && !stderr.contains("hunter2"), "{stderr}");
+    assert!(
+        stderr.contains("delegation.token.secret.key") && !stderr.contains("hunter2"),
+        "{stderr}"
+    );
 }
 
 #[test]

@@ -141,3 +141,66 @@ fn a_service_manager_is_told() {
     assert_eq!(&buffer[..read], b"STOPPING=1");
     assert_eq!(end(broker.child).0, Some(0));
 }
+
+#[test]
+fn an_advertised_listener_out_of_reach_is_told_once_and_holds_nothing_up() {
+    let data = tempfile::tempdir().expect("a directory");
+    // Bound and then free again: nobody listens there.
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("bound").port();
+    let advertised = format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}");
+    let broker = start(command(data.path(), &[&advertised]));
+    assert!(broker.ready.starts_with("ottla ready"), "{}", broker.ready);
+    // A controller that is never heard makes a start wait for ten seconds.
+    let start_ms = broker.ready.trim().rsplit_once("start_ms=").expect("it is there").1;
+    assert!(start_ms.parse::<u64>().expect("a number") < 10_000, "{}", broker.ready);
+    // Ten tries of a controller's channel.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    signal(&broker.child, rustix::process::Signal::TERM);
+    let (code, stderr) = end(broker.child);
+    assert_eq!(code, Some(0), "{stderr}");
+    let told: Vec<&str> = stderr.lines().filter(|line| line.contains(" WARN ")).collect();
+    assert_eq!(told.len(), 1, "{stderr}");
+    assert!(told[0].contains("advertised listener cannot be reached"), "{stderr}");
+    assert!(told[0].contains(&format!("127.0.0.1:{port}")), "{stderr}");
+}
+
+/// A broker that accepts nothing for a while stands for a machine that is busy.
+#[test]
+fn a_crowd_waits_in_the_backlog_unless_the_key_bounds_it() {
+    const CROWD: usize = 700;
+    let data = tempfile::tempdir().expect("a directory");
+    let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("Linux");
+    let room = somaxconn.trim().parse::<usize>().expect("a number").min(CROWD);
+    for (settings, is_bounded) in [(&[][..], false), (&["socket.listen.backlog.size=50"], true)] {
+        let broker = start(command(data.path(), settings));
+        let address = broker.ready.split("PLAINTEXT://").nth(1).expect("it is there");
+        let address: std::net::SocketAddr =
+            address.split_whitespace().next().expect("a word").parse().expect("an address");
+        signal(&broker.child, rustix::process::Signal::STOP);
+        let crowd: Vec<socket2::Socket> = (0..CROWD).map(|_| knock(address)).collect();
+        // On loopback those for whom there is room are connected at once; the others knock again
+        // after a second.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let inside = crowd.iter().filter(|socket| socket.peer_addr().is_ok()).count();
+        signal(&broker.child, rustix::process::Signal::CONT);
+        if is_bounded {
+            // And as many again that have not been told so yet.
+            assert!((50..CROWD / 2).contains(&inside), "{inside} of {CROWD}");
+        } else {
+            assert!(inside >= room, "{inside} of {CROWD}, {room} expected");
+        }
+        drop(crowd);
+        signal(&broker.child, rustix::process::Signal::TERM);
+        assert_eq!(end(broker.child).0, Some(0));
+    }
+}
+
+/// Begins to connect.
+fn knock(address: std::net::SocketAddr) -> socket2::Socket {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).expect("a socket");
+    socket.set_nonblocking(true).expect("set");
+    // It goes on in the background.
+    let _ = socket.connect(&address.into());
+    socket
+}

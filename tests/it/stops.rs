@@ -84,6 +84,34 @@ fn a_controller_without_a_successor_stays_in_office() {
     assert_eq!((state.leader, state.isr), (2, vec![2]));
 }
 
+/// It leaves nothing to the ensemble and closes its logs all the same, whether the servers are gone
+/// or silent.
+#[test]
+fn a_stop_beside_a_dead_ensemble_is_clean_and_does_not_wait_for_it() {
+    if !ready() {
+        return;
+    }
+    let mut zookeeper = ZooKeeperServer::start();
+    let mut broker = Ottla::start(Some(&chroot(&zookeeper)), "");
+    let mut second = Ottla::start(Some(&chroot(&zookeeper)), "broker.id=2");
+    created(&broker.bootstrap(), "t", &[1, 2]);
+    zookeeper.process().signal(libc::SIGSTOP);
+    stops_cleanly(&mut broker);
+    zookeeper.process().signal(libc::SIGCONT);
+    zookeeper.kill9();
+    stops_cleanly(&mut second);
+}
+
+fn stops_cleanly(broker: &mut Ottla) {
+    broker.process().signal(libc::SIGTERM);
+    let told = Instant::now();
+    let status = wait::until("its end", LIMIT, || broker.ended());
+    assert_eq!(status.code(), Some(0), "{}", broker.process().stderr());
+    // Apache's takes two and a half seconds; this one waited for a session's timeout, 18 s.
+    assert!(told.elapsed() < Duration::from_secs(8), "{:?}", told.elapsed());
+    assert!(broker.data_dir().join(".kafka_cleanshutdown").exists());
+}
+
 #[test]
 fn an_id_that_is_taken_is_exit_code_5() {
     if !ready() {

@@ -73,7 +73,8 @@ impl BrokerConfig {
 
     /// Name of the listener that brokers use among themselves.
     pub fn inter_broker_listener(&self) -> String {
-        self.text("inter.broker.listener.name").unwrap_or("PLAINTEXT").to_ascii_uppercase()
+        let protocol = self.text("security.inter.broker.protocol").unwrap_or("PLAINTEXT");
+        self.text("inter.broker.listener.name").unwrap_or(protocol).to_ascii_uppercase()
     }
 
     /// The ensemble; `None` is embedded metadata.

@@ -42,6 +42,8 @@ pub enum Check {
     EachOf(&'static [&'static str]),
     /// A version of Kafka's message format.
     FormatVersion,
+    /// One of these releases, or a bug fix of it: of `3.9.2` Kafka too reads only `3.9`.
+    Release(&'static [&'static str]),
 }
 
 /// How a key may change while the broker runs (KIP-226).
@@ -60,8 +62,43 @@ pub enum Role {
     Honoured,
     /// Accepted without effect; the text says what happens instead.
     Ignored(&'static str),
-    /// Any value but the default stops the start; the text says why.
+    /// Any value but the default or none stops the start; the text says why.
     Stops(&'static str),
+    /// Stops the start where the feature is in use, and has no effect elsewhere.
+    Belongs(Feature),
+}
+
+/// What is not served yet, and what has keys that only count where it is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Feature {
+    /// A listener with TLS.
+    Tls,
+    /// A listener with SASL.
+    Sasl,
+    /// A listener with either, whose passwords may be stored.
+    Secrets,
+    /// Delegation tokens.
+    Tokens,
+    /// `authorizer.class.name`.
+    Authorizer,
+    ZooKeeperTls,
+}
+
+impl Feature {
+    /// Why those that decide about security stop the start.
+    pub const SECURITY: &'static str = "TLS, SASL and authorization are not served yet";
+
+    /// Why its keys have no effect where it is not in use.
+    pub fn unused(self) -> &'static str {
+        match self {
+            Feature::Tls => "no listener uses TLS",
+            Feature::Sasl => "no listener uses SASL",
+            Feature::Secrets => "no listener uses TLS or SASL",
+            Feature::Tokens => "delegation.token.secret.key is not set",
+            Feature::Authorizer => "authorizer.class.name is not set",
+            Feature::ZooKeeperTls => "zookeeper.ssl.client.enable is not true",
+        }
+    }
 }
 
 /// A value read from its text.
@@ -90,6 +127,7 @@ impl KeyDef {
                 Ok(number) if number.is_finite() => Value::Double(number),
                 _ => return Err(format!("expected a number{}", self.check.range())),
             },
+            Kind::Class if trimmed.is_empty() => return Err("expected a class".to_owned()),
             Kind::Text | Kind::Class => Value::Text(trimmed.to_owned()),
             Kind::Password => Value::Text(text.to_owned()),
             Kind::List if trimmed.is_empty() => Value::List(Vec::new()),
@@ -157,6 +195,10 @@ impl Check {
             }
             (Check::Ratio(high), Value::Double(n)) => (0.0..=*high).contains(n),
             (Check::OneOf(names), Value::Text(text)) => names.contains(&text.as_str()),
+            (Check::Release(names), Value::Text(text)) => {
+                let end = text.match_indices('.').nth(1).map_or(text.len(), |(at, _)| at);
+                names.contains(&&text[..end])
+            }
             (Check::EachOf(names), Value::List(items)) => {
                 items.iter().all(|item| names.contains(&item.as_str()))
             }
@@ -172,7 +214,9 @@ impl Check {
             Check::Between(low, high) => format!(" from {low} to {high}"),
             Check::BetweenOr(low, high, other) => format!(" from {low} to {high}, or {other}"),
             Check::Ratio(high) => format!(" from 0 to {high}"),
-            Check::OneOf(names) => format!(", one of {}", names.join(", ")),
+            Check::OneOf(names) | Check::Release(names) => {
+                format!(", one of {}", names.join(", "))
+            }
             Check::EachOf(names) => format!(" of {}", names.join(", ")),
             Check::FormatVersion => ", a version of Kafka from 0.8.0 to 3.9".to_owned(),
         }

@@ -2,13 +2,20 @@
 //! row says the type, the default, what values are legal, how it may change while the broker runs,
 //! and what becomes of it here. Knows nothing of files and values.
 
-use super::key::Check::{Any, AtLeast, Between, BetweenOr, EachOf, FormatVersion, OneOf, Ratio};
+use super::key::Check::{
+    Any, AtLeast, Between, BetweenOr, EachOf, FormatVersion, OneOf, Ratio, Release,
+};
 use super::key::Kind::{Bool, Class, Double, Int, List, Long, Password, Short, Text};
-use super::key::Role::{Honoured, Ignored, Stops};
+use super::key::Role::{Belongs, Honoured, Ignored, Stops};
 use super::key::Update::{ClusterWide, PerBroker, ReadOnly};
-use super::key::{KeyDef, Role};
+use super::key::{Feature, KeyDef, Role};
 
-const SECURITY: Role = Stops("TLS, SASL and authorization are not served yet");
+const SECURITY: Role = Stops(Feature::SECURITY);
+const TLS: Role = Belongs(Feature::Tls);
+const SASL: Role = Belongs(Feature::Sasl);
+const SECRETS: Role = Belongs(Feature::Secrets);
+const TOKENS: Role = Belongs(Feature::Tokens);
+const ZK_TLS: Role = Belongs(Feature::ZooKeeperTls);
 const POLICY: Role = Stops("policy classes cannot be loaded");
 const NO_POLICY: Role = Ignored("there is no policy that it could be for");
 const QUOTA: Role = Stops("quotas are not enforced yet");
@@ -46,6 +53,10 @@ const SELECTORS: &[&str] = &[
     "org.apache.kafka.common.replica.LeaderSelector",
     "org.apache.kafka.common.replica.RackAwareReplicaSelector",
 ];
+
+/// Those that Kafka brings along, the same.
+const REPORTERS: &[&str] = &["org.apache.kafka.common.metrics.JmxReporter"];
+const OLD_REPORTERS: &[&str] = &["kafka.metrics.KafkaCSVMetricsReporter"];
 
 /// Newer system calls that `ottla.io.disable` can turn off.
 const PROBES: &[&str] =
@@ -97,9 +108,9 @@ pub const KEYS: &[KeyDef] = keys! {
         OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]),
         ClusterWide, Honoured;
     Int "compression.zstd.level" = Some("3"), Between(-131072, 22), ClusterWide, Honoured;
-    Int "connection.failed.authentication.delay.ms" = Some("100"), AtLeast(0), ReadOnly, SECURITY;
+    Int "connection.failed.authentication.delay.ms" = Some("100"), AtLeast(0), ReadOnly, SASL;
     Long "connections.max.idle.ms" = Some("600000"), Any, ReadOnly, Honoured;
-    Long "connections.max.reauth.ms" = Some("0"), Any, ReadOnly, SECURITY;
+    Long "connections.max.reauth.ms" = Some("0"), Any, ReadOnly, SASL;
     Text "control.plane.listener.name" = None, Any, ReadOnly, CONTROL_PLANE;
     Bool "controlled.shutdown.enable" = Some("true"), Any, ReadOnly, Honoured;
     Int "controlled.shutdown.max.retries" = Some("3"), Any, ReadOnly, Honoured;
@@ -119,10 +130,10 @@ pub const KEYS: &[KeyDef] = keys! {
     Class "create.topic.policy.class.name" = None, Any, ReadOnly, POLICY;
     Int "default.replication.factor" = Some("1"), Any, ReadOnly, Honoured;
     Long "delegation.token.expiry.check.interval.ms" = Some("3600000"),
-        AtLeast(1), ReadOnly, SECURITY;
-    Long "delegation.token.expiry.time.ms" = Some("86400000"), AtLeast(1), ReadOnly, SECURITY;
+        AtLeast(1), ReadOnly, TOKENS;
+    Long "delegation.token.expiry.time.ms" = Some("86400000"), AtLeast(1), ReadOnly, TOKENS;
     Password "delegation.token.master.key" = None, Any, ReadOnly, SECURITY;
-    Long "delegation.token.max.lifetime.ms" = Some("604800000"), AtLeast(1), ReadOnly, SECURITY;
+    Long "delegation.token.max.lifetime.ms" = Some("604800000"), AtLeast(1), ReadOnly, TOKENS;
     Password "delegation.token.secret.key" = None, Any, ReadOnly, SECURITY;
     Int "delete.records.purgatory.purge.interval.requests" = Some("1"), Any, ReadOnly, PURGATORY;
     Bool "delete.topic.enable" = Some("true"), Any, ReadOnly, Honoured;
@@ -171,9 +182,9 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "initial.broker.registration.timeout.ms" = Some("60000"), Any, ReadOnly, KRAFT;
     Text "inter.broker.listener.name" = None, Any, ReadOnly, Honoured;
     Text "inter.broker.protocol.version" = Some("3.9-IV0"),
-        OneOf(&["3.9", "3.9-IV0"]), ReadOnly, Honoured;
+        Release(&["3.9", "3.9-IV0"]), ReadOnly, Honoured;
     Int "kafka.metrics.polling.interval.secs" = Some("10"), AtLeast(1), ReadOnly, METRICS;
-    List "kafka.metrics.reporters" = Some(""), Any, ReadOnly, METRICS;
+    List "kafka.metrics.reporters" = Some(""), EachOf(OLD_REPORTERS), ReadOnly, METRICS;
     Long "leader.imbalance.check.interval.seconds" = Some("300"), AtLeast(1), ReadOnly, Honoured;
     Int "leader.imbalance.per.broker.percentage" = Some("10"), Any, ReadOnly, Honoured;
     Text "listener.security.protocol.map" = Some(PROTOCOL_MAP),
@@ -248,7 +259,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "metadata.max.idle.interval.ms" = Some("500"), AtLeast(0), ReadOnly, KRAFT;
     Long "metadata.max.retention.bytes" = Some("104857600"), Any, ReadOnly, KRAFT;
     Long "metadata.max.retention.ms" = Some("604800000"), Any, ReadOnly, KRAFT;
-    List "metric.reporters" = Some(""), Any, ClusterWide, METRICS;
+    List "metric.reporters" = Some(""), EachOf(REPORTERS), ClusterWide, METRICS;
     Int "metrics.num.samples" = Some("2"), AtLeast(1), ReadOnly, METRICS;
     Text "metrics.recording.level" = Some("INFO"), Any, ReadOnly, METRICS;
     Long "metrics.sample.window.ms" = Some("30000"), AtLeast(1), ReadOnly, METRICS;
@@ -283,12 +294,12 @@ pub const KEYS: &[KeyDef] = keys! {
     Long "ottla.response.memory.bytes" = Some("134217728"), AtLeast(1048576), ReadOnly, Honoured;
     Bool "ottla.session.guard" = Some("true"), Any, ReadOnly, Honoured;
     Text "password.encoder.cipher.algorithm" = Some("AES/CBC/PKCS5Padding"),
-        Any, ReadOnly, SECURITY;
-    Int "password.encoder.iterations" = Some("4096"), AtLeast(1024), ReadOnly, SECURITY;
-    Int "password.encoder.key.length" = Some("128"), AtLeast(8), ReadOnly, SECURITY;
-    Text "password.encoder.keyfactory.algorithm" = None, Any, ReadOnly, SECURITY;
-    Password "password.encoder.old.secret" = None, Any, ReadOnly, SECURITY;
-    Password "password.encoder.secret" = None, Any, ReadOnly, SECURITY;
+        Any, ReadOnly, SECRETS;
+    Int "password.encoder.iterations" = Some("4096"), AtLeast(1024), ReadOnly, SECRETS;
+    Int "password.encoder.key.length" = Some("128"), AtLeast(8), ReadOnly, SECRETS;
+    Text "password.encoder.keyfactory.algorithm" = None, Any, ReadOnly, SECRETS;
+    Password "password.encoder.old.secret" = None, Any, ReadOnly, SECRETS;
+    Password "password.encoder.secret" = None, Any, ReadOnly, SECRETS;
     Class "principal.builder.class" = Some(PRINCIPAL_BUILDER),
         Any, PerBroker, SECURITY;
     List "process.roles" = Some(""), EachOf(&["broker", "controller"]), ReadOnly, NO_KRAFT;
@@ -305,15 +316,15 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "remote.log.manager.copier.thread.pool.size" = Some("-1"), Any, ReadOnly, TIERED;
     Long "remote.log.manager.copy.max.bytes.per.second" = Some("9223372036854775807"),
         AtLeast(1), ClusterWide, TIERED;
-    Int "remote.log.manager.copy.quota.window.num" = Some("11"), AtLeast(1), ReadOnly, QUOTA;
+    Int "remote.log.manager.copy.quota.window.num" = Some("11"), AtLeast(1), ReadOnly, TIERED;
     Int "remote.log.manager.copy.quota.window.size.seconds" = Some("1"),
-        AtLeast(1), ReadOnly, QUOTA;
+        AtLeast(1), ReadOnly, TIERED;
     Int "remote.log.manager.expiration.thread.pool.size" = Some("-1"), Any, ReadOnly, TIERED;
     Long "remote.log.manager.fetch.max.bytes.per.second" = Some("9223372036854775807"),
         AtLeast(1), ClusterWide, TIERED;
-    Int "remote.log.manager.fetch.quota.window.num" = Some("11"), AtLeast(1), ReadOnly, QUOTA;
+    Int "remote.log.manager.fetch.quota.window.num" = Some("11"), AtLeast(1), ReadOnly, TIERED;
     Int "remote.log.manager.fetch.quota.window.size.seconds" = Some("1"),
-        AtLeast(1), ReadOnly, QUOTA;
+        AtLeast(1), ReadOnly, TIERED;
     Long "remote.log.manager.task.interval.ms" = Some("30000"), AtLeast(1), ReadOnly, TIERED;
     Long "remote.log.manager.task.retry.backoff.max.ms" = Some("30000"),
         AtLeast(1), ReadOnly, TIERED;
@@ -346,43 +357,43 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "replication.quota.window.size.seconds" = Some("1"), AtLeast(1), ReadOnly, Honoured;
     Int "request.timeout.ms" = Some("30000"), Any, ReadOnly, Honoured;
     Int "reserved.broker.max.id" = Some("1000"), AtLeast(0), ReadOnly, Honoured;
-    Class "sasl.client.callback.handler.class" = None, Any, ReadOnly, SECURITY;
-    List "sasl.enabled.mechanisms" = Some("GSSAPI"), Any, PerBroker, SECURITY;
-    Password "sasl.jaas.config" = None, Any, PerBroker, SECURITY;
-    Text "sasl.kerberos.kinit.cmd" = Some("/usr/bin/kinit"), Any, PerBroker, SECURITY;
-    Long "sasl.kerberos.min.time.before.relogin" = Some("60000"), Any, PerBroker, SECURITY;
-    List "sasl.kerberos.principal.to.local.rules" = Some("DEFAULT"), Any, PerBroker, SECURITY;
-    Text "sasl.kerberos.service.name" = None, Any, PerBroker, SECURITY;
-    Double "sasl.kerberos.ticket.renew.jitter" = Some("0.05"), Any, PerBroker, SECURITY;
-    Double "sasl.kerberos.ticket.renew.window.factor" = Some("0.8"), Any, PerBroker, SECURITY;
-    Class "sasl.login.callback.handler.class" = None, Any, ReadOnly, SECURITY;
-    Class "sasl.login.class" = None, Any, ReadOnly, SECURITY;
-    Int "sasl.login.connect.timeout.ms" = None, Any, ReadOnly, SECURITY;
-    Int "sasl.login.read.timeout.ms" = None, Any, ReadOnly, SECURITY;
-    Short "sasl.login.refresh.buffer.seconds" = Some("300"), Any, PerBroker, SECURITY;
-    Short "sasl.login.refresh.min.period.seconds" = Some("60"), Any, PerBroker, SECURITY;
-    Double "sasl.login.refresh.window.factor" = Some("0.8"), Any, PerBroker, SECURITY;
-    Double "sasl.login.refresh.window.jitter" = Some("0.05"), Any, PerBroker, SECURITY;
-    Long "sasl.login.retry.backoff.max.ms" = Some("10000"), Any, ReadOnly, SECURITY;
-    Long "sasl.login.retry.backoff.ms" = Some("100"), Any, ReadOnly, SECURITY;
-    Text "sasl.mechanism.controller.protocol" = Some("GSSAPI"), Any, ReadOnly, SECURITY;
-    Text "sasl.mechanism.inter.broker.protocol" = Some("GSSAPI"), Any, PerBroker, SECURITY;
-    Int "sasl.oauthbearer.clock.skew.seconds" = Some("30"), Any, ReadOnly, SECURITY;
-    List "sasl.oauthbearer.expected.audience" = None, Any, ReadOnly, SECURITY;
-    Text "sasl.oauthbearer.expected.issuer" = None, Any, ReadOnly, SECURITY;
-    Long "sasl.oauthbearer.jwks.endpoint.refresh.ms" = Some("3600000"), Any, ReadOnly, SECURITY;
+    Class "sasl.client.callback.handler.class" = None, Any, ReadOnly, SASL;
+    List "sasl.enabled.mechanisms" = Some("GSSAPI"), Any, PerBroker, SASL;
+    Password "sasl.jaas.config" = None, Any, PerBroker, SASL;
+    Text "sasl.kerberos.kinit.cmd" = Some("/usr/bin/kinit"), Any, PerBroker, SASL;
+    Long "sasl.kerberos.min.time.before.relogin" = Some("60000"), Any, PerBroker, SASL;
+    List "sasl.kerberos.principal.to.local.rules" = Some("DEFAULT"), Any, PerBroker, SASL;
+    Text "sasl.kerberos.service.name" = None, Any, PerBroker, SASL;
+    Double "sasl.kerberos.ticket.renew.jitter" = Some("0.05"), Any, PerBroker, SASL;
+    Double "sasl.kerberos.ticket.renew.window.factor" = Some("0.8"), Any, PerBroker, SASL;
+    Class "sasl.login.callback.handler.class" = None, Any, ReadOnly, SASL;
+    Class "sasl.login.class" = None, Any, ReadOnly, SASL;
+    Int "sasl.login.connect.timeout.ms" = None, Any, ReadOnly, SASL;
+    Int "sasl.login.read.timeout.ms" = None, Any, ReadOnly, SASL;
+    Short "sasl.login.refresh.buffer.seconds" = Some("300"), Any, PerBroker, SASL;
+    Short "sasl.login.refresh.min.period.seconds" = Some("60"), Any, PerBroker, SASL;
+    Double "sasl.login.refresh.window.factor" = Some("0.8"), Any, PerBroker, SASL;
+    Double "sasl.login.refresh.window.jitter" = Some("0.05"), Any, PerBroker, SASL;
+    Long "sasl.login.retry.backoff.max.ms" = Some("10000"), Any, ReadOnly, SASL;
+    Long "sasl.login.retry.backoff.ms" = Some("100"), Any, ReadOnly, SASL;
+    Text "sasl.mechanism.controller.protocol" = Some("GSSAPI"), Any, ReadOnly, KRAFT;
+    Text "sasl.mechanism.inter.broker.protocol" = Some("GSSAPI"), Any, PerBroker, SASL;
+    Int "sasl.oauthbearer.clock.skew.seconds" = Some("30"), Any, ReadOnly, SASL;
+    List "sasl.oauthbearer.expected.audience" = None, Any, ReadOnly, SASL;
+    Text "sasl.oauthbearer.expected.issuer" = None, Any, ReadOnly, SASL;
+    Long "sasl.oauthbearer.jwks.endpoint.refresh.ms" = Some("3600000"), Any, ReadOnly, SASL;
     Long "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms" = Some("10000"),
-        Any, ReadOnly, SECURITY;
-    Long "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms" = Some("100"), Any, ReadOnly, SECURITY;
-    Text "sasl.oauthbearer.jwks.endpoint.url" = None, Any, ReadOnly, SECURITY;
-    Text "sasl.oauthbearer.scope.claim.name" = Some("scope"), Any, ReadOnly, SECURITY;
-    Text "sasl.oauthbearer.sub.claim.name" = Some("sub"), Any, ReadOnly, SECURITY;
-    Text "sasl.oauthbearer.token.endpoint.url" = None, Any, ReadOnly, SECURITY;
-    Class "sasl.server.callback.handler.class" = None, Any, ReadOnly, SECURITY;
-    Int "sasl.server.max.receive.size" = Some("524288"), Any, ReadOnly, SECURITY;
+        Any, ReadOnly, SASL;
+    Long "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms" = Some("100"), Any, ReadOnly, SASL;
+    Text "sasl.oauthbearer.jwks.endpoint.url" = None, Any, ReadOnly, SASL;
+    Text "sasl.oauthbearer.scope.claim.name" = Some("scope"), Any, ReadOnly, SASL;
+    Text "sasl.oauthbearer.sub.claim.name" = Some("sub"), Any, ReadOnly, SASL;
+    Text "sasl.oauthbearer.token.endpoint.url" = None, Any, ReadOnly, SASL;
+    Class "sasl.server.callback.handler.class" = None, Any, ReadOnly, SASL;
+    Int "sasl.server.max.receive.size" = Some("524288"), Any, ReadOnly, SASL;
     Text "security.inter.broker.protocol" = Some("PLAINTEXT"),
         OneOf(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]), ReadOnly, SECURITY;
-    Text "security.providers" = None, Any, ReadOnly, SECURITY;
+    Text "security.providers" = None, Any, ReadOnly, SECRETS;
     Long "server.max.startup.time.ms" = Some("9223372036854775807"), AtLeast(0), ReadOnly, KRAFT;
     Long "socket.connection.setup.timeout.max.ms" = Some("30000"), Any, ReadOnly, SETUP;
     Long "socket.connection.setup.timeout.ms" = Some("10000"), Any, ReadOnly, SETUP;
@@ -390,30 +401,30 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "socket.receive.buffer.bytes" = Some("102400"), Any, ReadOnly, Honoured;
     Int "socket.request.max.bytes" = Some("104857600"), AtLeast(1), ReadOnly, Honoured;
     Int "socket.send.buffer.bytes" = Some("102400"), Any, ReadOnly, Honoured;
-    Bool "ssl.allow.dn.changes" = Some("false"), Any, ReadOnly, SECURITY;
-    Bool "ssl.allow.san.changes" = Some("false"), Any, ReadOnly, SECURITY;
-    List "ssl.cipher.suites" = Some(""), Any, PerBroker, SECURITY;
+    Bool "ssl.allow.dn.changes" = Some("false"), Any, ReadOnly, TLS;
+    Bool "ssl.allow.san.changes" = Some("false"), Any, ReadOnly, TLS;
+    List "ssl.cipher.suites" = Some(""), Any, PerBroker, TLS;
     Text "ssl.client.auth" = Some("none"),
-        OneOf(&["required", "requested", "none"]), PerBroker, SECURITY;
-    List "ssl.enabled.protocols" = Some("TLSv1.2,TLSv1.3"), Any, PerBroker, SECURITY;
-    Text "ssl.endpoint.identification.algorithm" = Some("https"), Any, PerBroker, SECURITY;
-    Class "ssl.engine.factory.class" = None, Any, PerBroker, SECURITY;
-    Password "ssl.key.password" = None, Any, PerBroker, SECURITY;
-    Text "ssl.keymanager.algorithm" = Some("SunX509"), Any, PerBroker, SECURITY;
-    Password "ssl.keystore.certificate.chain" = None, Any, PerBroker, SECURITY;
-    Password "ssl.keystore.key" = None, Any, PerBroker, SECURITY;
-    Text "ssl.keystore.location" = None, Any, PerBroker, SECURITY;
-    Password "ssl.keystore.password" = None, Any, PerBroker, SECURITY;
-    Text "ssl.keystore.type" = Some("JKS"), Any, PerBroker, SECURITY;
-    Text "ssl.principal.mapping.rules" = Some("DEFAULT"), Any, ReadOnly, SECURITY;
-    Text "ssl.protocol" = Some("TLSv1.3"), Any, PerBroker, SECURITY;
-    Text "ssl.provider" = None, Any, PerBroker, SECURITY;
-    Text "ssl.secure.random.implementation" = None, Any, PerBroker, SECURITY;
-    Text "ssl.trustmanager.algorithm" = Some("PKIX"), Any, PerBroker, SECURITY;
-    Password "ssl.truststore.certificates" = None, Any, PerBroker, SECURITY;
-    Text "ssl.truststore.location" = None, Any, PerBroker, SECURITY;
-    Password "ssl.truststore.password" = None, Any, PerBroker, SECURITY;
-    Text "ssl.truststore.type" = Some("JKS"), Any, PerBroker, SECURITY;
+        OneOf(&["required", "requested", "none"]), PerBroker, TLS;
+    List "ssl.enabled.protocols" = Some("TLSv1.2,TLSv1.3"), Any, PerBroker, TLS;
+    Text "ssl.endpoint.identification.algorithm" = Some("https"), Any, PerBroker, TLS;
+    Class "ssl.engine.factory.class" = None, Any, PerBroker, TLS;
+    Password "ssl.key.password" = None, Any, PerBroker, TLS;
+    Text "ssl.keymanager.algorithm" = Some("SunX509"), Any, PerBroker, TLS;
+    Password "ssl.keystore.certificate.chain" = None, Any, PerBroker, TLS;
+    Password "ssl.keystore.key" = None, Any, PerBroker, TLS;
+    Text "ssl.keystore.location" = None, Any, PerBroker, TLS;
+    Password "ssl.keystore.password" = None, Any, PerBroker, TLS;
+    Text "ssl.keystore.type" = Some("JKS"), Any, PerBroker, TLS;
+    Text "ssl.principal.mapping.rules" = Some("DEFAULT"), Any, ReadOnly, TLS;
+    Text "ssl.protocol" = Some("TLSv1.3"), Any, PerBroker, TLS;
+    Text "ssl.provider" = None, Any, PerBroker, TLS;
+    Text "ssl.secure.random.implementation" = None, Any, PerBroker, TLS;
+    Text "ssl.trustmanager.algorithm" = Some("PKIX"), Any, PerBroker, TLS;
+    Password "ssl.truststore.certificates" = None, Any, PerBroker, TLS;
+    Text "ssl.truststore.location" = None, Any, PerBroker, TLS;
+    Password "ssl.truststore.password" = None, Any, PerBroker, TLS;
+    Text "ssl.truststore.type" = Some("JKS"), Any, PerBroker, TLS;
     Int "telemetry.max.bytes" = Some("1048576"), AtLeast(1), ReadOnly, KRAFT;
     Int "transaction.abort.timed.out.transaction.cleanup.interval.ms" = Some("10000"),
         AtLeast(1), ReadOnly, Honoured;
@@ -439,17 +450,17 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "zookeeper.metadata.migration.min.batch.size" = Some("200"), AtLeast(1), ReadOnly, KRAFT;
     Int "zookeeper.session.timeout.ms" = Some("18000"), Any, ReadOnly, Honoured;
     Bool "zookeeper.set.acl" = Some("false"), Any, ReadOnly, SECURITY;
-    List "zookeeper.ssl.cipher.suites" = None, Any, ReadOnly, SECURITY;
+    List "zookeeper.ssl.cipher.suites" = None, Any, ReadOnly, ZK_TLS;
     Bool "zookeeper.ssl.client.enable" = Some("false"), Any, ReadOnly, SECURITY;
-    Bool "zookeeper.ssl.crl.enable" = Some("false"), Any, ReadOnly, SECURITY;
-    List "zookeeper.ssl.enabled.protocols" = None, Any, ReadOnly, SECURITY;
-    Text "zookeeper.ssl.endpoint.identification.algorithm" = Some("HTTPS"), Any, ReadOnly, SECURITY;
-    Text "zookeeper.ssl.keystore.location" = None, Any, ReadOnly, SECURITY;
-    Password "zookeeper.ssl.keystore.password" = None, Any, ReadOnly, SECURITY;
-    Text "zookeeper.ssl.keystore.type" = None, Any, ReadOnly, SECURITY;
-    Bool "zookeeper.ssl.ocsp.enable" = Some("false"), Any, ReadOnly, SECURITY;
-    Text "zookeeper.ssl.protocol" = Some("TLSv1.2"), Any, ReadOnly, SECURITY;
-    Text "zookeeper.ssl.truststore.location" = None, Any, ReadOnly, SECURITY;
-    Password "zookeeper.ssl.truststore.password" = None, Any, ReadOnly, SECURITY;
-    Text "zookeeper.ssl.truststore.type" = None, Any, ReadOnly, SECURITY;
+    Bool "zookeeper.ssl.crl.enable" = Some("false"), Any, ReadOnly, ZK_TLS;
+    List "zookeeper.ssl.enabled.protocols" = None, Any, ReadOnly, ZK_TLS;
+    Text "zookeeper.ssl.endpoint.identification.algorithm" = Some("HTTPS"), Any, ReadOnly, ZK_TLS;
+    Text "zookeeper.ssl.keystore.location" = None, Any, ReadOnly, ZK_TLS;
+    Password "zookeeper.ssl.keystore.password" = None, Any, ReadOnly, ZK_TLS;
+    Text "zookeeper.ssl.keystore.type" = None, Any, ReadOnly, ZK_TLS;
+    Bool "zookeeper.ssl.ocsp.enable" = Some("false"), Any, ReadOnly, ZK_TLS;
+    Text "zookeeper.ssl.protocol" = Some("TLSv1.2"), Any, ReadOnly, ZK_TLS;
+    Text "zookeeper.ssl.truststore.location" = None, Any, ReadOnly, ZK_TLS;
+    Password "zookeeper.ssl.truststore.password" = None, Any, ReadOnly, ZK_TLS;
+    Text "zookeeper.ssl.truststore.type" = None, Any, ReadOnly, ZK_TLS;
 };

@@ -1,12 +1,14 @@
 //! From a file and `--override`s to a configuration: unknown keys, keys that stop the start, and
-//! what to warn about. Knows nothing of what the values are for.
+//! what to warn about. Every reason against a start is told at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::key::{KeyDef, Role, Value};
+use super::features::{InUse, Undefined};
+use super::key::{Feature, KeyDef, Kind, Role, Value};
 use super::keys::KEYS;
-use super::{BrokerConfig, Source, check, properties, yaml};
+use super::refusal::{ConfigError, Fault, Refusal};
+use super::{BrokerConfig, Source, check, properties, providers, yaml};
 
 /// One setting as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,29 +17,18 @@ pub struct Setting {
     pub value: String,
     /// `file:line`, or where else it was written.
     pub origin: String,
+    /// The value came from elsewhere (`config.providers`) and must not be shown.
+    pub secret: bool,
+    /// The key may be one that does not exist.
+    lenient: bool,
 }
 
-/// Why the broker cannot start: one line, exit code 2.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    /// `file:line`, as far as known.
-    pub origin: String,
-    /// Empty if the fault is not that of one key.
-    pub key: String,
-    pub expected: String,
-}
-
-impl std::fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let parts = [&self.origin, &self.key, &self.expected];
-        let parts: Vec<&str> =
-            parts.into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
-        // Whatever a file holds, this stays one line.
-        write!(f, "{}", parts.join(": ").replace(['\n', '\r'], " "))
+impl Setting {
+    /// One with a value that may be shown, and a key that must exist.
+    pub fn new(key: String, value: String, origin: String) -> Setting {
+        Setting { key, value, origin, secret: false, lenient: false }
     }
 }
-
-impl std::error::Error for ConfigError {}
 
 /// A configuration, and what its reader must be told.
 #[derive(Debug)]
@@ -46,9 +37,6 @@ pub struct Loaded {
     /// One line each.
     pub warnings: Vec<String>,
 }
-
-/// Files larger than this are no configuration.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Settings of a start without a file, and the replication factors that one broker alone can keep.
 const ALONE: [(&str, &str); 3] = [
@@ -59,171 +47,285 @@ const ALONE: [(&str, &str); 3] = [
 const WITHOUT_FILE: [(&str, &str); 3] =
     [("broker.id", "1"), ("listeners", "PLAINTEXT://127.0.0.1:9092"), ("log.dirs", "./ottla-data")];
 
+/// Where settings come from that are not written in a file.
+const OVERRIDE: &str = "--override";
+const NO_FILE: &str = "without a file";
+
 /// Reads `file` (`*.yaml`, `*.yml`, or else Java properties) and then `overrides` (`key=value`).
-pub fn load(file: Option<&Path>, overrides: &[String]) -> Result<Loaded, ConfigError> {
-    let mut settings = Vec::new();
-    let mut lenient = false;
-    match file {
-        Some(path) => {
-            let name = path.display().to_string();
-            let bytes = read(path, &name)?;
-            let extension = path.extension().and_then(|extension| extension.to_str());
-            if matches!(extension, Some("yaml" | "yml")) {
-                settings = yaml::parse(&name, &bytes)?;
-            } else {
-                lenient = true;
-                settings = properties::parse(&name, &bytes)?;
-            }
-        }
-        None => {
-            for (key, value) in WITHOUT_FILE {
-                let origin = "without a file".to_owned();
-                settings.push(Setting { key: key.to_owned(), value: value.to_owned(), origin });
-            }
-        }
-    }
-    let mut apply = Apply::new();
-    for setting in settings {
-        apply.setting(setting, lenient)?;
-    }
-    for text in overrides {
-        let origin = "--override".to_owned();
+/// The last value of a key counts, and only that one is looked at.
+pub fn load(file: Option<&Path>, overrides: &[String]) -> Result<Loaded, Refusal> {
+    let overridden = overrides.iter().map(|text| {
         let Some((key, value)) = text.split_once('=') else {
-            let expected = format!("expected key=value, found \"{text}\"");
-            return Err(ConfigError { origin, key: String::new(), expected });
+            return Err(ConfigError {
+                fault: Fault::Unreadable,
+                origin: OVERRIDE.to_owned(),
+                key: String::new(),
+                expected: format!("expected key=value, found \"{text}\""),
+            });
         };
         let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
-        apply.setting(Setting { key, value, origin }, false)?;
-    }
-    apply.finish(file)
+        Ok(Setting::new(key, value, OVERRIDE.to_owned()))
+    });
+    load_all(file, overridden)
 }
 
-fn read(path: &Path, name: &str) -> Result<Vec<u8>, ConfigError> {
-    let failed =
-        |expected: String| ConfigError { origin: name.to_owned(), key: String::new(), expected };
-    let unreadable = |error: std::io::Error| failed(format!("expected a readable file: {error}"));
-    let length = std::fs::metadata(path).map_err(unreadable)?.len();
-    if length > FILE_BYTES_MAX {
-        return Err(failed(format!("expected at most {FILE_BYTES_MAX} bytes, found {length}")));
+/// As `load`, with `--override` read as `kafka-server-start.sh` does: any key, and a value that is
+/// missing is empty.
+pub fn load_as_kafka(file: &Path, overrides: &[String]) -> Result<Loaded, Refusal> {
+    let overridden = overrides.iter().map(|text| {
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        let setting = Setting::new(key.to_owned(), value.to_owned(), OVERRIDE.to_owned());
+        Ok(Setting { lenient: true, ..setting })
+    });
+    load_all(Some(file), overridden)
+}
+
+fn load_all(
+    file: Option<&Path>,
+    overridden: impl Iterator<Item = Result<Setting, ConfigError>>,
+) -> Result<Loaded, Refusal> {
+    let mut settings = match file {
+        Some(path) => settings_of(path)?,
+        None => {
+            let setting = |(key, value): (&str, &str)| {
+                Setting::new(key.to_owned(), value.to_owned(), NO_FILE.to_owned())
+            };
+            WITHOUT_FILE.into_iter().map(setting).collect()
+        }
+    };
+    let mut apply = Apply::new();
+    for setting in overridden {
+        match setting {
+            Ok(setting) => settings.push(setting),
+            Err(reason) => apply.reasons.push(reason),
+        }
     }
-    std::fs::read(path).map_err(unreadable)
+    let mut settings = last_of_each(settings);
+    match providers::resolve(&mut settings) {
+        Ok(warnings) => apply.warnings = warnings,
+        Err(reasons) => {
+            // What could not be looked up is no second fault of the same key.
+            settings.retain(|setting| reasons.iter().all(|reason| reason.key != setting.key));
+            apply.bad.extend(reasons.iter().map(|reason| reason.key.clone()));
+            apply.reasons.extend(reasons);
+        }
+    }
+    let mut undefined = Vec::new();
+    for setting in settings {
+        if BrokerConfig::definition(&setting.key).is_some() {
+            apply.setting(setting);
+        } else {
+            undefined.push(setting);
+        }
+    }
+    apply.finish(undefined, file)
+}
+
+fn settings_of(path: &Path) -> Result<Vec<Setting>, ConfigError> {
+    let name = path.display().to_string();
+    let bytes = providers::read_bounded(path).map_err(|error| ConfigError {
+        fault: Fault::Unreadable,
+        origin: name.clone(),
+        key: String::new(),
+        expected: format!("expected a readable file: {error}"),
+    })?;
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    if matches!(extension, Some("yaml" | "yml")) {
+        return yaml::parse(&name, &bytes);
+    }
+    let mut settings = properties::parse(&name, &bytes)?;
+    settings.iter_mut().for_each(|setting| setting.lenient = true);
+    Ok(settings)
+}
+
+/// In the order of the last ones.
+fn last_of_each(settings: Vec<Setting>) -> Vec<Setting> {
+    let mut seen = BTreeSet::new();
+    let mut last: Vec<Setting> =
+        settings.into_iter().rev().filter(|setting| seen.insert(setting.key.clone())).collect();
+    last.reverse();
+    last
 }
 
 struct Apply {
     config: BrokerConfig,
     origins: BTreeMap<String, String>,
     warnings: Vec<String>,
+    reasons: Vec<ConfigError>,
+    /// Keys whose value is refused and not set.
+    bad: BTreeSet<String>,
+    /// Keys without effect, by the reason.
+    idle: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl Apply {
     fn new() -> Apply {
-        Apply { config: BrokerConfig::defaults(), origins: BTreeMap::new(), warnings: Vec::new() }
+        Apply {
+            config: BrokerConfig::defaults(),
+            origins: BTreeMap::new(),
+            warnings: Vec::new(),
+            reasons: Vec::new(),
+            bad: BTreeSet::new(),
+            idle: BTreeMap::new(),
+        }
     }
 
-    fn setting(&mut self, setting: Setting, lenient: bool) -> Result<(), ConfigError> {
-        let Setting { key, value, origin } = setting;
-        let Some(definition) = BrokerConfig::definition(&key) else {
-            return self.unknown(key, value, origin, lenient);
-        };
+    fn refuse(&mut self, fault: Fault, origin: String, key: &str, expected: String) {
+        self.reasons.push(ConfigError { fault, origin, key: key.to_owned(), expected });
+    }
+
+    fn setting(&mut self, setting: Setting) {
+        let Setting { key, value, origin, secret, .. } = setting;
+        let sensitive = BrokerConfig::definition(&key).is_none_or(KeyDef::is_sensitive);
         if let Err(error) = self.config.set(Source::Static, &key, &value) {
-            let found = if definition.is_sensitive() {
-                String::new()
-            } else {
-                format!(", found \"{}\"", value.trim())
+            let found = match secret || sensitive {
+                true => String::new(),
+                false => format!(", found \"{}\"", value.trim()),
             };
             let expected = format!("{}{found}", error.expected);
-            return Err(ConfigError { origin, key, expected });
+            self.refuse(Fault::Illegal, origin, &key, expected);
+            self.bad.insert(key);
+        } else {
+            self.origins.insert(key, origin);
         }
-        self.origins.insert(key, origin);
-        Ok(())
     }
 
-    fn unknown(
-        &mut self,
-        key: String,
-        value: String,
-        origin: String,
-        lenient: bool,
-    ) -> Result<(), ConfigError> {
-        if key.starts_with("listener.name.") || key == "config.providers" {
-            let expected = "expected it to be absent: it decides who may connect or what the \
-                            values are, and is not served yet"
-                .to_owned();
-            return Err(ConfigError { origin, key, expected });
+    /// A key that Kafka's definition does not have.
+    fn undefined(&mut self, setting: Setting, in_use: &InUse) {
+        let Setting { key, value, origin, lenient, .. } = setting;
+        let what = match providers::is_provider_key(&key) {
+            true => Undefined::Refused,
+            false => in_use.undefined(&key),
+        };
+        match what {
+            Undefined::Refused => {}
+            Undefined::WithoutEffect(why) => self.idle.entry(why).or_default().push(key.clone()),
+            Undefined::Unserved(why) => {
+                let expected = format!("expected it to be absent: {why}");
+                self.refuse(Fault::Unserved, origin, &key, expected);
+            }
+            Undefined::Unknown => {
+                let near = nearest(&key).map(|name| format!("; the nearest known is {name}"));
+                let near = near.unwrap_or_default();
+                if !lenient || key.starts_with("ottla.") {
+                    let expected = format!("expected a known key{near}");
+                    self.refuse(Fault::Unknown, origin, &key, expected);
+                } else {
+                    let what = "unknown key, ignored as Kafka does";
+                    self.warnings.push(format!("{origin}: {key}: {what}{near}"));
+                }
+            }
         }
-        let near = nearest(&key).map(|name| format!("; the nearest known is {name}"));
-        let near = near.unwrap_or_default();
-        if !lenient || key.starts_with("ottla.") {
-            let expected = format!("expected a known key{near}");
-            return Err(ConfigError { origin, key, expected });
-        }
-        self.warnings.push(format!("{origin}: {key}: unknown key, ignored as Kafka does{near}"));
         self.config.set_other(Source::Static, &key, &value);
-        Ok(())
     }
 
-    fn finish(mut self, file: Option<&Path>) -> Result<Loaded, ConfigError> {
+    fn finish(mut self, undefined: Vec<Setting>, file: Option<&Path>) -> Result<Loaded, Refusal> {
         if !self.config.is_set("broker.id") && self.config.is_set("node.id") {
             let id = self.config.long("node.id").to_string();
             self.config.set(Source::Static, "broker.id", &id).expect("node.id has the same type");
         }
         if self.config.text("zookeeper.connect").is_none() {
-            for (key, value) in ALONE {
-                if !self.config.is_set(key) {
-                    self.config.set(Source::Static, key, value).expect("legal by the table");
-                }
-            }
-            if let Some(file) = file {
-                self.warnings.push(format!(
-                    "{}: zookeeper.connect is not set: metadata is kept by this broker itself, \
-                     beside its data; no second broker can join it",
-                    file.display()
-                ));
-            }
+            self.embedded(file);
+        }
+        let in_use = InUse::of(&self.config);
+        for setting in undefined {
+            self.undefined(setting, &in_use);
         }
         for key in KEYS {
-            self.role(key)?;
+            self.role(key, &in_use);
         }
-        let checked = check::whole(&self.config).and_then(|()| check::topics(&self.config));
-        if let Err((key, expected)) = checked {
-            let origin = self.origin(&key, file);
-            return Err(ConfigError { origin, key, expected });
+        let violations = check::whole(&self.config, &self.bad);
+        for violation in violations.into_iter().chain(check::topics(&self.config, &self.bad)) {
+            let origin = self.origin(&violation.key, file);
+            self.refuse(violation.fault, origin, &violation.key, violation.expected);
         }
+        if !self.reasons.is_empty() {
+            return Err(Refusal { reasons: self.reasons });
+        }
+        self.warn_of_idle(file);
         Ok(Loaded { config: self.config, warnings: self.warnings })
     }
 
-    fn role(&mut self, key: &KeyDef) -> Result<(), ConfigError> {
-        let Some(origin) = self.origins.get(key.name) else { return Ok(()) };
+    /// Without an ensemble: one broker alone.
+    fn embedded(&mut self, file: Option<&Path>) {
+        for (key, value) in ALONE {
+            if !self.config.is_set(key) {
+                self.config.set(Source::Static, key, value).expect("legal by the table");
+            }
+        }
+        if let Some(file) = file {
+            self.warnings.push(format!(
+                "{}: zookeeper.connect is not set: metadata is kept by this broker itself, \
+                 beside its data; no second broker can join it",
+                file.display()
+            ));
+        }
+    }
+
+    /// One warning for all keys that nothing reads.
+    fn warn_of_idle(&mut self, file: Option<&Path>) {
+        if self.idle.is_empty() {
+            return;
+        }
+        let file = file.map_or(NO_FILE.to_owned(), |file| file.display().to_string());
+        let groups: Vec<String> =
+            self.idle.iter().map(|(why, keys)| format!("{} ({why})", keys.join(", "))).collect();
+        self.warnings.push(format!("{file}: without effect: {}", groups.join("; ")));
+    }
+
+    fn role(&mut self, key: &KeyDef, in_use: &InUse) {
+        let Some(origin) = self.origins.get(key.name).cloned() else { return };
+        let value = self.config.value(key.name);
+        let default = key
+            .default
+            .map_or(Value::Null, |text| key.parse(text).expect("a test parses every default"));
+        let changed = *value != default;
         match key.role {
             Role::Honoured => {}
             Role::Ignored(instead) => {
                 self.warnings.push(format!("{origin}: {}: no effect here: {instead}", key.name));
             }
-            Role::Stops(why) => {
-                let default = key.default.map_or(Value::Null, |text| {
-                    key.parse(text).expect("a test parses every default")
-                });
-                if *self.config.value(key.name) != default {
-                    let shown = key.default.filter(|text| !text.is_empty());
-                    let shown = shown.map_or("none".to_owned(), |text| format!("\"{text}\""));
-                    return Err(ConfigError {
-                        origin: origin.clone(),
-                        key: key.name.to_owned(),
-                        expected: format!("expected the default ({shown}): {why}"),
-                    });
-                }
+            Role::Stops(_) | Role::Belongs(_) if !changed => {}
+            Role::Stops(_) if is_empty(value) => {
+                self.idle.entry("empty").or_default().push(key.name.to_owned());
+            }
+            Role::Stops(why) => self.unserved(key, origin, why),
+            Role::Belongs(feature) if in_use.has(feature) => {
+                self.unserved(key, origin, Feature::SECURITY);
+            }
+            // Kafka loads classes before it knows whether they are of use.
+            Role::Belongs(_) if key.kind == Kind::Class && !is_apaches(value) => {
+                self.unserved(key, origin, "other classes than Kafka's own cannot be loaded");
+            }
+            Role::Belongs(feature) => {
+                self.idle.entry(feature.unused()).or_default().push(key.name.to_owned());
             }
         }
-        Ok(())
+    }
+
+    fn unserved(&mut self, key: &KeyDef, origin: String, why: &str) {
+        let shown = key.default.filter(|text| !text.is_empty());
+        let shown = shown.map_or("none".to_owned(), |text| format!("\"{text}\""));
+        let expected = format!("expected the default ({shown}): {why}");
+        self.refuse(Fault::Unserved, origin, key.name, expected);
     }
 
     fn origin(&self, key: &str, file: Option<&Path>) -> String {
         match (self.origins.get(key), file) {
             (Some(origin), _) => origin.clone(),
             (None, Some(file)) => file.display().to_string(),
-            (None, None) => "without a file".to_owned(),
+            (None, None) => NO_FILE.to_owned(),
         }
     }
+}
+
+fn is_empty(value: &Value) -> bool {
+    matches!(value, Value::Text(text) if text.is_empty())
+}
+
+fn is_apaches(value: &Value) -> bool {
+    let own = |text: &str| text.starts_with("org.apache.kafka.") || text.starts_with("kafka.");
+    matches!(value, Value::Text(text) if own(text))
 }
 
 /// The known key with the smallest edit distance, if that is small for its length.

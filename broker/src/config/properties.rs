@@ -1,28 +1,31 @@
 //! The syntax of `server.properties`: what `java.util.Properties` reads, byte for byte Latin-1.
 //! Knows nothing of which keys there are.
 
-use super::load::{ConfigError, Setting};
+use super::load::Setting;
+use super::refusal::{ConfigError, Fault};
 
 /// Every setting of the file in its order; a repeated key stands twice and the later one counts.
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Setting>, ConfigError> {
     // Java reads these files as ISO 8859-1; anything else is written with \u escapes.
-    let text: Vec<char> = bytes.iter().map(|byte| char::from(*byte)).collect();
+    parse_text(file, bytes.iter().map(|byte| char::from(*byte)).collect())
+}
+
+/// The same of a file that Java reads in another character set.
+pub fn parse_text(file: &str, text: Vec<char>) -> Result<Vec<Setting>, ConfigError> {
     logical_lines(&text)
         .into_iter()
         .map(|line| {
             let (key, value) = split(&line.text);
             let unescape = |part: &[char]| {
                 unescape(part).map_err(|expected| ConfigError {
+                    fault: Fault::Unreadable,
                     origin: format!("{file}:{}", line.number),
                     key: String::new(),
                     expected,
                 })
             };
-            Ok(Setting {
-                key: unescape(key)?,
-                value: unescape(value)?,
-                origin: format!("{file}:{}", line.number),
-            })
+            let origin = format!("{file}:{}", line.number);
+            Ok(Setting::new(unescape(key)?, unescape(value)?, origin))
         })
         .collect()
 }

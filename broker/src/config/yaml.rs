@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 
 use serde_yaml::Value;
 
-use super::load::{ConfigError, Setting};
+use super::load::Setting;
+use super::refusal::{ConfigError, Fault};
 
 /// Every setting of the file, flattened to dotted keys.
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Setting>, ConfigError> {
     let failed = |line: Option<usize>, key: &str, expected: String| ConfigError {
+        fault: Fault::Unreadable,
         origin: line.map_or(file.to_owned(), |line| format!("{file}:{line}")),
         key: key.to_owned(),
         expected,
@@ -34,7 +36,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Setting>, ConfigError> {
             return Err(failed(line, &key, "expected once, it is there twice".to_owned()));
         }
         let origin = line.map_or(file.to_owned(), |line| format!("{file}:{line}"));
-        settings.push(Setting { key, value, origin });
+        settings.push(Setting::new(key, value, origin));
     }
     Ok(settings)
 }

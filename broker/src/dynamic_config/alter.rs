@@ -83,11 +83,14 @@ pub async fn topic(
         return Err(AlterError::InvalidRequest(text.to_owned()));
     }
     let entity = ConfigEntity::topic(topic);
-    let values = changed(broker, &entity, change, |key| {
+    let stored = match &change {
+        Change::Replace(_) => ConfigValues::new(),
+        Change::Each(_) => entity::read(&*broker.store, &entity).await?,
+    };
+    let values = changed(stored, change, |key| {
         let key = topic_key(key)?;
         Some((key.value_type == ValueType::List, key.default))
-    });
-    let values = values.await?;
+    })?;
     if broker.metadata.load().topic(topic).is_none() {
         return Err(AlterError::UnknownTopic(topic.to_owned()));
     }
@@ -124,12 +127,12 @@ pub async fn brokers(
     {
         return Err(AlterError::InvalidRequest(format!("Unknown operations type {number}")));
     }
-    let values = changed(broker, &entity, change, |key| {
+    let stored = entity::read(&*broker.store, &entity).await?;
+    let values = changed(check::legal(&stored, whole_cluster), change, |key| {
         let key = BrokerConfig::definition(key)?;
         Some((key.kind == Kind::List, key.default.unwrap_or_default()))
-    });
-    let values = values.await?;
-    check::broker(&broker.config.load(), &values, whole_cluster)
+    })?;
+    check::broker(&broker.config.load(), &stored, &values, whole_cluster)
         .map_err(AlterError::InvalidRequest)?;
     if validate_only { Ok(()) } else { write(broker, entity, values).await }
 }
@@ -150,19 +153,18 @@ async fn write(
 }
 
 /// The values after `change`. `list` says of a key whether it is a list, and its default.
-async fn changed(
-    broker: &Broker,
-    entity: &ConfigEntity,
+fn changed(
+    mut stored: ConfigValues,
     change: Change,
     list: impl Fn(&str) -> Option<(bool, &'static str)>,
 ) -> Result<ConfigValues, AlterError> {
-    let operations = match change {
-        Change::Replace(values) => return Ok(values),
-        Change::Each(operations) => operations,
-    };
-    let mut values = entity::read(&*broker.store, entity).await?;
-    apply(&mut values, operations, list)?;
-    Ok(values)
+    match change {
+        Change::Replace(values) => Ok(values),
+        Change::Each(operations) => {
+            apply(&mut stored, operations, list)?;
+            Ok(stored)
+        }
+    }
 }
 
 fn apply(

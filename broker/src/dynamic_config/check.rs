@@ -34,9 +34,26 @@ const THREADS: [&str; 5] = [
 /// The only reporter that Kafka brings along.
 const JMX_REPORTER: &str = "org.apache.kafka.common.metrics.JmxReporter";
 
-/// Checks `values` as all that is set for this broker or, `whole_cluster`, for all brokers.
+/// What counts of the stored values: a change of others takes the rest out of the store.
+pub fn legal(stored: &ConfigValues, whole_cluster: bool) -> ConfigValues {
+    let source = if whole_cluster { Source::DynamicDefault } else { Source::DynamicBroker };
+    let is_legal = |key: &str, value: &str| match BrokerConfig::definition(key) {
+        Some(known) => {
+            BrokerConfig::updatable(key, source)
+                && !PER_LISTENER.contains(&key)
+                && known.parse(value).is_ok()
+        }
+        None => definition(key).is_none_or(|rate| rate.parse(value).is_ok()),
+    };
+    let legal = stored.iter().filter(|(key, value)| is_legal(key, value));
+    legal.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// Checks `values` as all that is set for this broker or, `whole_cluster`, for all brokers, in
+/// place of those that are `stored`.
 pub fn broker(
     config: &BrokerConfig,
+    stored: &ConfigValues,
     values: &ConfigValues,
     whole_cluster: bool,
 ) -> Result<(), String> {
@@ -61,11 +78,13 @@ pub fn broker(
             "Cannot update these configs at default cluster level, broker id must be specified";
         refuse(&of(&|key| updates(key, Update::PerBroker)), text, "Set")?;
     }
-    refuse(&of(&is_not_served), "These configs are not served while the broker runs", "Set")?;
+    let changes = |key: &str| values.get(key) != stored.get(key);
+    let not_served = of(&|key| changes(key) && is_not_served(key));
+    refuse(&not_served, "These configs are not served while the broker runs", "Set")?;
     let kept = if whole_cluster { Source::DynamicBroker } else { Source::DynamicDefault };
     let other = config.settings_at(kept);
     let (cluster, own) = if whole_cluster { (values, &other) } else { (&other, values) };
-    let (next, _) = config.with_dynamic(cluster, own);
+    let (next, _) = config.overlaid(cluster, own);
     together(&next)?;
     reconfigured(config, &next).map_err(|why| {
         format!(
@@ -88,7 +107,7 @@ fn definition(name: &str) -> Option<&'static KeyDef> {
 
 /// Whether Apache could change the key and this broker cannot.
 fn is_not_served(key: &str) -> bool {
-    let stops = |key: &KeyDef| matches!(key.role, Role::Stops(_));
+    let stops = |key: &KeyDef| matches!(key.role, Role::Stops(_) | Role::Belongs(_));
     let bound = ["listeners", "advertised.listeners", "listener.security.protocol.map"];
     key.starts_with("listener.name.")
         || bound.contains(&key)
@@ -140,7 +159,7 @@ fn invalid(key: &KeyDef, value: &str) -> Option<String> {
             let other = items.find(|item| !names.contains(item)).unwrap_or(trimmed);
             refuse(other, &format!("String must be one of: {}", names.join(", ")))
         }
-        Check::FormatVersion => {
+        Check::FormatVersion | Check::Release(_) => {
             refuse(trimmed, &format!("Version {trimmed} is not a valid version"))
         }
     })
@@ -266,8 +285,9 @@ mod tests {
     fn check(key: &str, value: &str) -> Result<(), String> {
         let config = BrokerConfig::defaults();
         let values = ConfigValues::from([(key.to_owned(), value.to_owned())]);
-        let outcome = broker(&config, &values, false);
-        assert_eq!(outcome, broker(&config, &values, true), "{key}={value}");
+        let none = ConfigValues::new();
+        let outcome = broker(&config, &none, &values, false);
+        assert_eq!(outcome, broker(&config, &none, &values, true), "{key}={value}");
         outcome
     }
 
@@ -372,9 +392,10 @@ mod tests {
         config.set(Source::Static, "metric.reporters", "no.such.Class").expect("legal");
         config.set(Source::Static, "log.local.retention.ms", "-1").expect("legal");
         let other = ConfigValues::from([("num.io.threads".to_owned(), "9".to_owned())]);
-        assert_eq!(broker(&config, &other, false), Ok(()));
+        let none = ConfigValues::new();
+        assert_eq!(broker(&config, &none, &other, false), Ok(()));
         let log = ConfigValues::from([("log.segment.bytes".to_owned(), "900".to_owned())]);
-        assert!(broker(&config, &log, false).is_err());
+        assert!(broker(&config, &none, &log, false).is_err());
     }
 
     #[test]
@@ -411,10 +432,39 @@ mod tests {
         let config = BrokerConfig::defaults();
         let one = |key: &str, value: &str, whole_cluster: bool| {
             let values = ConfigValues::from([(key.to_owned(), value.to_owned())]);
-            broker(&config, &values, whole_cluster)
+            broker(&config, &ConfigValues::new(), &values, whole_cluster)
         };
         let cluster = one("listeners", "PLAINTEXT://:1", true).expect_err("for one broker");
         assert!(cluster.starts_with("Cannot update these configs at default cluster level"));
         assert!(one("listeners", "PLAINTEXT://:1", false).is_err());
+    }
+
+    #[test]
+    fn what_others_have_stored_does_not_keep_a_key_from_being_changed() {
+        let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        let stored: ConfigValues = [
+            ("broker.id", "7"),
+            ("leader.replication.throttled.rate", "x"),
+            ("listener.name.sasl.sasl.enabled.mechanisms", "PLAIN"),
+            ("message.max.bytes", "many"),
+            ("num.io.threads", "9"),
+            ("ssl.keystore.location", "x"),
+            ("unknown", "y"),
+        ]
+        .map(text)
+        .into();
+        let mut values = legal(&stored, false);
+        let kept: Vec<&str> = values.keys().map(String::as_str).collect();
+        assert_eq!(
+            kept,
+            ["listener.name.sasl.sasl.enabled.mechanisms", "num.io.threads", "unknown"]
+        );
+        values.extend([text(("message.max.bytes", "7"))]);
+        let config = BrokerConfig::defaults();
+        assert_eq!(broker(&config, &stored, &values, false), Ok(()));
+        values.extend([text(("listener.name.sasl.sasl.enabled.mechanisms", "SCRAM-SHA-256"))]);
+        assert!(broker(&config, &stored, &values, false).is_err());
+        let listeners = ConfigValues::from([text(("listeners", "PLAINTEXT://:1"))]);
+        assert_eq!(legal(&listeners, true), ConfigValues::new());
     }
 }

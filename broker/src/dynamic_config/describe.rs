@@ -4,8 +4,10 @@
 use coordinator::znodes::config::ConfigValues;
 use storage::config::{TOPIC_KEYS, TopicKey, ValueType, topic_key};
 
+use super::documentation;
+use crate::config::key::{KeyDef, Role, Update};
 use crate::config::keys::{KEYS, RATES};
-use crate::config::{BrokerConfig, Source, key::KeyDef, key::Update, synonyms};
+use crate::config::{BrokerConfig, Source, synonyms};
 use crate::logging::levels::{Level, Levels};
 use crate::replication::topic_configs;
 
@@ -81,7 +83,8 @@ fn topic_entry(broker: &BrokerConfig, key: &TopicKey, own: Option<&String>) -> E
     Entry {
         name: key.name.to_owned(),
         documentation: Documentation::Key(Some(format!(
-            "Default {}; without a value of its own a topic takes the broker's {}.",
+            "{} Default {}; without a value of its own a topic takes the broker's {}.",
+            documentation::of_topic(key.name).unwrap_or_default(),
             if key.default.is_empty() { "none" } else { key.default },
             key.broker_key.unwrap_or("default")
         ))),
@@ -190,8 +193,19 @@ fn broker_entry(config: &BrokerConfig, key: &KeyDef) -> Entry {
         is_sensitive,
         synonyms,
         kind: key.wire_type(),
-        documentation: Documentation::Key(Some(format!("Takes {}.", key.expected()))),
+        documentation: Documentation::Key(Some(what_it_does(key))),
     }
+}
+
+fn what_it_does(key: &KeyDef) -> String {
+    let takes = format!("Takes {}.", key.expected());
+    let role = match key.role {
+        Role::Honoured => String::new(),
+        Role::Ignored(instead) => format!("No effect here: {instead}."),
+        Role::Stops(why) => format!("Only the default here: {why}."),
+    };
+    let texts = [documentation::of_broker(key.name).unwrap_or_default(), &takes, &role];
+    texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a key that says the same was set while the broker runs, and this one was not: Kafka then
@@ -323,6 +337,14 @@ mod tests {
         assert_eq!((bytes.value.as_deref(), bytes.source, bytes.read_only), (Some("7"), 2, false));
         let sources: Vec<i8> = bytes.synonyms.iter().map(|place| place.source).collect();
         assert_eq!(sources, [2, 3, 5]);
+        assert_eq!(
+            find(&all, "num.io.threads").documentation,
+            Documentation::Key(Some(
+                "Threads that serve requests. Takes an integer of at least 1. No effect here: \
+                 there is one worker per core, and bounds are in bytes."
+                    .to_owned()
+            ))
+        );
         let hours = find(&all, "log.retention.hours");
         assert_eq!((hours.source, hours.read_only), (4, true));
         let password = find(&all, "ssl.key.password");

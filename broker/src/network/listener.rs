@@ -6,19 +6,21 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::unconstrained;
 
 use super::connection::Connection;
 use super::shared::Shared;
-use super::throttle::Throttle;
+use super::throttle::{Place, Throttle};
 use crate::broker::{Broker, ConnectionContext};
 use crate::config::listeners::Endpoint;
 
 /// Socket options of a listener and of what it accepts.
 #[derive(Debug, Clone, Copy)]
 pub struct SocketOptions {
-    /// `socket.listen.backlog.size`.
+    /// Connections that the system keeps until they are accepted.
     pub backlog: i32,
     /// `socket.receive.buffer.bytes` if it is set; else the system adapts it.
     pub receive_buffer_bytes: Option<usize>,
@@ -33,6 +35,16 @@ pub struct Listener {
     pub local: SocketAddr,
     socket: TcpListener,
     options: SocketOptions,
+}
+
+/// Connections that are accepted in a row before they are served.
+const BURST_MAX: usize = 512;
+
+/// A connection that is not served yet.
+struct Accepted {
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
 }
 
 /// The address of a listener cannot be had: exit code 6.
@@ -60,41 +72,71 @@ impl Listener {
         bound().map_err(|error| BindError { endpoint: endpoint.clone(), error })
     }
 
-    /// Accepts until the broker stops; each connection becomes a task.
+    /// Accepts until the broker stops; each connection becomes a task. All that wait, up to
+    /// `BURST_MAX`, are accepted before the first of them is served: on a busy machine this task
+    /// comes rarely, and what does not fit into the backlog must try again after a second.
     pub async fn accept(self, broker: Arc<Broker>, shared: Arc<Shared>, throttle: Arc<Throttle>) {
-        /// Descriptors or memory ran out: others must close before it can go on.
-        const PAUSE: Duration = Duration::from_millis(100);
         let mut index: u64 = 0;
+        let mut burst = Vec::new();
         loop {
             let place = throttle.vacancy().await;
             while let delay_ms @ 1.. = throttle.delay_ms(broker.clock.now_ms()) {
                 tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             }
-            let (stream, peer) = match self.socket.accept().await {
-                Ok(accepted) => accepted,
-                // The peer was gone before its turn came; others are not to wait for that.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
-                Err(error) => {
-                    tracing::warn!(listener = %self.name, %error, "a connection was not accepted");
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
-                }
-            };
-            let Some(slot) = throttle.enter(peer.ip(), place) else {
-                broker.request_metrics.connections_refused.increment(1);
-                tracing::info!(%peer, "connection refused: its address has its share already");
-                continue;
-            };
-            match self.prepare(&stream, peer, index) {
-                Ok(context) => {
-                    broker.request_metrics.connections_accepted.increment(1);
-                    let connection =
-                        Connection::new(stream, broker.clone(), shared.clone(), context, slot);
-                    broker.tasks.spawn(connection.run());
-                }
-                Err(error) => tracing::debug!(%peer, %error, "connection lost while accepted"),
+            burst.extend(self.one(place).await);
+            // Where the rate of new connections is bounded, every try counts.
+            while burst.len() < BURST_MAX
+                && !throttle.has_rate()
+                && let Some(place) = throttle.vacancy().now_or_never()
+                && let Some(next) = unconstrained(self.one(place)).now_or_never()
+            {
+                burst.extend(next);
             }
-            index += 1;
+            for accepted in burst.drain(..) {
+                self.serve(accepted, index, &broker, &shared, &throttle);
+                index += 1;
+            }
+        }
+    }
+
+    /// Accepts one; `None` if the peer was gone before its turn came.
+    async fn one(&self, place: Place) -> Option<Accepted> {
+        /// Descriptors or memory ran out: others must close before it can go on.
+        const PAUSE: Duration = Duration::from_millis(100);
+        match self.socket.accept().await {
+            Ok((stream, peer)) => Some(Accepted { stream, peer, place }),
+            // Others are not to wait for that.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => None,
+            Err(error) => {
+                tracing::warn!(listener = %self.name, %error, "a connection was not accepted");
+                tokio::time::sleep(PAUSE).await;
+                None
+            }
+        }
+    }
+
+    fn serve(
+        &self,
+        accepted: Accepted,
+        index: u64,
+        broker: &Arc<Broker>,
+        shared: &Arc<Shared>,
+        throttle: &Arc<Throttle>,
+    ) {
+        let Accepted { stream, peer, place } = accepted;
+        let Some(slot) = throttle.enter(peer.ip(), place) else {
+            broker.request_metrics.connections_refused.increment(1);
+            tracing::info!(%peer, "connection refused: its address has its share already");
+            return;
+        };
+        match self.prepare(&stream, peer, index) {
+            Ok(context) => {
+                broker.request_metrics.connections_accepted.increment(1);
+                let connection =
+                    Connection::new(stream, broker.clone(), shared.clone(), context, slot);
+                broker.tasks.spawn(connection.run());
+            }
+            Err(error) => tracing::debug!(%peer, %error, "connection lost while accepted"),
         }
     }
 

@@ -144,6 +144,11 @@ impl Throttle {
         Some(Slot { place, ip })
     }
 
+    /// Whether `max.connection.creation.rate` is a limit at all.
+    pub fn has_rate(&self) -> bool {
+        self.state.lock().limits.creation_rate_max < i32::MAX as u32
+    }
+
     /// Milliseconds to wait before the next accept, so that the creation rate holds.
     pub fn delay_ms(&self, now_ms: i64) -> u64 {
         let mut state = self.state.lock();

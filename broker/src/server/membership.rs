@@ -133,6 +133,18 @@ fn advertised(
     }
 }
 
+/// Where other brokers are told to reach this one.
+pub fn inter_broker_endpoint(
+    broker: &Broker,
+    bound: &[(Arc<str>, SocketAddr)],
+) -> Option<client::Endpoint> {
+    let config = broker.config.load();
+    let registration = advertised(&config, bound, broker.clock.now_ms());
+    let endpoint = registration.endpoint(&config.inter_broker_listener())?;
+    let port = u16::try_from(endpoint.port).ok()?;
+    Some(client::Endpoint::new(endpoint.host.clone(), port))
+}
+
 /// What clients are told when the listener names no host.
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()

@@ -1,11 +1,12 @@
 //! The part of a start that concerns sockets: limits, binding, accepting, HTTP. Knows nothing of
 //! what is served.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use client::Endpoint;
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -20,6 +21,12 @@ use crate::network::shared::{Settings, Shared};
 use crate::network::throttle::{Limits, Throttle};
 use crate::replication::gauges;
 use crate::{http, metrics};
+
+const BACKLOG: &str = "socket.listen.backlog.size";
+/// Connections that wait to be accepted where the key is not set. With Kafka's own 50 a crowd of
+/// clients that come at once must wait a second and more, until they try again. The system bounds
+/// it (`net.core.somaxconn`).
+const BACKLOG_UNSET: i32 = 4096;
 
 /// Cold file ranges that are read at a time.
 const COLD_READS_MAX: usize = 8;
@@ -44,11 +51,26 @@ pub fn bind(config: &BrokerConfig) -> Result<Vec<Listener>, BindError> {
         if config.is_set(name) { bytes } else { None }
     };
     let options = SocketOptions {
-        backlog: config.int("socket.listen.backlog.size"),
+        backlog: match config.is_set(BACKLOG) {
+            true => config.int(BACKLOG),
+            false => BACKLOG_UNSET,
+        },
         receive_buffer_bytes: set("socket.receive.buffer.bytes"),
         send_buffer_bytes: set("socket.send.buffer.bytes"),
     };
     config.listeners().iter().map(|endpoint| Listener::bind(endpoint, options)).collect()
+}
+
+/// Tells `broker` where its listener for brokers is bound.
+pub fn know_own_listener(broker: &Broker, listeners: &[(Arc<str>, SocketAddr)]) {
+    let name = broker.config.load().inter_broker_listener();
+    let own = listeners.iter().find(|(listener, _)| **listener == *name);
+    if let Some((_, bound)) = own {
+        // A socket for every address takes both families.
+        let ip = if bound.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { bound.ip() };
+        // Bound once, known once.
+        let _ = broker.own_listener.set(Endpoint::new(ip.to_string(), bound.port()));
+    }
 }
 
 /// What all connections share, ready to accept.

@@ -71,10 +71,10 @@ impl Peers {
         request: &R,
         oldest: i16,
     ) -> Result<R::Response, PeerError> {
-        let listener = broker.config.load().inter_broker_listener();
-        let node = broker.replicas.cluster().endpoint(to, &listener).ok_or(PeerError::NotAlive)?;
-        let port = u16::try_from(node.port).map_err(|_| PeerError::NotAlive)?;
-        let endpoint = Endpoint::new(node.host, port);
+        let endpoint = match broker.own_endpoint(to) {
+            Some(own) => own,
+            None => endpoint_of(broker, to)?,
+        };
         let known = self.connections.lock().remove(&to);
         let known = known.filter(|open| !open.is_closed() && *open.endpoint() == endpoint);
         let connection = match known {
@@ -106,4 +106,11 @@ impl Peers {
         broker.tasks.spawn_until_stop(driver);
         Ok(connection)
     }
+}
+
+fn endpoint_of(broker: &Broker, to: BrokerId) -> Result<Endpoint, PeerError> {
+    let listener = broker.config.load().inter_broker_listener();
+    let node = broker.replicas.cluster().endpoint(to, &listener).ok_or(PeerError::NotAlive)?;
+    let port = u16::try_from(node.port).map_err(|_| PeerError::NotAlive)?;
+    Ok(Endpoint::new(node.host, port))
 }

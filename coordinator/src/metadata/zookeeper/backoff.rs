@@ -1,5 +1,9 @@
 //! Which server to try next, and how long to wait before. Knows nothing of sessions.
 
+/// How long a close may look for a server, and wait for its answer: whoever stops a broker beside a
+/// dead ensemble does not want to wait for it. The session then ends by its timeout.
+pub const CLOSE_MS_MAX: u64 = 1000;
+
 const WAIT_MS_MIN: u64 = 20;
 const WAIT_MS_MAX: u64 = 1000;
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, CLOSE_MS_MAX};
 use super::jute::{JuteError, Reader, take_packet};
 use super::messages::{self, Chroot, ReplyHeader};
 use super::watches::Watches;
@@ -305,7 +305,7 @@ impl Session {
         if self.closing_until_ms.is_some() {
             return;
         }
-        self.closing_until_ms = Some(now_ms + self.timeout_ms);
+        self.closing_until_ms = Some(now_ms + self.timeout_ms.min(CLOSE_MS_MAX));
         self.fail_queued(StoreError::Closed, |_| true);
         match self.link {
             Link::Up { .. } => self.send_close(now_ms),

@@ -354,8 +354,8 @@ fn a_close_that_reaches_no_server_gives_up() {
         "{UP}
         11   | broken             | AWAY, connect 1
         12   | close              |
-        3011 | tick               | drop
-        9012 | tick               | drop, ended"
+        1011 | tick               |
+        1012 | tick               | drop, ended"
     ));
     run("
         0 | tick  | connect 0
