@@ -9,6 +9,7 @@ use crate::letter::talk::Talk;
 cases![
     topic_described,
     some_keys_described,
+    values_written,
     broker_described,
     broker_key_described,
     unknown_described,
@@ -67,6 +68,20 @@ fn some_keys_described(t: &mut Talk) {
     ] {
         describe(t, json!([resource(TOPIC, &topic, keys)]));
     }
+}
+
+/// What is set is told as it was read.
+fn values_written(t: &mut Talk) {
+    let values = [
+        ("preallocate", "TRUE"),
+        ("retention.ms", " +0700 "),
+        ("segment.bytes", "0002000"),
+        ("min.cleanable.dirty.ratio", "1"),
+        ("cleanup.policy", " compact , delete "),
+    ];
+    let configs = values.map(|(name, value)| json!({ "name": name, "value": value }));
+    let topic = t.topic_with("t", 1, json!(configs));
+    shown(t, &topic);
 }
 
 fn broker_described(t: &mut Talk) {
