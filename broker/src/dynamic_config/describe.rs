@@ -68,8 +68,7 @@ pub fn topic(broker: &BrokerConfig, own: &ConfigValues) -> Vec<Entry> {
 
 fn topic_entry(broker: &BrokerConfig, key: &TopicKey, own: Option<&String>) -> Entry {
     let value = match own {
-        Some(own) if key.value_type == ValueType::List => items(own),
-        Some(own) => own.trim().to_owned(),
+        Some(own) => written(key.value_type, own),
         None => topic_configs::broker_value(broker, key).unwrap_or_else(|| key.default.to_owned()),
     };
     let mut synonyms = match key.broker_key {
@@ -276,6 +275,19 @@ fn strongest(places: &[Synonym]) -> i8 {
     places.first().map_or(Source::Default as i8, |place| place.source)
 }
 
+/// A value as Kafka writes what it has read.
+fn written(kind: ValueType, text: &str) -> String {
+    let text = text.trim();
+    let read = match kind {
+        ValueType::List => Some(items(text)),
+        ValueType::Boolean => Some(text.to_ascii_lowercase()),
+        ValueType::Int | ValueType::Long => text.parse().ok().map(|n: i64| n.to_string()),
+        ValueType::Double => text.parse().ok().map(|n: f64| format!("{n:?}")),
+        ValueType::String => None,
+    };
+    read.unwrap_or_else(|| text.to_owned())
+}
+
 /// A list without blanks.
 fn items(text: &str) -> String {
     text.split(',').map(str::trim).collect::<Vec<_>>().join(",")
@@ -309,8 +321,16 @@ mod tests {
         let own = ConfigValues::from([
             ("segment.bytes".into(), " 2000 ".into()),
             ("cleanup.policy".into(), "compact, delete".into()),
+            ("preallocate".into(), "TRUE".into()),
+            ("retention.ms".into(), "+0700".into()),
+            ("min.cleanable.dirty.ratio".into(), "1".into()),
         ]);
         let own = topic(&config, &own);
+        for (name, value) in
+            [("preallocate", "true"), ("retention.ms", "700"), ("min.cleanable.dirty.ratio", "1.0")]
+        {
+            assert_eq!(find(&own, name).value.as_deref(), Some(value), "as Kafka writes it");
+        }
         let segment = find(&own, "segment.bytes");
         assert_eq!((segment.value.as_deref(), segment.source, segment.kind), (Some("2000"), 1, 3));
         assert_eq!(

@@ -23,6 +23,7 @@
 //! fails the read; Kafka then closes the connection and leaves a leader that nobody can read from.
 //! A zstd batch read before v10 is refused by what the topic's `compression.type` says, as there.
 
+mod levels;
 mod old_format;
 mod parts;
 mod resolve;
@@ -97,6 +98,10 @@ pub fn handle(
         sources: Vec::with_capacity(wanted.len()),
     };
     fetch.resolve(wanted);
+    let any_known = fetch.items.iter().any(|(_, s)| !matches!(s, Standing::Refused(_)));
+    if any_known && !levels::exists(request.isolation_level) {
+        return Reply::Now(levels::failure(context.api_version, &request));
+    }
     // Old records may have to be looked for on the disk, which is no work for a worker.
     if !fetch.sources.iter().all(Source::is_at_tail) {
         return Reply::later(async move {

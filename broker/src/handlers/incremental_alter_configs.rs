@@ -12,7 +12,7 @@
 //!
 //! Differs from Apache: listeners and the settings of TLS and SASL cannot be changed while the
 //! broker runs, nor one listener's own; a logger is a module of this broker, or one of Kafka's
-//! names that stands for modules.
+//! names that stands for modules; `max.connections.per.ip.overrides` is refused in our own words.
 
 use std::sync::Arc;
 
