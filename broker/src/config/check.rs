@@ -7,6 +7,7 @@ use coordinator::group::consumer::assignor::Assignor;
 use coordinator::metadata::zookeeper::ConnectString;
 
 use super::BrokerConfig;
+use super::keys::JMX_REPORTER;
 use super::listeners::{self, Endpoint};
 use super::refusal::Fault;
 
@@ -100,16 +101,35 @@ const RULES: &[Rule] = &[
     Rule { reads: &["ottla.log.level"], check: log_level },
 ];
 
+/// Rules of a start alone: Kafka takes such values while it runs, or has words of its own for them.
+const START_RULES: &[Rule] = &[
+    Rule {
+        reads: &["log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"],
+        check: compaction_lag,
+    },
+    Rule { reads: &["metric.reporters"], check: reporters },
+];
+
 /// Checks the whole configuration but for what depends on the keys in `bad`, which have no legal
 /// value.
 pub fn whole(config: &BrokerConfig, bad: &BTreeSet<String>) -> Vec<Violation> {
-    let legal = |rule: &&Rule| rule.reads.iter().all(|key| !bad.contains(*key));
-    let mut violations: Vec<Violation> =
-        RULES.iter().filter(legal).filter_map(|rule| (rule.check)(config).err()).collect();
+    let mut violations = broken(RULES, config, bad);
     if !bad.contains("listeners") && !bad.contains(MAP) {
         violations.extend(unserved(config));
     }
     violations
+}
+
+/// As `whole`, with the rules of a start.
+pub fn start(config: &BrokerConfig, bad: &BTreeSet<String>) -> Vec<Violation> {
+    let mut violations = whole(config, bad);
+    violations.extend(broken(START_RULES, config, bad));
+    violations
+}
+
+fn broken(rules: &[Rule], config: &BrokerConfig, bad: &BTreeSet<String>) -> Vec<Violation> {
+    let legal = |rule: &&Rule| rule.reads.iter().all(|key| !bad.contains(*key));
+    rules.iter().filter(legal).filter_map(|rule| (rule.check)(config).err()).collect()
 }
 
 fn fault(key: &str, expected: impl Into<String>) -> Violation {
@@ -281,15 +301,22 @@ fn log_dirs(config: &BrokerConfig) -> Checked {
     require(!twice, key, "expected every directory once")
 }
 
-/// May a topic without values of its own be? Asked only at the start: Kafka takes such values while
-/// it runs, and refuses new topics then.
-pub fn topics(config: &BrokerConfig, bad: &BTreeSet<String>) -> Option<Violation> {
-    let keys = ["log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"];
-    if keys.iter().any(|key| bad.contains(*key)) {
-        return None;
+fn compaction_lag(config: &BrokerConfig) -> Checked {
+    let [min, max] = ["log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"];
+    require(config.long(min) <= config.long(max), min, &format!("expected at most {max}"))
+}
+
+/// Kafka does not start without the classes that it is to tell metrics to.
+fn reporters(config: &BrokerConfig) -> Checked {
+    const KEY: &str = "metric.reporters";
+    let classes = config.list(KEY);
+    match classes.iter().all(|class| class == JMX_REPORTER) {
+        true => Ok(()),
+        false => {
+            let found = classes.join(",");
+            Err(illegal(KEY, format!("expected a list of {JMX_REPORTER}, found \"{found}\"")))
+        }
     }
-    let [min, max] = keys;
-    require(config.long(min) <= config.long(max), min, &format!("expected at most {max}")).err()
 }
 
 fn cleaner(config: &BrokerConfig) -> Checked {

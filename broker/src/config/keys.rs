@@ -54,8 +54,9 @@ const SELECTORS: &[&str] = &[
     "org.apache.kafka.common.replica.RackAwareReplicaSelector",
 ];
 
-/// Those that Kafka brings along, the same.
-const REPORTERS: &[&str] = &["org.apache.kafka.common.metrics.JmxReporter"];
+/// The one class of `metric.reporters` that is there wherever Kafka is.
+pub const JMX_REPORTER: &str = "org.apache.kafka.common.metrics.JmxReporter";
+/// The same of `kafka.metrics.reporters`.
 const OLD_REPORTERS: &[&str] = &["kafka.metrics.KafkaCSVMetricsReporter"];
 
 /// Newer system calls that `ottla.io.disable` can turn off.
@@ -259,7 +260,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "metadata.max.idle.interval.ms" = Some("500"), AtLeast(0), ReadOnly, KRAFT;
     Long "metadata.max.retention.bytes" = Some("104857600"), Any, ReadOnly, KRAFT;
     Long "metadata.max.retention.ms" = Some("604800000"), Any, ReadOnly, KRAFT;
-    List "metric.reporters" = Some(""), EachOf(REPORTERS), ClusterWide, METRICS;
+    List "metric.reporters" = Some(""), Any, ClusterWide, METRICS;
     Int "metrics.num.samples" = Some("2"), AtLeast(1), ReadOnly, METRICS;
     Text "metrics.recording.level" = Some("INFO"), Any, ReadOnly, METRICS;
     Long "metrics.sample.window.ms" = Some("30000"), AtLeast(1), ReadOnly, METRICS;

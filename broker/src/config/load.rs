@@ -234,8 +234,7 @@ impl Apply {
         for key in KEYS {
             self.role(key, &in_use);
         }
-        let violations = check::whole(&self.config, &self.bad);
-        for violation in violations.into_iter().chain(check::topics(&self.config, &self.bad)) {
+        for violation in check::start(&self.config, &self.bad) {
             let origin = self.origin(&violation.key, file);
             self.refuse(violation.fault, origin, &violation.key, violation.expected);
         }

@@ -5,7 +5,7 @@ use coordinator::znodes::config::ConfigValues;
 use storage::config::TOPIC_KEYS;
 
 use crate::config::key::{Check, KeyDef, Kind, Role, Update};
-use crate::config::keys::{KEYS, RATES};
+use crate::config::keys::{JMX_REPORTER, KEYS, RATES};
 use crate::config::{BrokerConfig, Source};
 
 /// Settings of TLS that Kafka changes only for one listener.
@@ -30,9 +30,6 @@ const THREADS: [&str; 5] = [
     "num.recovery.threads.per.data.dir",
     "num.replica.fetchers",
 ];
-
-/// The only reporter that Kafka brings along.
-const JMX_REPORTER: &str = "org.apache.kafka.common.metrics.JmxReporter";
 
 /// What counts of the stored values: a change of others takes the rest out of the store.
 pub fn legal(stored: &ConfigValues, whole_cluster: bool) -> ConfigValues {

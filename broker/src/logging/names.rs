@@ -74,6 +74,7 @@ pub const TARGETS: &[&str] = &[
     "ottla",
     "storage",
     "storage::append",
+    "storage::checkpoint",
     "storage::compaction",
     "storage::disk",
     "storage::inventory",
