@@ -3,6 +3,7 @@
 mod bench;
 mod chaos;
 mod cluster;
+mod documents;
 mod places;
 mod run;
 mod setup;
@@ -19,6 +20,7 @@ usage: cargo xtask COMMAND
   test --full    setup, then every test
   cluster        three ZooKeepers and three brokers on loopback, until Ctrl-C
   chaos          every fault of a cluster; --row N one of them, --seed N as it was before
+  documents      write broker/CONFIGURATION.md and broker/DIFFERENCES.md
   tidy           the house rules that a program can check
   bench          measure ours beside Apache Kafka and write benches/RESULTS.md
 ";
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         ["test", "--full"] => setup::run().and_then(|()| test::full()),
         ["cluster"] => cluster::run_cluster(),
         ["chaos", rest @ ..] => chaos::run_rows(rest),
+        ["documents"] => documents::write(),
         ["tidy"] => tidy::run(),
         ["bench", rest @ ..] => bench::run(rest),
         _ => {
