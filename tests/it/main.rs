@@ -34,6 +34,7 @@ mod stops;
 mod streams;
 mod takeover;
 mod tools;
+mod topic_ids;
 mod transactions;
 mod transactions_tool;
 mod verification;

@@ -9,7 +9,7 @@ use broker::fetch::plan::{self, FetchParams, Plan, Source};
 use broker::fetch::session::{FetchContext, SessionRequest, Wanted as WantedPartition};
 use broker::handlers::fetch::code_of;
 use broker::replication::partition::{
-    AckOutcome, PartitionRead, ProduceError, ReadError, Reader, Room, Wanted,
+    AckOutcome, Partition, PartitionRead, ProduceError, ReadError, Reader, Room, Wanted,
 };
 use bytes::Bytes;
 use protocol::error_code::ErrorCode;
@@ -63,7 +63,7 @@ impl Broker {
             let response = Response::Produced(result);
             ctx.send(to.node, to.flow, Packet::Answer { id: to.id, response });
         };
-        let partition = match self.replicas.find(&tp.topic, tp.partition) {
+        let partition = match self.known(&tp.topic, tp.partition) {
             Ok(partition) => partition,
             Err(code) => return answer(Err(code), ctx),
         };
@@ -90,6 +90,14 @@ impl Broker {
         ctx.wake_at(until_ms as u64, Timer::Waiters);
     }
 
+    /// A partition that the cluster's metadata has and that is hosted here.
+    fn known(&self, topic: &str, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+        match self.metadata.load().partition(topic, index) {
+            Some(_) => self.replicas.find(topic, index),
+            None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+        }
+    }
+
     pub fn consume(
         &mut self,
         tp: &TopicPartition,
@@ -98,7 +106,7 @@ impl Broker {
         isolation: Isolation,
         ctx: &mut Context<'_>,
     ) -> Result<Consumed, ErrorCode> {
-        let partition = self.replicas.find(&tp.topic, tp.partition)?;
+        let partition = self.known(&tp.topic, tp.partition)?;
         let ask = FetchAsk {
             fetch_offset: offset,
             current_leader_epoch: leader_epoch,
@@ -238,7 +246,7 @@ impl Broker {
             let standing = if topic.is_empty() {
                 Err(ErrorCode::UNKNOWN_TOPIC_ID)
             } else {
-                match self.replicas.find(topic, *partition) {
+                match self.known(topic, *partition) {
                     Ok(found) if !found.is_consistent_with(*topic_id) => {
                         Err(ErrorCode::INCONSISTENT_TOPIC_ID)
                     }

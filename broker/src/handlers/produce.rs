@@ -313,22 +313,34 @@ fn settle(broker: &Broker, answers: &mut Answers, outcomes: Vec<Option<AckOutcom
     for (part, outcome) in answers.parts.iter_mut().zip(outcomes) {
         // The offsets stay: the records are in the log.
         if let Some((partition, _)) = part.pending.take() {
-            part.response.error_code = ack_code(broker, &partition, outcome).0;
+            part.response.error_code = ack_code_of(broker, &partition, outcome).0;
         }
     }
 }
 
-/// What a wait for replicas means to whoever appended; `None`: it was not long enough. A partition
-/// that went meanwhile gets the code of one that is not here: it was deleted, or lives elsewhere.
-pub fn ack_code(broker: &Broker, partition: &Partition, outcome: Option<AckOutcome>) -> ErrorCode {
+/// What a wait for replicas means to whoever appended; `None`: it was not long enough.
+pub fn ack_code(outcome: Option<AckOutcome>) -> ErrorCode {
     match outcome {
         Some(AckOutcome::Replicated) => ErrorCode::NONE,
         Some(AckOutcome::NotEnoughReplicas) => ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
-        Some(AckOutcome::NotLeader) => {
+        Some(AckOutcome::NotLeader) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        None => ErrorCode::REQUEST_TIMED_OUT,
+    }
+}
+
+/// The same for one partition: one that went meanwhile gets the code of one that is not here,
+/// because it was deleted or lives elsewhere.
+pub fn ack_code_of(
+    broker: &Broker,
+    partition: &Partition,
+    outcome: Option<AckOutcome>,
+) -> ErrorCode {
+    match ack_code(outcome) {
+        ErrorCode::NOT_LEADER_OR_FOLLOWER => {
             let found = broker.replicas.find(partition.topic(), partition.index());
             found.err().unwrap_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)
         }
-        None => ErrorCode::REQUEST_TIMED_OUT,
+        code => code,
     }
 }
 

@@ -84,7 +84,7 @@ pub fn write(
         let patience = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
         for (part, outcome) in parts.iter_mut().zip(countdown.outcomes(patience).await) {
             if let Some((partition, _)) = part.pending.take() {
-                part.code = produce::ack_code(&broker, &partition, outcome);
+                part.code = produce::ack_code_of(&broker, &partition, outcome);
             }
         }
         for part in parts.iter_mut().filter(|part| part.topic == OFFSETS_TOPIC) {

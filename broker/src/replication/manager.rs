@@ -340,7 +340,7 @@ impl ReplicaManager {
 
     fn take_role(&self, order: &RoleOrder, now_ms: TimestampMs) -> Result<Became, OrderError> {
         let partition = self.host(&order.topic, order.index)?;
-        if !partition.is_consistent_with(order.topic_id) {
+        if !partition.is_consistent_with(order.topic_id) && !self.replaces_log(&partition, now_ms) {
             return Err(OrderError::InconsistentTopicId {
                 ours: partition.topic_id().unwrap_or_default(),
                 theirs: order.topic_id,
@@ -357,7 +357,11 @@ impl ReplicaManager {
                     self.fetchers.set_topic_id(&partition.name(), order.topic_id);
                     return Ok(Became::Unchanged);
                 }
-                return Err(if same { OrderError::KnownEpoch } else { OrderError::StaleEpoch });
+                if !same {
+                    return Err(OrderError::StaleEpoch);
+                }
+                partition.ask_isr_again();
+                return Err(OrderError::KnownEpoch);
             }
             Verdict::Lead | Verdict::Follow => {}
         }
