@@ -11,6 +11,7 @@ mod crash;
 mod describe_configs;
 mod epochs;
 mod exactly_once;
+mod foreign_znodes;
 mod full_disk;
 mod group_apis;
 mod group_commands;

@@ -21,6 +21,13 @@ pub(super) fn parse(data: Option<&[u8]>) -> Result<Value, String> {
     Value::deserialize(&mut reader).map_err(|error| error.to_string())
 }
 
+/// Whether there is something that is no JSON. Apache's readers take that for no content, where
+/// they throw for nothing at all and for JSON of another shape.
+pub fn is_garbled(data: Option<&[u8]>) -> bool {
+    let blank = data.is_none_or(|data| data.iter().all(u8::is_ascii_whitespace));
+    !blank && parse(data).is_err()
+}
+
 /// An object of this shape; anything else is an error that names the node.
 pub(crate) fn read<T: DeserializeOwned>(path: &str, data: Option<&[u8]>) -> Result<T, ZnodeError> {
     match parse(data).map_err(|reason| ZnodeError::malformed(path, reason))? {
@@ -62,6 +69,7 @@ mod tests {
             assert!(parsed(text).is_err(), "{text:?}");
         }
         assert!(parse(None).is_err());
+        assert!(is_garbled(Some(b"{")) && !is_garbled(Some(b"")) && !is_garbled(None));
         assert!(parse(Some(b"\"\xff\"")).is_err());
     }
 }
