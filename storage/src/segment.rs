@@ -186,8 +186,8 @@ impl Segment {
         Ok(next)
     }
 
-    /// Whether the segment may be used as it is after a clean stop: its indexes can be right, and if
-    /// it is the one to be appended to, its end can be read back, as a later recovery must.
+    /// Whether the segment may be used as it is after a clean stop: its indexes can be right, and
+    /// if it is the one to be appended to, its end can be read back, as a later recovery must.
     pub fn is_sound(&self, lengths: &FileLengths, is_last: bool) -> Result<bool, DiskError> {
         Ok(self.indexes_plausible(lengths)? && (!is_last || self.verified_end()?.is_some()))
     }

@@ -1,7 +1,7 @@
 //! OffsetFetch (key 9): reads what groups have committed.
 //!
 //! Versions 0 to 9: v0 reads the metadata store · v2 null asks for all topics, an error of the
-//! whole · v5 leader epoch · v7 stable offsets only · v8 several groups · v9 the member that asks,
+//! whole, which before goes with every partition · v5 leader epoch · v7 stable offsets only · v8 several groups · v9 the member that asks,
 //! which a group of the new protocol checks. A partition without an offset has −1 and no error; in
 //! version 0 it has UNKNOWN_TOPIC_OR_PARTITION. A partition that is listed twice is answered once.
 //!
@@ -9,9 +9,6 @@
 //! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH; per
 //! partition TOPIC_AUTHORIZATION_FAILED, UNSTABLE_OFFSET_COMMIT, UNKNOWN_TOPIC_OR_PARTITION and
 //! UNKNOWN_SERVER_ERROR (version 0).
-//!
-//! Differs from Apache: in version 1, which has no error of the whole, every partition asked for
-//! carries it; there the answer is empty.
 
 use std::sync::Arc;
 

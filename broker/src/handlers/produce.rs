@@ -281,10 +281,14 @@ fn flush(
     let owner = broker.clone();
     broker.tasks.spawn(async move {
         let now_ms = owner.clock.now_ms();
+        let replicas = owner.replicas.clone();
         let work = move || {
             due.into_iter()
                 .map(|(at, partition, info)| {
                     let shown = partition.flush_and_show(&info, AppendOrigin::Client, now_ms);
+                    if let Err(error) = &shown {
+                        replicas.upkeep_failed(&partition.name(), error);
+                    }
                     (at, shown.is_err())
                 })
                 .collect()

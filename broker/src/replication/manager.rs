@@ -256,7 +256,7 @@ impl ReplicaManager {
         let unseen = std::mem::take(&mut *self.unseen.lock());
         for Unseen { partition, info, origin } in unseen {
             if let Err(error) = partition.flush_and_show(&info, origin, now_ms) {
-                self.disk_failed(&partition.name(), &error);
+                self.upkeep_failed(&partition.name(), &error);
             }
         }
     }

@@ -14,7 +14,7 @@ use protocol::ids::{
 };
 use replica::partition::{AcksAll, PartitionState};
 use replica::watermark::LogOffsets;
-use storage::{AppendError, AppendInfo, AppendOrigin, Log};
+use storage::{AppendError, AppendInfo, AppendOrigin, Log, StorageError};
 
 use crate::delayed::arrival::Arrival;
 use crate::delayed::fetch::{FetchWaiters, Isolation, Moved, UNKNOWN_BYTES};
@@ -278,9 +278,9 @@ impl Partition {
         info: &AppendInfo,
         origin: AppendOrigin,
         now_ms: TimestampMs,
-    ) -> Result<(), ProduceError> {
-        let log = self.log().ok_or(ProduceError::NotLeader)?;
-        log.flush(now_ms).map_err(|error| AppendError::Failed(error.to_string()))?;
+    ) -> Result<(), StorageError> {
+        let log = self.log().ok_or_else(|| StorageError::Gone(self.name().to_string()))?;
+        log.flush(now_ms)?;
         let inner = self.inner.read();
         self.advance(&inner, &log, now_ms);
         self.tell_grown(&log, info, origin);

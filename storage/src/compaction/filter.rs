@@ -29,8 +29,9 @@ pub(super) struct Filter<'a> {
     /// Tombstones of magic 0 and 1 in this segment stay.
     pub keep_legacy_tombstones: bool,
     pub last_records: &'a BTreeMap<ProducerId, LastRecord>,
-    /// Where this compaction ends at most: the last batch below stays, even if it loses all records,
-    /// so that a replica made from the compacted log ends where its leader does (KAFKA-17076).
+    /// Where this compaction ends at most: the last batch below stays, even if it loses all its
+    /// records, so that a replica made from the compacted log ends where its leader does
+    /// (KAFKA-17076).
     pub round_end: Offset,
 }
 
