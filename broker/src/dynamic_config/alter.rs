@@ -200,18 +200,34 @@ fn apply(
             }
         };
         let old = values.get(&key).map_or(default, String::as_str);
-        let old: Vec<&str> = old.split(',').filter(|item| !item.is_empty()).collect();
-        let given: Vec<&str> = items.split(',').collect();
-        let new: Vec<&str> = if keep_old {
-            let added = given.iter().filter(|item| !old.contains(item));
-            old.iter().chain(added).copied().collect()
+        let (mut new, given) = (split(old), split(&items));
+        if keep_old {
+            if old.is_empty() {
+                new.clear();
+            }
+            let old = new.clone();
+            new.extend(given.into_iter().filter(|item| !old.contains(item)));
         } else {
-            old.iter().filter(|item| !given.contains(item)).copied().collect()
-        };
+            // As often as it is given: an item may be there twice.
+            for item in given {
+                if let Some(at) = new.iter().position(|other| *other == item) {
+                    new.remove(at);
+                }
+            }
+        }
         let new = new.join(",");
         values.insert(key, new);
     }
     Ok(())
+}
+
+/// Items as Java splits them: none that are empty behind the last that is not.
+fn split(text: &str) -> Vec<&str> {
+    let mut items: Vec<&str> = text.split(',').collect();
+    while items.len() > 1 && items.last() == Some(&"") {
+        items.pop();
+    }
+    items
 }
 
 #[cfg(test)]
@@ -245,6 +261,9 @@ mod tests {
         assert_eq!(after(&[], append("b,c")), one("a,b,c"));
         assert_eq!(after(&[("list", "x")], append("y")), one("x,y"));
         assert_eq!(after(&[("list", "x,y,z")], subtract("y,a")), one("x,z"));
+        assert_eq!(after(&[("list", "x,x,y")], subtract("x")), one("x,y"));
+        assert_eq!(after(&[("list", "x")], append("x,x,y,y,")), one("x,y,y"));
+        assert_eq!(after(&[("list", "")], append("y")), one("y"));
         assert_eq!(after(&[("list", "x")], vec![("list", Operation::Delete)]), Ok(vec![]));
         assert_eq!(
             after(&[], vec![("number", Operation::Append("2".into()))]),
