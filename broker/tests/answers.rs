@@ -177,7 +177,7 @@ async fn a_refused_produce_says_what_apache_says() {
     let magic = |magic: u8| patched(plain(), &[(16, &[magic])]);
     let short = |length: i32| patched(plain(), &[(8, &length.to_be_bytes())]);
     let codec = |id: u8| patched(plain(), &[(22, &[id])]);
-    let append_time = patched(plain(), &[(22, &[8])]);
+    let append_time = || patched(plain(), &[(22, &[8]), (35, &(-1i64).to_be_bytes())]);
     let with_size = "Record size 0 is less than the minimum record overhead (14)";
     // Version, records, code, base offset, log start, text.
     let table: Vec<(&str, i16, Vec<u8>, i16, i64, i64, Option<&str>)> = vec![
@@ -203,7 +203,7 @@ async fn a_refused_produce_says_what_apache_says() {
         (
             "append time",
             8,
-            append_time,
+            append_time(),
             32,
             -1,
             2,
@@ -219,10 +219,9 @@ async fn a_refused_produce_says_what_apache_says() {
         assert_eq!(found, (code, base, log_start), "{name}");
         assert_eq!(answer.error_message.as_deref(), text, "{name}");
     }
-    let rejected = produce(&connection, 8, patched(plain(), &[(22, &[8])])).await;
-    let text = "Invalid timestamp type in message DefaultRecord(offset=0, timestamp=1700000000000, \
-                key=1 bytes, value=5 bytes). Producer should not set timestamp type to \
-                LogAppendTime.";
+    let rejected = produce(&connection, 8, append_time()).await;
+    let text = "Invalid timestamp type in message DefaultRecord(offset=0, timestamp=-1, key=1 \
+                bytes, value=5 bytes). Producer should not set timestamp type to LogAppendTime.";
     let told = &rejected.record_errors[0];
     assert_eq!((told.batch_index, told.batch_index_error_message.as_deref()), (0, Some(text)));
 }
