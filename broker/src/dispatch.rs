@@ -142,6 +142,14 @@ impl Dispatcher {
         let started_ms = clock.elapsed_ms();
         metrics.request(api);
         let context = self.context(header, started_ms);
+        // Never what a request holds: it may be a secret.
+        tracing::debug!(
+            %api,
+            version = context.api_version,
+            correlation_id = context.correlation_id,
+            client_id = context.client_id.as_deref(),
+            "request arrived"
+        );
         match serve(api, Call { broker: &self.broker, context, reader }) {
             Outcome::Later { reply, holds, abandon } => {
                 let reply = Box::pin(async move {

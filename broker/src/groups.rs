@@ -100,8 +100,9 @@ pub async fn learn_partition_count(
         return Ok(());
     };
     match topic::TopicAssignment::decode(OFFSETS_TOPIC, data.as_deref()) {
+        Ok(znode) if znode.partitions.is_empty() => {}
         Ok(znode) => groups.set_partition_count(int(znode.partitions.len() as i64)),
-        Err(error) => tracing::error!(%error, "the offsets topic's assignment cannot be read"),
+        Err(error) => tracing::warn!(%error, "the offsets topic's assignment cannot be read"),
     }
     Ok(())
 }

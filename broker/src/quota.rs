@@ -23,9 +23,6 @@ const LEADER_RATE: &str = "leader.replication.throttled.rate";
 const FOLLOWER_RATE: &str = "follower.replication.throttled.rate";
 const ALTER_LOG_DIRS_RATE: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
 
-/// Dynamic settings that [`Quotas::configure`] minds: no configuration has such keys.
-pub const RATES: [&str; 3] = [LEADER_RATE, FOLLOWER_RATE, ALTER_LOG_DIRS_RATE];
-
 /// The three throttles of a broker.
 #[derive(Debug)]
 pub struct Quotas {

@@ -63,10 +63,13 @@ const REAL: &[Real] = &[
     },
     Real {
         name: "a playbook with stores on every host, used by clients and tools alone",
-        text: "broker.id: 3\nlisteners: PLAINTEXT://kafka3.example.com:9092\nlog.dirs: /data/a,/data/b\n\
-               zookeeper.connect: zk1:2181,zk2:2181,zk3:2181\nzookeeper.connection.timeout.ms: 6000\n\
+        text: "broker.id: 3\nlisteners: PLAINTEXT://kafka3.example.com:9092\nlog.dirs: /data/a,/\
+               data/b\n\
+               zookeeper.connect: zk1:2181,zk2:2181,zk3:2181\nzookeeper.connection.timeout.\
+               ms: 6000\n\
                num.network.threads: 3\nnum.io.threads: 8\nsocket.send.buffer.bytes: 1048576\n\
-               ssl.keystore.location: /etc/kafka/ssl/keystore.jks\nssl.keystore.password: changeit\n\
+               ssl.keystore.location: /etc/kafka/ssl/keystore.jks\nssl.keystore.\
+               password: changeit\n\
                ssl.keystore.type: PKCS12\nssl.key.password: changeit\n\
                ssl.truststore.location: /etc/kafka/ssl/truststore.jks\n\
                ssl.truststore.password: changeit\nssl.protocol: TLS\n\
@@ -88,15 +91,18 @@ const REAL: &[Real] = &[
     },
     Real {
         name: "an operator's file, with listeners of other pods still in it",
-        text: "broker.id=0\nnode.id=0\nlisteners=REPLICATION-9091://0.0.0.0:9091,PLAIN-9092://0.0.0.0:9092\n\
+        text: "broker.id=0\nnode.id=0\nlisteners=REPLICATION-9091://0.0.0.0:9091,PLAIN-9092://0.\
+               0.0.0:9092\n\
                advertised.listeners=REPLICATION-9091://kafka-0.brokers.svc:9091,\
                PLAIN-9092://kafka-0.brokers.svc:9092\n\
                listener.security.protocol.map=REPLICATION-9091:PLAINTEXT,PLAIN-9092:PLAINTEXT\n\
                inter.broker.listener.name=REPLICATION-9091\n\
-               listener.name.replication-9091.ssl.keystore.location=/tmp/kafka/cluster.keystore.p12\n\
+               listener.name.replication-9091.ssl.keystore.location=/tmp/kafka/cluster.keystore.\
+               p12\n\
                listener.name.replication-9091.ssl.keystore.password=${CERTS_STORE_PASSWORD}\n\
                listener.name.tls-9093.ssl.keystore.location=/tmp/kafka/cluster.keystore.p12\n\
-               listener.name.scram-9094.scram-sha-512.sasl.jaas.config=org.x.ScramLoginModule required;\n\
+               listener.name.scram-9094.scram-sha-512.sasl.jaas.config=org.x.\
+               ScramLoginModule required;\n\
                sasl.enabled.mechanisms=\nssl.endpoint.identification.algorithm=HTTPS\n\
                zookeeper.connect=localhost:2181\nzookeeper.clientCnxnSocket=\
                org.apache.zookeeper.ClientCnxnSocketNetty\nzookeeper.ssl.client.enable=false\n\
@@ -104,7 +110,8 @@ const REAL: &[Real] = &[
                zookeeper.ssl.keystore.password=changeit\nzookeeper.ssl.keystore.type=PKCS12\n\
                zookeeper.ssl.truststore.location=/tmp/kafka/cluster.truststore.p12\n\
                log.dirs=/var/lib/kafka/data-0/kafka-log0\ninter.broker.protocol.version=3.9\n\
-               log.message.format.version=3.9\ndefault.replication.factor=3\nmin.insync.replicas=2\n",
+               log.message.format.version=3.9\ndefault.replication.factor=3\nmin.insync.\
+               replicas=2\n",
         idle: &[
             "listener.name.replication-9091.ssl.keystore.location",
             "listener.name.replication-9091.ssl.keystore.password",
@@ -121,11 +128,14 @@ const REAL: &[Real] = &[
     },
     Real {
         name: "a distribution's package",
-        text: "broker.id.generation.enable=true\nbroker.id=-1\nlisteners=PLAINTEXT://localhost:6667\n\
-               log.dirs=/kafka-logs\nzookeeper.connect=node1:2181\nzookeeper.session.timeout.ms=30000\n\
+        text: "broker.id.generation.enable=true\nbroker.id=-1\nlisteners=PLAINTEXT://localhost:\
+               6667\n\
+               log.dirs=/kafka-logs\nzookeeper.connect=node1:2181\nzookeeper.session.timeout.ms=\
+               30000\n\
                port=6667\nhost.name=node1\nadvertised.host.name=node1\n\
                kafka.metrics.reporters=\nkafka.timeline.metrics.reporter.enabled=true\n\
-               log.cleanup.interval.mins=10\nnum.replica.fetchers=1\noffset.metadata.max.bytes=4096\n\
+               log.cleanup.interval.mins=10\nnum.replica.fetchers=1\noffset.metadata.max.bytes=\
+               4096\n\
                producer.purgatory.purge.interval.requests=10000\nreplica.lag.max.messages=4000\n\
                controlled.shutdown.enable=true\nauto.leader.rebalance.enable=true\n",
         idle: &[],
@@ -162,7 +172,8 @@ const REAL: &[Real] = &[
                listener.security.protocol.map=BROKER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
                inter.broker.listener.name=BROKER\nzookeeper.connect=localhost:2181\n\
                offsets.topic.num.partitions=1\noffsets.topic.replication.factor=1\n\
-               log.flush.interval.messages=9223372036854775807\ngroup.initial.rebalance.delay.ms=0\n",
+               log.flush.interval.messages=9223372036854775807\ngroup.initial.rebalance.delay.\
+               ms=0\n",
         idle: &[],
         unknown: &[],
     },
@@ -204,9 +215,11 @@ const REAL: &[Real] = &[
     Real {
         name: "values from the environment and from mounted files",
         text: "config.providers=env,file\n\
-               config.providers.env.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider\n\
+               config.providers.env.class=org.apache.kafka.common.config.provider.\
+               EnvVarConfigProvider\n\
                config.providers.env.param.allowlist.pattern=CARGO_PKG_.*\n\
-               config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider\n\
+               config.providers.file.class=org.apache.kafka.common.config.provider.\
+               FileConfigProvider\n\
                config.providers.file.param.allowed.paths=DIR\n\
                broker.id=${file:DIR/id.properties:id}\nbroker.rack=rack-${env:CARGO_PKG_NAME}\n\
                zookeeper.connect=zk:2181\nssl.key.password=${file:DIR/id.properties:secret}\n",
@@ -283,7 +296,8 @@ fn values_from_elsewhere_are_in_force() {
     assert_eq!(config.text("ssl.key.password"), Some("not-to-be-shown"));
     // Where the value does not fit, it is not shown.
     let wrong = format!("{}num.partitions=${{file:DIR/id.properties:secret}}\n", real.text);
-    let refusal = load(Some(&written(&directory, &wrong)), &[]).expect_err("no number").to_string();
+    let refusal = load(Some(&written(&directory, &wrong)), &[]).expect_err("no number");
+    let refusal = refusal.to_string();
     assert!(refusal.contains("num.partitions: expected an integer"), "{refusal}");
     assert!(!refusal.contains("not-to-be-shown"), "{refusal}");
 }

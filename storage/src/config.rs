@@ -2,7 +2,13 @@
 //! (`org.apache.kafka.storage.internals.log.LogConfig`). Knows no broker configuration: the caller
 //! overlays a topic's own values on the broker's defaults.
 
-use std::fmt;
+mod format_version;
+mod given;
+mod keys;
+
+pub use format_version::is_format_version;
+use given::Given;
+pub use keys::{TOPIC_KEYS, TopicKey, ValueType, topic_key};
 
 /// What happens to old segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,12 +68,17 @@ pub struct LogConfig {
     pub max_message_bytes: i32,
     pub message_downconversion_enable: bool,
     pub message_timestamp_type: TimestampType,
+    /// Deprecated: in force where one of the two that follow is not set.
+    pub message_timestamp_difference_max_ms: i64,
     pub message_timestamp_before_max_ms: i64,
     pub message_timestamp_after_max_ms: i64,
     pub min_cleanable_dirty_ratio: f64,
     pub min_compaction_lag_ms: i64,
     pub min_insync_replicas: i32,
     pub preallocate: bool,
+    pub remote_log_copy_disable: bool,
+    pub remote_log_delete_on_disable: bool,
+    pub remote_storage_enable: bool,
     /// −1: no limit.
     pub retention_bytes: i64,
     /// −1: no limit.
@@ -98,12 +109,16 @@ impl Default for LogConfig {
             max_message_bytes: 1_048_588,
             message_downconversion_enable: true,
             message_timestamp_type: TimestampType::CreateTime,
+            message_timestamp_difference_max_ms: i64::MAX,
             message_timestamp_before_max_ms: i64::MAX,
             message_timestamp_after_max_ms: i64::MAX,
             min_cleanable_dirty_ratio: 0.5,
             min_compaction_lag_ms: 0,
             min_insync_replicas: 1,
             preallocate: false,
+            remote_log_copy_disable: false,
+            remote_log_delete_on_disable: false,
+            remote_storage_enable: false,
             retention_bytes: -1,
             retention_ms: 604_800_000,
             segment_bytes: 1_073_741_824,
@@ -116,227 +131,32 @@ impl Default for LogConfig {
     }
 }
 
-/// A value that Kafka would refuse.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    pub key: String,
-    pub value: String,
-    pub reason: String,
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ConfigError { key, value, reason } = self;
-        write!(f, "Invalid value {value} for configuration {key}: {reason}")
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
-/// How a key's value is written, for descriptions and checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ValueType {
-    Boolean,
-    String,
-    Int,
-    Long,
-    Double,
-    List,
-}
-
-/// A topic key of Kafka 3.9.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TopicKey {
-    pub name: &'static str,
-    pub value_type: ValueType,
-    /// As DescribeConfigs shows it.
-    pub default: &'static str,
-    /// The broker key whose value a topic takes when it sets none; `None` if there is none.
-    pub broker_key: Option<&'static str>,
-}
-
-const fn key(
-    name: &'static str,
-    value_type: ValueType,
-    default: &'static str,
-    broker_key: &'static str,
-) -> TopicKey {
-    let broker_key = if broker_key.is_empty() { None } else { Some(broker_key) };
-    TopicKey { name, value_type, default, broker_key }
-}
-
-const FOREVER: &str = "9223372036854775807";
-
-/// Every topic key that 3.9.2 knows, in the order of their names.
-pub const TOPIC_KEYS: &[TopicKey] = {
-    use ValueType::{Boolean, Double, Int, List, Long, String};
-    &[
-        key("cleanup.policy", List, "delete", "log.cleanup.policy"),
-        key("compression.gzip.level", Int, "-1", "compression.gzip.level"),
-        key("compression.lz4.level", Int, "9", "compression.lz4.level"),
-        key("compression.type", String, "producer", "compression.type"),
-        key("compression.zstd.level", Int, "3", "compression.zstd.level"),
-        key("delete.retention.ms", Long, "86400000", "log.cleaner.delete.retention.ms"),
-        key("file.delete.delay.ms", Long, "60000", "log.segment.delete.delay.ms"),
-        key("flush.messages", Long, FOREVER, "log.flush.interval.messages"),
-        key("flush.ms", Long, FOREVER, "log.flush.interval.ms"),
-        key("follower.replication.throttled.replicas", List, "", ""),
-        key("index.interval.bytes", Int, "4096", "log.index.interval.bytes"),
-        key("leader.replication.throttled.replicas", List, "", ""),
-        key("local.retention.bytes", Long, "-2", "log.local.retention.bytes"),
-        key("local.retention.ms", Long, "-2", "log.local.retention.ms"),
-        key("max.compaction.lag.ms", Long, FOREVER, "log.cleaner.max.compaction.lag.ms"),
-        key("max.message.bytes", Int, "1048588", "message.max.bytes"),
-        key("message.downconversion.enable", Boolean, "true", "log.message.downconversion.enable"),
-        key("message.format.version", String, "3.0-IV1", "log.message.format.version"),
-        key("message.timestamp.after.max.ms", Long, FOREVER, "log.message.timestamp.after.max.ms"),
-        key(
-            "message.timestamp.before.max.ms",
-            Long,
-            FOREVER,
-            "log.message.timestamp.before.max.ms",
-        ),
-        key(
-            "message.timestamp.difference.max.ms",
-            Long,
-            FOREVER,
-            "log.message.timestamp.difference.max.ms",
-        ),
-        key("message.timestamp.type", String, "CreateTime", "log.message.timestamp.type"),
-        key("min.cleanable.dirty.ratio", Double, "0.5", "log.cleaner.min.cleanable.ratio"),
-        key("min.compaction.lag.ms", Long, "0", "log.cleaner.min.compaction.lag.ms"),
-        key("min.insync.replicas", Int, "1", "min.insync.replicas"),
-        key("preallocate", Boolean, "false", "log.preallocate"),
-        key("remote.log.copy.disable", Boolean, "false", ""),
-        key("remote.log.delete.on.disable", Boolean, "false", ""),
-        key("remote.storage.enable", Boolean, "false", ""),
-        key("retention.bytes", Long, "-1", "log.retention.bytes"),
-        key("retention.ms", Long, "604800000", "log.retention.ms"),
-        key("segment.bytes", Int, "1073741824", "log.segment.bytes"),
-        key("segment.index.bytes", Int, "10485760", "log.index.size.max.bytes"),
-        key("segment.jitter.ms", Long, "0", "log.roll.jitter.ms"),
-        key("segment.ms", Long, "604800000", "log.roll.ms"),
-        key("unclean.leader.election.enable", Boolean, "false", "unclean.leader.election.enable"),
-    ]
-};
-
-/// The key of that name.
-pub fn topic_key(name: &str) -> Option<&'static TopicKey> {
-    TOPIC_KEYS.iter().find(|k| k.name == name)
-}
-
-/// A value and where it comes from, until it is parsed.
-struct Given<'a> {
-    key: &'a str,
-    value: &'a str,
-}
-
-impl Given<'_> {
-    fn refuse<T>(&self, reason: impl Into<String>) -> Result<T, ConfigError> {
-        Err(ConfigError { key: self.key.into(), value: self.value.into(), reason: reason.into() })
-    }
-
-    fn number<T>(&self, min: T, max: T) -> Result<T, ConfigError>
-    where
-        T: std::str::FromStr + PartialOrd + fmt::Display,
-    {
-        let Ok(number) = self.value.trim().parse::<T>() else {
-            let kind = match std::any::type_name::<T>() {
-                "i32" => "INT",
-                "i64" => "LONG",
-                _ => "DOUBLE",
-            };
-            return self.refuse(format!("Not a number of type {kind}"));
-        };
-        if number < min {
-            return self.refuse(format!("Value must be at least {min}"));
-        }
-        if number > max {
-            return self.refuse(format!("Value must be no more than {max}"));
-        }
-        Ok(number)
-    }
-
-    fn int(&self, min: i32) -> Result<i32, ConfigError> {
-        self.number(min, i32::MAX)
-    }
-
-    fn long(&self, min: i64) -> Result<i64, ConfigError> {
-        self.number(min, i64::MAX)
-    }
-
-    fn boolean(&self) -> Result<bool, ConfigError> {
-        match self.value.trim() {
-            v if v.eq_ignore_ascii_case("true") => Ok(true),
-            v if v.eq_ignore_ascii_case("false") => Ok(false),
-            _ => self.refuse("Expected value to be either true or false"),
-        }
-    }
-
-    fn cleanup_policy(&self) -> Result<CleanupPolicy, ConfigError> {
-        let mut policy = CleanupPolicy { delete: false, compact: false };
-        for word in self.value.split(',').map(str::trim).filter(|w| !w.is_empty()) {
-            match word.to_ascii_lowercase().as_str() {
-                "delete" => policy.delete = true,
-                "compact" => policy.compact = true,
-                _ => return self.refuse("String must be one of: compact, delete"),
-            }
-        }
-        Ok(policy)
-    }
-
-    fn compression(&self) -> Result<TopicCompression, ConfigError> {
-        Ok(match self.value {
-            "producer" => TopicCompression::Producer,
-            "uncompressed" => TopicCompression::None,
-            "gzip" => TopicCompression::Gzip,
-            "snappy" => TopicCompression::Snappy,
-            "lz4" => TopicCompression::Lz4,
-            "zstd" => TopicCompression::Zstd,
-            _ => {
-                let all = "uncompressed, zstd, lz4, snappy, gzip, producer";
-                return self.refuse(format!("String must be one of: {all}"));
-            }
-        })
-    }
-
-    fn timestamp_type(&self) -> Result<TimestampType, ConfigError> {
-        match self.value {
-            "CreateTime" => Ok(TimestampType::CreateTime),
-            "LogAppendTime" => Ok(TimestampType::LogAppendTime),
-            _ => self.refuse("String must be one of: CreateTime, LogAppendTime"),
-        }
-    }
-
-    /// `*`, nothing, or `partition:broker` pairs.
-    fn throttled_replicas(&self) -> Result<(), ConfigError> {
-        let is_number = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-        let is_pair =
-            |s: &str| s.trim().split_once(':').is_some_and(|(p, b)| is_number(p) && is_number(b));
-        let text = self.value.trim();
-        if text.is_empty() || text == "*" || text.split(',').all(is_pair) {
-            return Ok(());
-        }
-        self.refuse("expected *, or a list of [partitionId]:[brokerId]")
-    }
+/// Values that Kafka would refuse, with its texts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("Invalid value {value} for configuration {key}: {reason}")]
+    Value { key: String, value: String, reason: String },
+    /// Each is legal by itself, not both together or not with metadata in ZooKeeper.
+    #[error("{0}")]
+    Conflict(String),
+    /// `remote.storage.enable`, which no broker here serves.
+    #[error(
+        "Tiered Storage functionality is disabled in the broker. \
+         Topic cannot be configured with remote log storage."
+    )]
+    NoTiers,
 }
 
 impl LogConfig {
-    /// Sets one topic key. A key that 3.9.2 does not know is an error, and so is tiered storage.
+    /// Sets one topic key. A key that 3.9.2 does not know is an error.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
         let given = Given { key, value };
         match key {
             "cleanup.policy" => self.cleanup_policy = given.cleanup_policy()?,
             "compression.type" => self.compression_type = given.compression()?,
-            "compression.gzip.level" => {
-                let level = given.number(-1, 9)?;
-                if level == 0 {
-                    return given.refuse("expected -1 or 1 to 9");
-                }
-                self.compression_gzip_level = level;
-            }
-            "compression.lz4.level" => self.compression_lz4_level = given.number(1, 17)?,
-            "compression.zstd.level" => self.compression_zstd_level = given.number(-131_072, 22)?,
+            "compression.gzip.level" => self.compression_gzip_level = given.gzip_level()?,
+            "compression.lz4.level" => self.compression_lz4_level = given.level(1, 17)?,
+            "compression.zstd.level" => self.compression_zstd_level = given.level(-131_072, 22)?,
             "delete.retention.ms" => self.delete_retention_ms = given.long(0)?,
             "file.delete.delay.ms" => self.file_delete_delay_ms = given.long(0)?,
             "flush.messages" => self.flush_messages = given.long(1)?,
@@ -349,9 +169,7 @@ impl LogConfig {
             }
             "message.timestamp.type" => self.message_timestamp_type = given.timestamp_type()?,
             "message.timestamp.difference.max.ms" => {
-                let ms = given.long(0)?;
-                self.message_timestamp_before_max_ms = ms;
-                self.message_timestamp_after_max_ms = ms;
+                self.message_timestamp_difference_max_ms = given.long(0)?;
             }
             "message.timestamp.before.max.ms" => {
                 self.message_timestamp_before_max_ms = given.long(0)?;
@@ -360,11 +178,16 @@ impl LogConfig {
                 self.message_timestamp_after_max_ms = given.long(0)?;
             }
             "min.cleanable.dirty.ratio" => {
-                self.min_cleanable_dirty_ratio = given.number(0.0, 1.0)?;
+                self.min_cleanable_dirty_ratio = given.ratio()?;
             }
             "min.compaction.lag.ms" => self.min_compaction_lag_ms = given.long(0)?,
             "min.insync.replicas" => self.min_insync_replicas = given.int(1)?,
             "preallocate" => self.preallocate = given.boolean()?,
+            "remote.log.copy.disable" => self.remote_log_copy_disable = given.boolean()?,
+            "remote.log.delete.on.disable" => {
+                self.remote_log_delete_on_disable = given.boolean()?;
+            }
+            "remote.storage.enable" => self.remote_storage_enable = given.boolean()?,
             "retention.bytes" => self.retention_bytes = given.long(i64::MIN)?,
             "retention.ms" => self.retention_ms = given.long(-1)?,
             "segment.bytes" => self.segment_bytes = given.int(14)?,
@@ -386,16 +209,7 @@ impl LogConfig {
                 given.throttled_replicas()
             }
             "local.retention.bytes" | "local.retention.ms" => given.long(-2).map(drop),
-            "remote.storage.enable" if given.boolean()? => {
-                given.refuse("tiered storage is not enabled on this broker")
-            }
-            "remote.storage.enable"
-            | "remote.log.copy.disable"
-            | "remote.log.delete.on.disable" => given.boolean().map(drop),
-            "message.format.version" if given.value.starts_with(|c: char| c.is_ascii_digit()) => {
-                Ok(())
-            }
-            "message.format.version" => given.refuse("not a version"),
+            "message.format.version" => given.format_version(),
             _ => given.refuse("unknown topic configuration"),
         }
     }
@@ -409,16 +223,40 @@ impl LogConfig {
         for (key, value) in overrides {
             config.set(key, value)?;
         }
-        if config.cleanup_policy.compact
-            && config.min_compaction_lag_ms > config.max_compaction_lag_ms
-        {
-            return Err(ConfigError {
-                key: "min.compaction.lag.ms".into(),
-                value: config.min_compaction_lag_ms.to_string(),
-                reason: "must not be larger than max.compaction.lag.ms".into(),
-            });
-        }
+        config.check()?;
         Ok(config)
+    }
+
+    /// Do the values go together?
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let (min, max) = (self.min_compaction_lag_ms, self.max_compaction_lag_ms);
+        if min > max {
+            return Err(ConfigError::Conflict(format!(
+                "conflict topic config setting min.compaction.lag.ms ({min}) > \
+                 max.compaction.lag.ms ({max})"
+            )));
+        }
+        if self.remote_log_copy_disable || self.remote_log_delete_on_disable {
+            let text = "It is invalid to set `remote.log.delete.on.disable` or \
+                        `remote.log.copy.disable` under Zookeeper's mode.";
+            return Err(ConfigError::Conflict(text.to_owned()));
+        }
+        if self.remote_storage_enable { Err(ConfigError::NoTiers) } else { Ok(()) }
+    }
+
+    /// How far a record's timestamp may be behind this broker's clock, in milliseconds.
+    pub fn timestamp_before_max_ms(&self) -> i64 {
+        self.or_difference(self.message_timestamp_before_max_ms)
+    }
+
+    /// As `timestamp_before_max_ms`, ahead of it.
+    pub fn timestamp_after_max_ms(&self) -> i64 {
+        self.or_difference(self.message_timestamp_after_max_ms)
+    }
+
+    /// The deprecated key counts only where the newer one has its default.
+    fn or_difference(&self, ms: i64) -> i64 {
+        if ms == i64::MAX { self.message_timestamp_difference_max_ms } else { ms }
     }
 
     /// Whether acknowledged appends may have to be synced by count or by time.
@@ -454,7 +292,9 @@ mod tests {
             ("max.message.bytes", "ten"),
             ("max.message.bytes", "2147483648"),
             ("preallocate", "yes"),
-            ("remote.storage.enable", "true"),
+            ("cleanup.policy", "COMPACT"),
+            ("cleanup.policy", "compact,"),
+            ("message.format.version", "9.9"),
             ("leader.replication.throttled.replicas", "1-2"),
             ("no.such.key", "1"),
         ] {
@@ -473,11 +313,70 @@ mod tests {
             .with([("cleanup.policy", "compact, delete"), ("retention.ms", "-1")])
             .unwrap();
         assert_eq!(config.cleanup_policy, CleanupPolicy { delete: true, compact: true });
-        let lag = [
-            ("cleanup.policy", "compact"),
-            ("min.compaction.lag.ms", "5"),
-            ("max.compaction.lag.ms", "4"),
-        ];
-        assert!(LogConfig::default().with(lag).is_err());
+    }
+    #[test]
+    fn texts_are_apaches() {
+        let text = |key, value| LogConfig::default().set(key, value).unwrap_err().to_string();
+        for (key, value, expected) in [
+            ("cleanup.policy", "compact,x", "x: String must be one of: compact, delete"),
+            ("compression.gzip.level", "0", "0: Value must be between 1 and 9 or equal to -1"),
+            ("compression.lz4.level", "18", "18: Value must be no more than 17"),
+            ("message.format.version", "3.x", "3.x: Version 3.x is not a valid version"),
+            ("preallocate", "yes", "yes: Expected value to be either true or false"),
+        ] {
+            let (shown, reason) = expected.split_once(": ").unwrap();
+            let expected = format!("Invalid value {shown} for configuration {key}: {reason}");
+            assert_eq!(text(key, value), expected);
+        }
+        assert!(
+            text("leader.replication.throttled.replicas", "0:1, x")
+                .starts_with("Invalid value [0:1, x] for configuration leader.replication"),
+        );
+        for (key, value) in [
+            ("leader.replication.throttled.replicas", "0:1, 1:2"),
+            ("leader.replication.throttled.replicas", "0:1,,"),
+            ("message.format.version", " 3.0"),
+            ("min.cleanable.dirty.ratio", "0.5f"),
+            ("cleanup.policy", ""),
+            ("retention.ms", "+5"),
+        ] {
+            LogConfig::default().set(key, value).unwrap_or_else(|e| panic!("{e}"));
+        }
+    }
+
+    #[test]
+    fn values_must_go_together_under_any_policy() {
+        let text = |own: &[(&'static str, &'static str)]| {
+            LogConfig::default().with(own.iter().copied()).unwrap_err().to_string()
+        };
+        let lag = [("min.compaction.lag.ms", "10"), ("max.compaction.lag.ms", "5")];
+        let conflict =
+            "conflict topic config setting min.compaction.lag.ms (10) > max.compaction.lag.ms (5)";
+        assert_eq!(text(&lag), conflict);
+        assert_eq!(text(&[("cleanup.policy", "compact"), lag[0], lag[1]]), conflict);
+        for key in ["remote.log.copy.disable", "remote.log.delete.on.disable"] {
+            let refused = text(&[(key, "true"), ("remote.storage.enable", "true")]);
+            assert!(refused.starts_with("It is invalid to set `remote.log.delete.on.disable`"));
+            LogConfig::default().with([(key, "false")]).unwrap();
+        }
+        let tiers = text(&[("remote.storage.enable", "true")]);
+        assert!(tiers.starts_with("Tiered Storage functionality is disabled"), "{tiers}");
+        // A topic's value counts together with the broker's.
+        let broker = LogConfig { max_compaction_lag_ms: 5, ..LogConfig::default() };
+        assert!(broker.with([lag[0]]).is_err());
+        broker.with([lag[0], ("max.compaction.lag.ms", "10")]).unwrap();
+    }
+
+    #[test]
+    fn the_deprecated_timestamp_difference_counts_where_the_newer_keys_are_not_set() {
+        let limits = |own: &[(&'static str, &'static str)]| {
+            let config = LogConfig::default().with(own.iter().copied()).unwrap();
+            (config.timestamp_before_max_ms(), config.timestamp_after_max_ms())
+        };
+        let difference = ("message.timestamp.difference.max.ms", "10");
+        assert_eq!(limits(&[]), (i64::MAX, i64::MAX));
+        assert_eq!(limits(&[difference]), (10, 10));
+        assert_eq!(limits(&[difference, ("message.timestamp.before.max.ms", "100")]), (100, 10));
+        assert_eq!(limits(&[difference, ("message.timestamp.after.max.ms", "3")]), (10, 3));
     }
 }

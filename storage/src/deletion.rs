@@ -17,11 +17,6 @@ impl Log {
         self.rename_dir(&capped_name(&self.partition, &hex(unique), "delete"))
     }
 
-    /// Renames the directory to `<topic>-<partition>.<32 hex>-stray`, where it stays.
-    pub(crate) fn rename_as_stray(&self, unique: Uuid) -> Result<PathBuf, StorageError> {
-        self.rename_dir(&capped_name(&self.partition, &hex(unique), "stray"))
-    }
-
     /// Renames the directory of a log that stays in use.
     pub(crate) fn take_name(&self, name: &str) -> Result<(), StorageError> {
         let _changes = self.changes.lock();

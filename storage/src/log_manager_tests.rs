@@ -99,31 +99,6 @@ fn a_deleted_partition_goes_after_its_delay() {
 }
 
 #[test]
-fn a_stray_partition_is_kept_aside() {
-    let temp = tempfile::tempdir().unwrap();
-    let manager_1 = manager(temp.path());
-    append(&create(&manager_1, &tp("t", 0)));
-    manager_1.checkpoint_high_watermarks(&[(tp("t", 0), 1)].into());
-    manager_1.prefer_dir(&tp("t", 0), &temp.path().join("b")).unwrap();
-    let config = Arc::new(LogConfig::default());
-    assert!(manager_1.create_future(&tp("t", 0), config, Uuid([4; 16]), NOW).unwrap().is_some());
-    assert!(manager_1.set_aside(&tp("t", 0), Uuid([5; 16])).unwrap());
-    assert!(!manager_1.set_aside(&tp("t", 0), Uuid([6; 16])).unwrap());
-    assert!(manager_1.log(&tp("t", 0)).is_none() && manager_1.future(&tp("t", 0)).is_none());
-    let kept = format!("t-0.{}-stray", "05".repeat(16));
-    assert!(temp.path().join("a").join(&kept).join("00000000000000000000.log").exists());
-    assert!(temp.path().join("b").join(&kept).exists(), "and where it was moving to");
-    let log = create(&manager_1, &tp("t", 0));
-    assert_eq!(log.log_end_offset(), 0);
-    assert_eq!(manager_1.checkpointed_high_watermark(&tp("t", 0)), 0);
-    drop((log, manager_1));
-    let manager_2 = manager(temp.path());
-    assert_eq!(manager_2.logs().len(), 1, "the next start leaves it alone");
-    assert_eq!(manager_2.remove_doomed(NOW + 600_000).done, 0);
-    assert!(temp.path().join("a").join(&kept).exists());
-}
-
-#[test]
 fn watermarks_of_logs_that_nobody_hosts_yet_are_kept() {
     let temp = tempfile::tempdir().unwrap();
     let marks: Offsets = (0..2).map(|i| (tp("t", i), 7)).collect();

@@ -203,26 +203,6 @@ impl LogManager {
             .and_then(|()| self.freshen_checkpoints(former));
         Ok((future.log, rest))
     }
-
-    /// Takes away a partition that is another topic's than the one of its name (Kafka's stray
-    /// logs): its directories are renamed and kept for somebody to look at. `false` if it is not
-    /// here.
-    pub fn set_aside(
-        &self,
-        partition: &TopicPartition,
-        unique: Uuid,
-    ) -> Result<bool, StorageError> {
-        let _one = self.creating.lock();
-        let current = self.logs.write().remove(partition);
-        let future = self.futures.write().remove(partition);
-        for Hosted { log, dir } in current.iter().chain(&future) {
-            let kept = log.rename_as_stray(unique)?;
-            tracing::warn!(%partition, kept = %kept.display(), "a stray log is set aside");
-            self.dirs[*dir].forget(partition);
-            self.dirs[*dir].set_checkpoints_stale(true);
-        }
-        Ok(current.is_some())
-    }
 }
 
 /// `<topic>-<partition>.<32 hex>-future`.

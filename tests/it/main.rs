@@ -23,6 +23,7 @@ mod java_clients;
 mod java_tools;
 mod kcat;
 mod leading;
+mod letter;
 mod log_dirs;
 mod measuring_tools;
 mod mirror;

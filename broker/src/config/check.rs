@@ -6,9 +6,9 @@ use coordinator::group::consumer::MigrationPolicy;
 use coordinator::group::consumer::assignor::Assignor;
 use coordinator::metadata::zookeeper::ConnectString;
 
+use super::BrokerConfig;
 use super::listeners::{self, Endpoint};
 use super::refusal::Fault;
-use super::{BrokerConfig, Source};
 
 /// A rule that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,16 +100,46 @@ const RULES: &[Rule] = &[
     Rule { reads: &["ottla.log.level"], check: log_level },
 ];
 
+/// Asked only at the start: Kafka takes such values while it runs, and refuses new topics then.
+const AT_START: &[Rule] = &[
+    Rule {
+        reads: &["log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"],
+        check: compaction_lags,
+    },
+    Rule {
+        reads: &["metric.reporters"],
+        check: |config| classes(config, "metric.reporters", JMX_REPORTER),
+    },
+    Rule {
+        reads: &["kafka.metrics.reporters"],
+        check: |config| classes(config, "kafka.metrics.reporters", CSV_REPORTER),
+    },
+];
+
+/// Kafka's own reporters of metrics; others cannot be loaded.
+pub const JMX_REPORTER: &str = "org.apache.kafka.common.metrics.JmxReporter";
+const CSV_REPORTER: &str = "kafka.metrics.KafkaCSVMetricsReporter";
+
+/// Checks the configuration of a start, as [`whole`] and for what is only asked then.
+pub fn start(config: &BrokerConfig, bad: &BTreeSet<String>) -> Vec<Violation> {
+    let mut violations = whole(config, bad);
+    violations.extend(broken(AT_START, config, bad));
+    violations
+}
+
 /// Checks the whole configuration but for what depends on the keys in `bad`, which have no legal
 /// value.
 pub fn whole(config: &BrokerConfig, bad: &BTreeSet<String>) -> Vec<Violation> {
-    let legal = |rule: &&Rule| rule.reads.iter().all(|key| !bad.contains(*key));
-    let mut violations: Vec<Violation> =
-        RULES.iter().filter(legal).filter_map(|rule| (rule.check)(config).err()).collect();
+    let mut violations = broken(RULES, config, bad);
     if !bad.contains("listeners") && !bad.contains(MAP) {
         violations.extend(unserved(config));
     }
     violations
+}
+
+fn broken(rules: &[Rule], config: &BrokerConfig, bad: &BTreeSet<String>) -> Vec<Violation> {
+    let legal = |rule: &&Rule| rule.reads.iter().all(|key| !bad.contains(*key));
+    rules.iter().filter(legal).filter_map(|rule| (rule.check)(config).err()).collect()
 }
 
 fn fault(key: &str, expected: impl Into<String>) -> Violation {
@@ -282,15 +312,26 @@ fn log_dirs(config: &BrokerConfig) -> Checked {
 }
 
 fn cleaner(config: &BrokerConfig) -> Checked {
-    const THREADS: &str = "log.cleaner.threads";
-    let threads = config.long(THREADS);
-    // A change while the broker runs has its own rule.
-    let written = config.effective(THREADS).is_some_and(|(_, source)| source == Source::Static);
-    require(threads >= 1 || !written, THREADS, "expected at least 1")?;
-    let threads = threads.max(1);
-    let each = config.long("log.cleaner.dedupe.buffer.size") / threads;
-    let expected = "expected more than 1048576 for each of log.cleaner.threads";
-    require(each > 1 << 20, "log.cleaner.dedupe.buffer.size", expected)
+    let buffer = config.long("log.cleaner.dedupe.buffer.size");
+    let per_thread = buffer.checked_div(config.long("log.cleaner.threads"));
+    let expected =
+        "expected more than 1 MiB for each of log.cleaner.threads, of which one at least";
+    let is_enough = per_thread.is_some_and(|bytes| bytes > 1 << 20);
+    require(is_enough, "log.cleaner.dedupe.buffer.size", expected)
+}
+
+/// Kafka ends the start where one is not there.
+fn classes(config: &BrokerConfig, key: &str, own: &str) -> Checked {
+    let expected = format!("expected only {own}: other classes cannot be loaded");
+    let known = config.list(key).iter().all(|class| class == own);
+    require(known, key, &expected).map_err(|why| Violation { fault: Fault::Unserved, ..why })
+}
+
+/// May a topic without values of its own be?
+fn compaction_lags(config: &BrokerConfig) -> Checked {
+    let [min, max] = ["log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"];
+    let expected = format!("expected at most {max}");
+    require(config.long(min) <= config.long(max), min, &expected)
 }
 
 fn fetch_wait(config: &BrokerConfig, key: &str) -> Checked {

@@ -40,6 +40,15 @@ impl BrokerConfig {
         self.long_or_null("log.retention.ms").unwrap_or(coarse).max(-1)
     }
 
+    /// `log.message.timestamp.before.max.ms` or `log.message.timestamp.after.max.ms`; where it is
+    /// not set, the deprecated key that was for both.
+    pub fn log_message_timestamp_max_ms(&self, key: &str) -> i64 {
+        match self.long(key) {
+            i64::MAX => self.long("log.message.timestamp.difference.max.ms"),
+            ms => ms,
+        }
+    }
+
     /// Time between forced flushes, in milliseconds (default: for ever).
     pub fn log_flush_interval_ms(&self) -> i64 {
         let scheduler = self.long("log.flush.scheduler.interval.ms");

@@ -42,6 +42,8 @@ pub enum Check {
     EachOf(&'static [&'static str]),
     /// One of these releases, or a bug fix of it: of `3.9.2` Kafka too reads only `3.9`.
     Release(&'static [&'static str]),
+    /// A version of Kafka's message format.
+    FormatVersion,
 }
 
 /// How a key may change while the broker runs (KIP-226).
@@ -200,6 +202,7 @@ impl Check {
             (Check::EachOf(names), Value::List(items)) => {
                 items.iter().all(|item| names.contains(&item.as_str()))
             }
+            (Check::FormatVersion, Value::Text(text)) => storage::config::is_format_version(text),
             _ => false,
         }
     }
@@ -215,6 +218,7 @@ impl Check {
                 format!(", one of {}", names.join(", "))
             }
             Check::EachOf(names) => format!(" of {}", names.join(", ")),
+            Check::FormatVersion => ", a version of Kafka from 0.8.0 to 3.9".to_owned(),
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Every key that the broker knows: the 328 of Kafka 3.9.2 and those that start with `ottla.`. One
+//! Every key that the broker knows: the 329 of Kafka 3.9.2 and those that start with `ottla.`. One
 //! row says the type, the default, what values are legal, how it may change while the broker runs,
 //! and what becomes of it here. Knows nothing of files and values.
 
-use super::key::Check::{Any, AtLeast, Between, BetweenOr, EachOf, OneOf, Ratio, Release};
+use super::key::Check::{
+    Any, AtLeast, Between, BetweenOr, EachOf, FormatVersion, OneOf, Ratio, Release,
+};
 use super::key::Kind::{Bool, Class, Double, Int, List, Long, Password, Short, Text};
 use super::key::Role::{Belongs, Honoured, Ignored, Stops};
 use super::key::Update::{ClusterWide, PerBroker, ReadOnly};
@@ -15,6 +17,7 @@ const SECRETS: Role = Belongs(Feature::Secrets);
 const TOKENS: Role = Belongs(Feature::Tokens);
 const ZK_TLS: Role = Belongs(Feature::ZooKeeperTls);
 const POLICY: Role = Stops("policy classes cannot be loaded");
+const NO_POLICY: Role = Ignored("there is no policy that it could be for");
 const QUOTA: Role = Stops("quotas are not enforced yet");
 const NO_KRAFT: Role = Stops("this broker keeps its metadata in ZooKeeper or in itself");
 const NO_TIERS: Role = Stops("tiered storage is not served yet");
@@ -51,10 +54,6 @@ const SELECTORS: &[&str] = &[
     "org.apache.kafka.common.replica.RackAwareReplicaSelector",
 ];
 
-/// Those that Kafka brings along, the same.
-const REPORTERS: &[&str] = &["org.apache.kafka.common.metrics.JmxReporter"];
-const OLD_REPORTERS: &[&str] = &["kafka.metrics.KafkaCSVMetricsReporter"];
-
 /// Newer system calls that `ottla.io.disable` can turn off.
 const PROBES: &[&str] =
     &["pidfd", "populate_write", "cachestat", "mount_id", "nowait", "dontcache"];
@@ -68,10 +67,23 @@ macro_rules! keys {
     };
 }
 
+/// Rates of replication throttles, in bytes per second. They are dynamic only: a file's have no
+/// effect, and they are described only where they are set.
+pub const RATES: &[KeyDef] = keys! {
+    Long "follower.replication.throttled.rate" = Some("9223372036854775807"),
+        AtLeast(0), ClusterWide, Honoured;
+    Long "leader.replication.throttled.rate" = Some("9223372036854775807"),
+        AtLeast(0), ClusterWide, Honoured;
+    Long "replica.alter.log.dirs.io.max.bytes.per.second" = Some("9223372036854775807"),
+        AtLeast(0), ClusterWide, Honoured;
+};
+
 /// Sorted by name.
 pub const KEYS: &[KeyDef] = keys! {
     Text "advertised.listeners" = None, Any, PerBroker, Honoured;
     Class "alter.config.policy.class.name" = None, Any, ReadOnly, POLICY;
+    Bool "alter.config.policy.kraft.compatibility.enable" = Some("false"),
+        Any, ReadOnly, NO_POLICY;
     Int "alter.log.dirs.replication.quota.window.num" = Some("11"), AtLeast(1), ReadOnly, Honoured;
     Int "alter.log.dirs.replication.quota.window.size.seconds" = Some("1"),
         AtLeast(1), ReadOnly, Honoured;
@@ -168,7 +180,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Text "inter.broker.protocol.version" = Some("3.9-IV0"),
         Release(&["3.9", "3.9-IV0"]), ReadOnly, Honoured;
     Int "kafka.metrics.polling.interval.secs" = Some("10"), AtLeast(1), ReadOnly, METRICS;
-    List "kafka.metrics.reporters" = Some(""), EachOf(OLD_REPORTERS), ReadOnly, METRICS;
+    List "kafka.metrics.reporters" = Some(""), Any, ReadOnly, METRICS;
     Long "leader.imbalance.check.interval.seconds" = Some("300"), AtLeast(1), ReadOnly, Honoured;
     Int "leader.imbalance.per.broker.percentage" = Some("10"), Any, ReadOnly, Honoured;
     Text "listener.security.protocol.map" = Some(PROTOCOL_MAP),
@@ -205,7 +217,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Long "log.local.retention.bytes" = Some("-2"), AtLeast(-2), ClusterWide, TIERED;
     Long "log.local.retention.ms" = Some("-2"), AtLeast(-2), ClusterWide, TIERED;
     Bool "log.message.downconversion.enable" = Some("true"), Any, ClusterWide, Honoured;
-    Text "log.message.format.version" = Some("3.0-IV1"), Any, ReadOnly, FORMAT;
+    Text "log.message.format.version" = Some("3.0-IV1"), FormatVersion, ReadOnly, FORMAT;
     Long "log.message.timestamp.after.max.ms" = Some("9223372036854775807"),
         AtLeast(0), ClusterWide, Honoured;
     Long "log.message.timestamp.before.max.ms" = Some("9223372036854775807"),
@@ -243,7 +255,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "metadata.max.idle.interval.ms" = Some("500"), AtLeast(0), ReadOnly, KRAFT;
     Long "metadata.max.retention.bytes" = Some("104857600"), Any, ReadOnly, KRAFT;
     Long "metadata.max.retention.ms" = Some("604800000"), Any, ReadOnly, KRAFT;
-    List "metric.reporters" = Some(""), EachOf(REPORTERS), ClusterWide, METRICS;
+    List "metric.reporters" = Some(""), Any, ClusterWide, METRICS;
     Int "metrics.num.samples" = Some("2"), AtLeast(1), ReadOnly, METRICS;
     Text "metrics.recording.level" = Some("INFO"), Any, ReadOnly, METRICS;
     Long "metrics.sample.window.ms" = Some("30000"), AtLeast(1), ReadOnly, METRICS;

@@ -195,11 +195,12 @@ impl Apply {
         let Setting { key, value, origin, lenient, .. } = setting;
         let what = match providers::is_provider_key(&key) {
             true => Undefined::Refused,
-            false => in_use.undefined(&key),
+            false => in_use.undefined(&key, &value),
         };
         match what {
             Undefined::Refused => {}
             Undefined::WithoutEffect(why) => self.idle.entry(why).or_default().push(key.clone()),
+            Undefined::Illegal(expected) => self.refuse(Fault::Illegal, origin, &key, expected),
             Undefined::Unserved(why) => {
                 let expected = format!("expected it to be absent: {why}");
                 self.refuse(Fault::Unserved, origin, &key, expected);
@@ -216,7 +217,7 @@ impl Apply {
                 }
             }
         }
-        self.config.unknown.insert(key, value);
+        self.config.set_other(Source::Static, &key, &value);
     }
 
     fn finish(mut self, undefined: Vec<Setting>, file: Option<&Path>) -> Result<Loaded, Refusal> {
@@ -234,7 +235,7 @@ impl Apply {
         for key in KEYS {
             self.role(key, &in_use);
         }
-        for violation in check::whole(&self.config, &self.bad) {
+        for violation in check::start(&self.config, &self.bad) {
             let origin = self.origin(&violation.key, file);
             self.refuse(violation.fault, origin, &violation.key, violation.expected);
         }

@@ -15,9 +15,9 @@ mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::check::JMX_REPORTER;
 use self::key::{KeyDef, Update, Value};
 use self::keys::KEYS;
-use crate::quota::RATES;
 
 /// Where a value comes from, in rising precedence; the numbers are those of DescribeConfigs v1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,15 +36,18 @@ pub enum Source {
 pub struct BrokerConfig {
     /// Parallel to `KEYS`.
     entries: Vec<Entry>,
-    /// Keys of the file that Kafka's definition does not have, listener-prefixed ones included.
-    pub unknown: BTreeMap<String, String>,
+    /// Keys that Kafka's definition does not have, listener-prefixed ones and the rates of
+    /// replication throttles included.
+    others: BTreeMap<String, Layers>,
 }
+
+/// Text per source, default first.
+type Layers = [Option<String>; 4];
 
 #[derive(Debug, Clone)]
 struct Entry {
     value: Value,
-    /// Text per source, default first.
-    layers: [Option<String>; 4],
+    layers: Layers,
 }
 
 /// A value that a key cannot have.
@@ -69,7 +72,7 @@ impl BrokerConfig {
                 Entry { value, layers: [text, None, None, None] }
             })
             .collect();
-        BrokerConfig { entries, unknown: BTreeMap::new() }
+        BrokerConfig { entries, others: BTreeMap::new() }
     }
 
     /// The definition of a key; `None` if Kafka has no such key.
@@ -92,9 +95,23 @@ impl BrokerConfig {
         Ok(())
     }
 
+    /// Keeps a key that the table does not have: it is described and has no effect.
+    pub fn set_other(&mut self, source: Source, name: &str, text: &str) {
+        let layers = self.others.entry(name.to_owned()).or_default();
+        layers[layer(source)] = Some(text.to_owned());
+    }
+
+    /// Names of the keys that the table does not have, with where each is set, strongest first.
+    pub fn others(&self) -> impl Iterator<Item = (&str, Vec<(Source, &str)>)> {
+        self.others.iter().map(|(name, layers)| {
+            let set = in_order(layers).filter_map(|(source, text)| Some((source, text?)));
+            (name.as_str(), set.collect())
+        })
+    }
+
     /// This configuration with the dynamic settings of the cluster and of this broker in place of
-    /// any former ones. What cannot be read is left out and handed back, as Kafka logs it and goes
-    /// on. The rates of replication throttles are no keys and left to those who mind them.
+    /// any former ones. What cannot be read or may not change while the broker runs is left out and
+    /// handed back, as Kafka logs it and goes on.
     pub fn with_dynamic(
         &self,
         cluster: &BTreeMap<String, String>,
@@ -107,11 +124,20 @@ impl BrokerConfig {
             entry.layers[layer(Source::DynamicBroker)] = None;
             entry.resolve(key);
         }
+        next.others.retain(|_, layers| {
+            layers[layer(Source::DynamicDefault)] = None;
+            layers[layer(Source::DynamicBroker)] = None;
+            layers.iter().any(Option::is_some)
+        });
         let levels = [(Source::DynamicDefault, cluster), (Source::DynamicBroker, broker)];
         for (source, settings) in levels {
-            let kept = settings.iter().filter(|(name, _)| !RATES.contains(&name.as_str()));
-            for (name, text) in kept {
-                if let Err(error) = next.set(source, name, text) {
+            for (name, text) in settings {
+                if Self::definition(name).is_none() {
+                    next.set_other(source, name, text);
+                } else if !Self::updatable(name, source) {
+                    let expected = "expected it in the file only".to_owned();
+                    refused.push(InvalidValue { key: name.clone(), expected });
+                } else if let Err(error) = next.set(source, name, text) {
                     refused.push(error);
                 }
             }
@@ -121,10 +147,11 @@ impl BrokerConfig {
 
     /// What is set at one level, by key.
     pub fn settings_at(&self, source: Source) -> BTreeMap<String, String> {
-        let set = KEYS.iter().zip(&self.entries).filter_map(|(key, entry)| {
-            Some((key.name.to_owned(), entry.layers[layer(source)].clone()?))
-        });
-        set.collect()
+        let known = KEYS.iter().zip(&self.entries).map(|(key, entry)| (key.name, &entry.layers));
+        let others = self.others.iter().map(|(name, layers)| (name.as_str(), layers));
+        let set = known.chain(others);
+        set.filter_map(|(name, layers)| Some((name.to_owned(), layers[layer(source)].clone()?)))
+            .collect()
     }
 
     /// Do the values go together? Each by itself is legal already.
@@ -161,13 +188,7 @@ impl BrokerConfig {
     }
 
     fn layers_of(&self, at: usize) -> impl Iterator<Item = (Source, Option<&str>)> {
-        const ORDER: [Source; 4] =
-            [Source::DynamicBroker, Source::DynamicDefault, Source::Static, Source::Default];
-        let layers = &self.entries[at].layers;
-        ORDER.into_iter().filter_map(move |source| {
-            let text = layers[layer(source)].as_deref();
-            (text.is_some() || source == Source::Default).then_some((source, text))
-        })
+        in_order(&self.entries[at].layers)
     }
 
     /// Is it set anywhere, rather than left at its default?
@@ -241,6 +262,16 @@ impl Entry {
     }
 }
 
+/// Every source that has a text, highest precedence first, and the default in any case.
+fn in_order(layers: &Layers) -> impl Iterator<Item = (Source, Option<&str>)> {
+    const ORDER: [Source; 4] =
+        [Source::DynamicBroker, Source::DynamicDefault, Source::Static, Source::Default];
+    ORDER.into_iter().filter_map(|source| {
+        let text = layers[layer(source)].as_deref();
+        (text.is_some() || source == Source::Default).then_some((source, text))
+    })
+}
+
 fn layer(source: Source) -> usize {
     5 - source as usize
 }
@@ -282,12 +313,16 @@ mod tests {
         let broker = BTreeMap::from([
             ("message.max.bytes".to_owned(), "7".to_owned()),
             ("log.segment.bytes".to_owned(), "no".to_owned()),
-            (RATES[0].to_owned(), "1000".to_owned()),
+            ("leader.replication.throttled.rate".to_owned(), "1000".to_owned()),
+            ("broker.id".to_owned(), "8".to_owned()),
         ]);
         let (dynamic, refused) = config.with_dynamic(&cluster, &broker);
         assert_eq!(dynamic.int("message.max.bytes"), 7);
-        assert_eq!(refused.len(), 1);
-        assert_eq!(refused[0].key, "log.segment.bytes");
+        let refused: Vec<&str> = refused.iter().map(|error| error.key.as_str()).collect();
+        assert_eq!(refused, ["broker.id", "log.segment.bytes"]);
+        assert_eq!(dynamic.int("broker.id"), -1);
+        let rate = ("leader.replication.throttled.rate", vec![(Source::DynamicBroker, "1000")]);
+        assert_eq!(dynamic.others().collect::<Vec<_>>(), [rate]);
         assert_eq!(
             dynamic.levels("message.max.bytes"),
             [
@@ -299,5 +334,6 @@ mod tests {
         let (bare, _) = dynamic.with_dynamic(&BTreeMap::new(), &BTreeMap::new());
         assert_eq!(bare.int("message.max.bytes"), 1_048_588);
         assert_eq!(bare.int("num.partitions"), 3);
+        assert_eq!(bare.others().count(), 0);
     }
 }

@@ -2,18 +2,18 @@
 //! would be, whether they may be, and the write (Kafka's `ZkAdminManager` and
 //! `ConfigAdminManager`). Knows no request.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coordinator::znodes::config::{ConfigEntity, ConfigValues};
 use protocol::error_code::ErrorCode;
-use storage::config::{ValueType, topic_key};
+use storage::config::{ConfigError, ValueType, topic_key};
 
+use super::check;
 use super::entity::{self, EntityConfigError};
 use crate::authorizer::{Authorized, op};
 use crate::broker::Broker;
-use crate::config::key::{Kind, Role, Update};
-use crate::config::{BrokerConfig, Source};
+use crate::config::BrokerConfig;
+use crate::config::key::Kind;
 use crate::topics::create::{self, CreateTopicError};
 use crate::topics::name::{self, InvalidName};
 
@@ -26,6 +26,8 @@ pub enum Operation {
     Append(String),
     /// Takes items out of a list.
     Subtract(String),
+    /// None of them, by its number.
+    Unknown(i8),
 }
 
 /// What happens to an entity's values.
@@ -44,6 +46,9 @@ pub enum AlterError {
     InvalidRequest(String),
     #[error("{0}")]
     InvalidConfig(String),
+    /// Kafka fails where it looks for the key or the operation, and so the answer tells nothing.
+    #[error("{0}")]
+    Unexpected(String),
     #[error("The topic '{0}' does not exist.")]
     UnknownTopic(String),
     #[error(transparent)]
@@ -60,7 +65,7 @@ impl AlterError {
             AlterError::InvalidConfig(_) => ErrorCode::INVALID_CONFIG,
             AlterError::UnknownTopic(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             AlterError::InvalidName(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
-            AlterError::Store(_) => ErrorCode::UNKNOWN_SERVER_ERROR,
+            AlterError::Store(_) | AlterError::Unexpected(_) => ErrorCode::UNKNOWN_SERVER_ERROR,
         }
     }
 }
@@ -87,12 +92,17 @@ pub async fn topic(
         return Err(AlterError::UnknownTopic(topic.to_owned()));
     }
     name::check(topic)?;
-    create::check_values(&values).map_err(|error| match error {
-        CreateTopicError::UnknownConfig(_) => AlterError::InvalidConfig(error.to_string()),
-        other => AlterError::InvalidConfig(format!(
-            "Invalid config value for resource ConfigResource(type=TOPIC, name='{topic}'): {other}"
-        )),
-    })?;
+    create::check_values(&broker.topic_configs.defaults(), &values).map_err(
+        |error| match error {
+            CreateTopicError::InvalidConfig(ConfigError::Value { .. } | ConfigError::NoTiers) => {
+                AlterError::InvalidConfig(format!(
+                    "Invalid config value for resource ConfigResource(type=TOPIC, name='{topic}'): \
+                 {error}"
+                ))
+            }
+            other => AlterError::InvalidConfig(other.to_string()),
+        },
+    )?;
     if validate_only { Ok(()) } else { write(broker, entity, values).await }
 }
 
@@ -108,12 +118,18 @@ pub async fn brokers(
         true => ConfigEntity::BrokerDefault,
         false => ConfigEntity::Broker(broker.broker_id),
     };
+    if let Change::Each(operations) = &change
+        && let Some((_, Operation::Unknown(number))) =
+            operations.iter().find(|(_, operation)| matches!(operation, Operation::Unknown(_)))
+    {
+        return Err(AlterError::InvalidRequest(format!("Unknown operations type {number}")));
+    }
     let values = changed(broker, &entity, change, |key| {
         let key = BrokerConfig::definition(key)?;
         Some((key.kind == Kind::List, key.default.unwrap_or_default()))
     });
     let values = values.await?;
-    check_broker(&broker.config.load(), &values, whole_cluster)
+    check::broker(&broker.config.load(), &values, whole_cluster)
         .map_err(AlterError::InvalidRequest)?;
     if validate_only { Ok(()) } else { write(broker, entity, values).await }
 }
@@ -166,6 +182,10 @@ fn apply(
             }
             Operation::Append(items) => ("append", items, true),
             Operation::Subtract(items) => ("subtract", items, false),
+            Operation::Unknown(number) => {
+                let text = format!("there is no operation {number} on a key");
+                return Err(AlterError::Unexpected(text));
+            }
         };
         let default = match list(&key) {
             Some((true, default)) => default,
@@ -173,7 +193,9 @@ fn apply(
                 let text = format!("Config value {verb} is not allowed for config key: {key}");
                 return Err(AlterError::InvalidConfig(text));
             }
-            None => return Err(AlterError::InvalidConfig(format!("Unknown config name: {key}"))),
+            None => {
+                return Err(AlterError::Unexpected(format!("{key} is no key and so no list")));
+            }
         };
         let old = values.get(&key).map_or(default, String::as_str);
         let old: Vec<&str> = old.split(',').filter(|item| !item.is_empty()).collect();
@@ -188,75 +210,6 @@ fn apply(
         values.insert(key, new);
     }
     Ok(())
-}
-
-/// May these be all the dynamic values of one broker, or of the whole cluster?
-fn check_broker(
-    config: &BrokerConfig,
-    values: &ConfigValues,
-    whole_cluster: bool,
-) -> Result<(), String> {
-    let of = |wanted: &dyn Fn(Update) -> bool| -> Vec<&str> {
-        let known =
-            |key: &&str| BrokerConfig::definition(key).is_some_and(|key| wanted(key.update));
-        values.keys().map(String::as_str).filter(known).collect()
-    };
-    let refuse = |keys: Vec<&str>, text: &str| match keys.is_empty() {
-        true => Ok(()),
-        false => Err(format!("{text}: Set({})", keys.join(", "))),
-    };
-    refuse(of(&|update| update == Update::ReadOnly), "Cannot update these configs dynamically")?;
-    let at_once: Vec<&str> = values
-        .keys()
-        .map(String::as_str)
-        .filter(|key| {
-            let stops = |key: &crate::config::key::KeyDef| {
-                matches!(key.role, Role::Stops(_) | Role::Belongs(_))
-            };
-            let known = BrokerConfig::definition(key);
-            let bound = ["listeners", "advertised.listeners", "listener.security.protocol.map"];
-            key.starts_with("listener.name.") || bound.contains(key) || known.is_some_and(stops)
-        })
-        .collect();
-    refuse(at_once, "These configs are not served while the broker runs")?;
-    let mut seen = BTreeSet::new();
-    for (key, value) in values {
-        if let Some(definition) = BrokerConfig::definition(key)
-            && let Err(expected) = definition.parse(value)
-        {
-            return Err(format!("Invalid value {value} for configuration {key}: {expected}"));
-        }
-        seen.insert(key);
-    }
-    if whole_cluster {
-        let text =
-            "Cannot update these configs at default cluster level, broker id must be specified";
-        refuse(of(&|update| update == Update::PerBroker), text)?;
-    }
-    let kept = if whole_cluster { Source::DynamicBroker } else { Source::DynamicDefault };
-    let other = config.settings_at(kept);
-    let (cluster, own) = if whole_cluster { (values, &other) } else { (&other, values) };
-    let (next, _) = config.with_dynamic(cluster, own);
-    next.check().map_err(|error| format!("Invalid dynamic configuration: {error}"))?;
-    let threads = |config: &BrokerConfig| config.int("log.cleaner.threads");
-    check_cleaner_threads(threads(config), threads(&next))
-}
-
-/// Kafka halves and doubles them at most, and keeps one.
-fn check_cleaner_threads(now: i32, next: i32) -> Result<(), String> {
-    let refuse =
-        |text: String| Err(format!("Invalid dynamic configuration: Log cleaner threads {text}"));
-    if now == next {
-        Ok(())
-    } else if next < 1 {
-        refuse("should be at least 1".to_owned())
-    } else if next < now / 2 {
-        refuse(format!("cannot be reduced to less than half the current value {now}"))
-    } else if i64::from(next) > i64::from(now) * 2 {
-        refuse(format!("cannot be increased to more than double the current value {now}"))
-    } else {
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -296,29 +249,9 @@ mod tests {
             Err("Config value append is not allowed for config key: number".to_owned())
         );
         let unknown = after(&[], vec![("none", Operation::Subtract("2".into()))]);
-        assert_eq!(unknown, Err("Unknown config name: none".to_owned()));
-    }
-
-    #[test]
-    fn a_brokers_values_are_checked_as_a_whole() {
-        let config = BrokerConfig::defaults();
-        let check = |key: &str, value: &str, whole_cluster: bool| {
-            let values = ConfigValues::from([(key.to_owned(), value.to_owned())]);
-            check_broker(&config, &values, whole_cluster)
-        };
-        assert_eq!(check("message.max.bytes", "7", true), Ok(()));
-        assert_eq!(check("not.known.anywhere", "7", true), Ok(()), "Kafka keeps these");
-        assert_eq!(
-            check("broker.id", "7", false),
-            Err("Cannot update these configs dynamically: Set(broker.id)".to_owned())
-        );
-        assert!(check("message.max.bytes", "many", false).is_err());
-        assert_eq!(check("log.cleaner.threads", "2", true), Ok(()));
-        for threads in ["0", "3"] {
-            let text = check("log.cleaner.threads", threads, true).unwrap_err();
-            assert!(text.contains("Log cleaner threads"), "{text}");
-        }
-        assert!(check("ssl.keystore.location", "x", false).is_err());
-        assert!(check("listeners", "PLAINTEXT://:1", false).is_err());
+        assert_eq!(unknown, Err("none is no key and so no list".to_owned()));
+        let other = after(&[], vec![("list", Operation::Unknown(9))]);
+        assert_eq!(other, Err("there is no operation 9 on a key".to_owned()));
+        assert_eq!(AlterError::Unexpected(String::new()).code(), ErrorCode::UNKNOWN_SERVER_ERROR);
     }
 }

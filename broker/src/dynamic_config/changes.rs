@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::entity::{self, EntityConfigError};
+use super::entity;
 use crate::broker::Broker;
 use crate::controller_link;
 
@@ -131,7 +131,7 @@ impl Worker {
             if number > self.last {
                 match config_change::decode(&name, data.as_deref()) {
                     Ok(entity) => self.take_over(vec![entity]).await,
-                    Err(error) => tracing::error!(%error, "a notification is skipped"),
+                    Err(error) => tracing::warn!(%error, "a notification is skipped"),
                 }
                 self.last = number;
             }
@@ -205,11 +205,11 @@ impl Worker {
         }
     }
 
-    async fn brokers(&self) -> Result<(), EntityConfigError> {
+    async fn brokers(&self) -> Result<(), StoreError> {
         let broker = &self.broker;
         let store: &dyn MetadataStore = &*broker.store;
-        let cluster = entity::read(store, &ConfigEntity::BrokerDefault).await?;
-        let own = entity::read(store, &ConfigEntity::Broker(broker.broker_id)).await?;
+        let cluster = entity::salvage(store, &ConfigEntity::BrokerDefault).await?;
+        let own = entity::salvage(store, &ConfigEntity::Broker(broker.broker_id)).await?;
         broker.quotas.configure(&cluster, &own);
         let (config, refused) = broker.config.load().with_dynamic(&cluster, &own);
         for error in refused {
@@ -231,10 +231,10 @@ impl Worker {
     }
 
     /// Throttles' rates are in no file, so a start looks for them here.
-    async fn throttles(&self) -> Result<(), EntityConfigError> {
+    async fn throttles(&self) -> Result<(), StoreError> {
         let store: &dyn MetadataStore = &*self.broker.store;
-        let cluster = entity::read(store, &ConfigEntity::BrokerDefault).await?;
-        let own = entity::read(store, &ConfigEntity::Broker(self.broker.broker_id)).await?;
+        let cluster = entity::salvage(store, &ConfigEntity::BrokerDefault).await?;
+        let own = entity::salvage(store, &ConfigEntity::Broker(self.broker.broker_id)).await?;
         self.broker.quotas.configure(&cluster, &own);
         Ok(())
     }

@@ -4,12 +4,16 @@
 use coordinator::znodes::config::ConfigValues;
 use storage::config::{TOPIC_KEYS, TopicKey, ValueType, topic_key};
 
-use crate::config::keys::KEYS;
+use crate::config::keys::{KEYS, RATES};
 use crate::config::{BrokerConfig, Source, key::KeyDef, key::Update, synonyms};
+use crate::logging::levels::{Level, Levels};
 use crate::replication::topic_configs;
 
 /// Number of "the topic's own" among the sources of DescribeConfigs.
 pub const SOURCE_TOPIC: i8 = 1;
+
+/// Number of "a logger's level".
+const SOURCE_LOGGER: i8 = 6;
 
 /// A key that is not known here.
 const KIND_UNKNOWN: i8 = 0;
@@ -29,7 +33,16 @@ pub struct Entry {
     /// 1 boolean, 2 string, 3 int, 4 short, 5 long, 6 double, 7 list, 8 class, 9 password, 0
     /// unknown.
     pub kind: i8,
-    pub documentation: String,
+    pub documentation: Documentation,
+}
+
+/// What is told of a key to those who ask for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Documentation {
+    /// `None` of a key that no file has.
+    Key(Option<String>),
+    /// Nothing, asked for or not: an empty text.
+    Logger,
 }
 
 /// One place that sets a value.
@@ -42,11 +55,8 @@ pub struct Synonym {
 
 /// Every key of a topic, by name.
 pub fn topic(broker: &BrokerConfig, own: &ConfigValues) -> Vec<Entry> {
-    let unknown = own.keys().filter(|key| topic_key(key).is_none()).map(|name| Entry {
-        source: SOURCE_TOPIC,
-        read_only: false,
-        ..unknown_key(name)
-    });
+    let unknown = own.keys().filter(|key| topic_key(key).is_none());
+    let unknown = unknown.map(|name| Entry { read_only: false, ..other(name, &[SOURCE_TOPIC]) });
     TOPIC_KEYS
         .iter()
         .map(|key| topic_entry(broker, key, own.get(key.name)))
@@ -70,11 +80,11 @@ fn topic_entry(broker: &BrokerConfig, key: &TopicKey, own: Option<&String>) -> E
     }
     Entry {
         name: key.name.to_owned(),
-        documentation: format!(
+        documentation: Documentation::Key(Some(format!(
             "Default {}; without a value of its own a topic takes the broker's {}.",
             if key.default.is_empty() { "none" } else { key.default },
             key.broker_key.unwrap_or("default")
-        ),
+        ))),
         value: Some(value),
         read_only: false,
         source: strongest(&synonyms),
@@ -109,15 +119,15 @@ const INTERNAL: &[&str] = &[
     "zookeeper.metadata.migration.min.batch.size",
 ];
 
-/// Every key of this broker, by name, and then the unknown ones of its file.
+/// Every key of this broker, by name, and then those that are set and not in the table.
 pub fn broker(config: &BrokerConfig) -> Vec<Entry> {
-    let unknown = config.unknown.keys().map(|name| unknown_key(name));
+    let others = config.others().map(|(name, levels)| other_of_broker(name, &levels));
     let told = |key: &&KeyDef| !INTERNAL.contains(&key.name) || config.is_set(key.name);
     let known = KEYS.iter().filter(told).map(|key| match key.name {
         "node.id" if !config.is_set(key.name) && config.is_set("broker.id") => node_id(config, key),
         _ => broker_entry(config, key),
     });
-    known.chain(unknown).collect()
+    known.chain(others).collect()
 }
 
 /// Kafka sets it to `broker.id` where it is not set itself.
@@ -139,7 +149,26 @@ pub fn broker_default(config: &BrokerConfig) -> Vec<Entry> {
         (entry.value, entry.source) = (place.value.clone(), number);
         Some(entry)
     });
-    set.collect()
+    let others = config.others().filter_map(|(name, levels)| {
+        let level = levels.into_iter().find(|(source, _)| *source == Source::DynamicDefault)?;
+        Some(other_of_broker(name, &[level]))
+    });
+    set.chain(others).collect()
+}
+
+/// Every logger and its level, by name.
+pub fn loggers(levels: &Levels) -> Vec<Entry> {
+    let entry = |(name, level): (String, Level)| Entry {
+        name,
+        value: Some(level.to_string()),
+        read_only: false,
+        source: SOURCE_LOGGER,
+        is_sensitive: false,
+        synonyms: Vec::new(),
+        kind: KIND_UNKNOWN,
+        documentation: Documentation::Logger,
+    };
+    levels.all().into_iter().map(entry).collect()
 }
 
 fn broker_entry(config: &BrokerConfig, key: &KeyDef) -> Entry {
@@ -161,7 +190,7 @@ fn broker_entry(config: &BrokerConfig, key: &KeyDef) -> Entry {
         is_sensitive,
         synonyms,
         kind: key.wire_type(),
-        documentation: format!("Takes {}.", key.expected()),
+        documentation: Documentation::Key(Some(format!("Takes {}.", key.expected()))),
     }
 }
 
@@ -175,17 +204,33 @@ fn is_overridden(config: &BrokerConfig, name: &str) -> bool {
     !dynamic(name) && synonyms(name).iter().any(|other| dynamic(other))
 }
 
-/// Kafka takes what it does not know for a secret.
-fn unknown_key(name: &str) -> Entry {
+/// A key that the table does not have: the rate of a replication throttle, or one that is unknown.
+fn other_of_broker(name: &str, levels: &[(Source, &str)]) -> Entry {
+    let sources: Vec<i8> = levels.iter().map(|(source, _)| *source as i8).collect();
+    let mut entry = other(name, &sources);
+    if let Some(rate) = RATES.iter().find(|rate| rate.name == name) {
+        for (place, (_, text)) in entry.synonyms.iter_mut().zip(levels) {
+            place.value = Some((*text).to_owned());
+        }
+        entry.value = levels.first().map(|(_, text)| (*text).to_owned());
+        (entry.is_sensitive, entry.kind) = (false, rate.wire_type());
+    }
+    entry
+}
+
+/// A key that is not known. Kafka takes its value for a secret.
+fn other(name: &str, sources: &[i8]) -> Entry {
+    let place = |source: &i8| Synonym { name: name.to_owned(), value: None, source: *source };
+    let synonyms: Vec<Synonym> = sources.iter().map(place).collect();
     Entry {
         name: name.to_owned(),
         value: None,
         read_only: true,
-        source: Source::Static as i8,
+        source: strongest(&synonyms),
         is_sensitive: true,
-        synonyms: Vec::new(),
+        synonyms,
         kind: KIND_UNKNOWN,
-        documentation: String::new(),
+        documentation: Documentation::Key(None),
     }
 }
 
@@ -285,5 +330,33 @@ mod tests {
         let default = broker_default(&config);
         assert_eq!(default.len(), 1);
         assert_eq!((default[0].value.as_deref(), default[0].source), (Some("5"), 3));
+    }
+
+    #[test]
+    fn rates_and_unknown_keys_are_told_where_they_are_set() {
+        let mut config = BrokerConfig::defaults();
+        config.set_other(Source::Static, "unknown.static", "s");
+        let values = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        let rate = "leader.replication.throttled.rate";
+        let (config, _) = config.with_dynamic(&values("no.such.key", "v"), &values(rate, " 7 "));
+        let all = broker(&config);
+        let entry = find(&all, rate);
+        assert_eq!((entry.value.as_deref(), entry.source, entry.kind), (Some(" 7 "), 2, 5));
+        assert_eq!((entry.read_only, entry.is_sensitive), (true, false));
+        assert_eq!(entry.documentation, Documentation::Key(None));
+        assert_eq!(shown(&entry), [(rate, Some(" 7 "), 2)]);
+        for (name, source) in [("no.such.key", 3), ("unknown.static", 4)] {
+            let entry = find(&all, name);
+            assert_eq!((&entry.value, entry.source, entry.kind), (&None, source, 0));
+            assert_eq!((entry.read_only, entry.is_sensitive), (true, true));
+            assert_eq!(shown(&entry), [(name, None, source)]);
+        }
+        let default = broker_default(&config);
+        let names: Vec<&str> = default.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(names, ["no.such.key"]);
+        let own = ConfigValues::from([("gone.key".into(), "x".into())]);
+        let entry = find(&topic(&config, &own), "gone.key");
+        assert_eq!((entry.value.clone(), entry.read_only), (None, false));
+        assert_eq!(shown(&entry), [("gone.key", None, 1)]);
     }
 }

@@ -34,13 +34,39 @@ pub async fn read(
     }
 }
 
-/// What a read of the entity's node says.
+/// As `read`, for who must go on whatever the node holds: what is wrong with it is logged, and what
+/// can be made of it counts.
+pub async fn salvage(
+    store: &dyn MetadataStore,
+    entity: &ConfigEntity,
+) -> Result<ConfigValues, StoreError> {
+    match retry::get(store, &entity.path(), false).await? {
+        Some((data, _)) => Ok(salvaged(entity, data.as_deref())),
+        None => Ok(ConfigValues::new()),
+    }
+}
+
+/// As `salvage`, of a node that was read already.
+pub fn salvaged(entity: &ConfigEntity, data: Option<&[u8]>) -> ConfigValues {
+    let (values, fault) = znodes::config::salvage(entity, data);
+    if let Some(fault) = fault {
+        let used = values.len();
+        tracing::warn!(%fault, used, "a configuration is not as Kafka writes it");
+    }
+    values
+}
+
+/// What a read of the entity's node says. A node that holds no configuration is logged, and says
+/// that there are no values.
 pub fn values_of(
     entity: &ConfigEntity,
     reply: Result<Reply, StoreError>,
 ) -> Result<ConfigValues, EntityConfigError> {
     match reply {
-        Ok(Reply::Data { data, .. }) => Ok(znodes::config::decode(entity, data.as_deref())?),
+        Ok(Reply::Data { data, .. }) => {
+            znodes::config::decode(entity, data.as_deref())?;
+            Ok(salvaged(entity, data.as_deref()))
+        }
         Ok(other) => Err(StoreError::Other(format!("a reply of another kind: {other:?}")).into()),
         Err(StoreError::NoNode(_)) => Ok(ConfigValues::new()),
         Err(error) => Err(error.into()),
@@ -126,7 +152,7 @@ async fn controller_version(store: &dyn MetadataStore) -> Result<i32, EntityConf
     match retry::read(store, read).await {
         Ok(Reply::Data { data, stat }) => {
             let registration = controller::decode(data.as_deref())?;
-            if registration.kraft_controller_epoch > 0 {
+            if registration.kraft_controller_epoch.is_none_or(|epoch| epoch > 0) {
                 return Err(EntityConfigError::NoController);
             }
             Ok(stat.version)

@@ -4,5 +4,7 @@
 
 pub mod alter;
 pub mod changes;
+mod check;
 pub mod describe;
 pub mod entity;
+pub mod log_levels;

@@ -8,7 +8,7 @@
 //! change while it runs), TOPIC_AUTHORIZATION_FAILED, CLUSTER_AUTHORIZATION_FAILED.
 //!
 //! Differs from Apache: listeners and the settings of TLS and SASL cannot be changed while the
-//! broker runs.
+//! broker runs; `${provider:…}` in a value is never looked up, as in IncrementalAlterConfigs.
 
 use std::sync::Arc;
 

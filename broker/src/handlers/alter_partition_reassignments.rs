@@ -78,7 +78,8 @@ fn respond(answers: ReassignAnswers) -> AlterPartitionReassignmentsResponse {
     }
     let topic = |(name, partitions)| ReassignableTopicResponse { name, partitions };
     AlterPartitionReassignmentsResponse {
-        error_message: None,
+        // The schema's default: Apache sets it only with a code.
+        error_message: Some(String::new()),
         responses: topics.into_iter().map(topic).collect(),
         ..AlterPartitionReassignmentsResponse::default()
     }
@@ -119,6 +120,6 @@ mod tests {
         let none: Vec<i16> = vec![0, 0];
         let code = ErrorCode::NO_REASSIGNMENT_IN_PROGRESS.0;
         assert_eq!(shown, [("a", none), ("b", vec![code])]);
-        assert_eq!((response.error_code, response.error_message), (0, None));
+        assert_eq!((response.error_code, response.error_message.as_deref()), (0, Some("")));
     }
 }

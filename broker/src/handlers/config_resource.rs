@@ -11,9 +11,13 @@ use super::api_error::ApiError;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
 use crate::dynamic_config::alter::{self, AlterError, Change};
+use crate::dynamic_config::log_levels;
+use crate::logging::Loggers;
 
 pub const TOPIC: i8 = 2;
 pub const BROKER: i8 = 4;
+pub const BROKER_LOGGER: i8 = 8;
+pub const CLIENT_METRICS: i8 = 16;
 
 /// One resource that is to be altered.
 pub struct Alteration {
@@ -23,15 +27,18 @@ pub struct Alteration {
     pub change: Result<Change, ApiError>,
 }
 
-/// Is this broker meant?
-pub fn check_broker(own: BrokerId, name: &str, or_else: &str) -> Result<(), ApiError> {
-    let refuse = |text: String| Err(ApiError::new(ErrorCode::INVALID_REQUEST, &text));
+/// Is this broker meant? A text of Kafka's says what a name that is no number should have been
+/// (`noun`), and `other` what the number should have been.
+pub fn check_broker(
+    own: BrokerId,
+    name: &str,
+    noun: &str,
+    other: impl FnOnce() -> String,
+) -> Result<(), ApiError> {
     match name.parse::<BrokerId>() {
         Ok(id) if id == own => Ok(()),
-        Ok(_) => {
-            refuse(format!("Unexpected broker id, expected {own}{or_else}, but received {name}"))
-        }
-        Err(_) => refuse(format!("Broker id must be an integer, but it is: {name}")),
+        Ok(_) => Err(invalid_request(&other())),
+        Err(_) => Err(invalid_request(&format!("{noun} id must be an integer, but it is: {name}"))),
     }
 }
 
@@ -105,15 +112,44 @@ async fn alter(
                 authorizer
                     .authorize::<op::AlterConfigs>(context, Resource::Cluster)
                     .map_err(|_| ApiError::plain(ErrorCode::CLUSTER_AUTHORIZATION_FAILED))?;
-            let whole_cluster = name.is_empty();
+            let (whole_cluster, own) = (name.is_empty(), broker.broker_id);
             if !whole_cluster {
-                check_broker(broker.broker_id, name, "")?;
+                check_broker(own, name, "Node", || {
+                    format!("Unexpected broker id, expected {own}, but received {name}")
+                })?;
             }
             alter::brokers(broker, authorized, whole_cluster, change, validate_only).await
         }
-        other => return Err(invalid_request(&format!("Unknown resource type {other}"))),
+        BROKER_LOGGER => {
+            // AlterConfigs does not know loggers.
+            let Change::Each(operations) = &change else {
+                return Err(unknown_type(BROKER_LOGGER));
+            };
+            let authorized =
+                authorizer
+                    .authorize::<op::AlterConfigs>(context, Resource::Cluster)
+                    .map_err(|_| ApiError::plain(ErrorCode::CLUSTER_AUTHORIZATION_FAILED))?;
+            let own = broker.broker_id;
+            // Apache tells its own id twice.
+            check_broker(own, name, "Node", || {
+                format!("Unexpected node id. Expected {own}, but received {own}")
+            })?;
+            log_levels::alter(Loggers::of_process(), authorized, operations, validate_only)
+        }
+        CLIENT_METRICS => {
+            let text = "AlterConfigs is only supported for topics and brokers, but resource type \
+                        is CLIENT_METRICS";
+            return Err(invalid_request(text));
+        }
+        other => return Err(unknown_type(other)),
     };
-    altered.map_err(|error: AlterError| ApiError::new(error.code(), &error))
+    altered.map_err(|error: AlterError| match error {
+        AlterError::Unexpected(why) => {
+            tracing::debug!(why, "a configuration cannot be altered so");
+            ApiError::plain(ErrorCode::UNKNOWN_SERVER_ERROR)
+        }
+        error => ApiError::new(error.code(), &error),
+    })
 }
 
 /// Refuses keys that are named twice and values that are null.
@@ -131,6 +167,10 @@ pub fn check_entries<'a>(
     Err(invalid_request(&format!("Null value not supported for : {}", nulls.join(", "))))
 }
 
+fn unknown_type(resource_type: i8) -> ApiError {
+    invalid_request(&format!("Unknown resource type {resource_type}"))
+}
+
 pub fn invalid_request(text: &str) -> ApiError {
     ApiError::new(ErrorCode::INVALID_REQUEST, &text)
 }
@@ -141,10 +181,12 @@ mod tests {
 
     #[test]
     fn only_this_broker_is_meant() {
-        assert_eq!(check_broker(1, "1", ""), Ok(()));
-        let text = |name: &str| check_broker(1, name, "").expect_err("refused").message;
-        assert_eq!(text("2").as_deref(), Some("Unexpected broker id, expected 1, but received 2"));
-        assert_eq!(text("x").as_deref(), Some("Broker id must be an integer, but it is: x"));
+        let check = |name: &str| check_broker(1, name, "Node", || "another".to_owned());
+        assert_eq!(check("1"), Ok(()));
+        assert_eq!(check("01"), Ok(()));
+        assert_eq!(check("2"), Err(invalid_request("another")));
+        let text = "Node id must be an integer, but it is: x";
+        assert_eq!(check("x"), Err(invalid_request(text)));
     }
 
     #[test]

@@ -51,11 +51,12 @@ pub fn handle(
                 Err(_) => countdown.settle(at, None),
             }
         }
+        let broker = owner;
         for (part, outcome) in parts.iter_mut().zip(countdown.outcomes(patience).await) {
-            let Ok((_, deleted)) = &mut part.outcome else { continue };
+            let Ok((partition, deleted)) = &mut part.outcome else { continue };
             match outcome {
                 Some(Some(low_watermark)) => deleted.low_watermark = low_watermark,
-                Some(None) => part.outcome = Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+                Some(None) => part.outcome = Err(gone(&broker, partition)),
                 None => part.outcome = Err(ErrorCode::REQUEST_TIMED_OUT),
             }
         }
@@ -93,6 +94,10 @@ fn delete(
     index: i32,
     offset: i64,
 ) -> Result<(Arc<Partition>, Deleted), ErrorCode> {
+    if broker.metadata.load().partition(topic, index).is_none() {
+        // Perhaps it is still led here: its topic is being deleted.
+        return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    }
     let partition = broker.replicas.find(topic, index)?;
     let remove = |log: &Log, offset, high_watermark| {
         broker.replicas.logs().delete_records(log, offset, high_watermark)??;
@@ -108,6 +113,15 @@ fn delete(
         }
     })?;
     Ok((partition, deleted))
+}
+
+/// The code for a partition that leadership or the log left during the wait.
+fn gone(broker: &Broker, partition: &Partition) -> ErrorCode {
+    match broker.replicas.hosted(partition.topic(), partition.index()) {
+        Ok(_) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        Err(ErrorCode::KAFKA_STORAGE_ERROR) => ErrorCode::KAFKA_STORAGE_ERROR,
+        Err(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+    }
 }
 
 fn respond(names: Vec<String>, parts: Vec<Part>) -> DeleteRecordsResponse {

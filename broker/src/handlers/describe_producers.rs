@@ -51,6 +51,10 @@ pub fn handle(
 }
 
 fn producers(broker: &Broker, topic: &str, index: i32) -> Result<Vec<ProducerState>, ErrorCode> {
+    if broker.metadata.load().topic(topic).is_none() {
+        // Perhaps it is still led here: it is being deleted.
+        return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    }
     let partition = broker.replicas.find(topic, index)?;
     let producers = partition.producers().ok_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)?;
     Ok(producers

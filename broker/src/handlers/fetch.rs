@@ -23,6 +23,7 @@
 //! A zstd batch read before v10 is refused by what the topic's `compression.type` says, as there.
 
 mod old_format;
+mod resolve;
 
 use std::sync::Arc;
 
@@ -39,7 +40,6 @@ use replica::session_cache::SessionError;
 use storage::config::TopicCompression;
 
 use super::current_leader;
-use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
 use crate::delayed::fetch::Isolation;
 use crate::fetch::plan::{self, FetchParams, Plan, Source};
@@ -221,44 +221,6 @@ pub fn code_of(error: &ReadError) -> ErrorCode {
 }
 
 impl Fetch {
-    /// Finds every wanted partition. Topics are asked for once in a row, not once per partition.
-    fn resolve(&mut self, wanted: Vec<Wanted>) {
-        let is_follower = self.params.reader.follower.is_some();
-        let authorizer = &self.broker.authorizer;
-        let cluster = is_follower
-            && authorizer.authorize::<op::ClusterAction>(&self.context, Resource::Cluster).is_ok();
-        let mut former: Option<(Arc<str>, bool)> = None;
-        for item in wanted {
-            let FetchTarget { topic_id, topic, partition } = &item.target;
-            let allowed = match &former {
-                Some((name, allowed)) if Arc::ptr_eq(name, topic) => *allowed,
-                _ if is_follower => cluster,
-                _ => {
-                    authorizer.authorize::<op::Read>(&self.context, Resource::Topic(topic)).is_ok()
-                }
-            };
-            former = Some((topic.clone(), allowed));
-            let standing = if topic.is_empty() {
-                Standing::Refused(ErrorCode::UNKNOWN_TOPIC_ID)
-            } else if !allowed {
-                Standing::Refused(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
-            } else {
-                match self.broker.replicas.find(topic, *partition) {
-                    Ok(found) if !found.is_consistent_with(*topic_id) => {
-                        Standing::Failed(ErrorCode::INCONSISTENT_TOPIC_ID)
-                    }
-                    Ok(found) => {
-                        self.sources.push(Source { partition: found, ask: item.ask });
-                        Standing::Source(self.sources.len() - 1)
-                    }
-                    Err(code @ ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => Standing::Refused(code),
-                    Err(code) => Standing::Failed(code),
-                }
-            };
-            self.items.push((item, standing));
-        }
-    }
-
     fn may_answer(&self, plan: &Plan) -> bool {
         let failed = self.items.iter().any(|(_, s)| matches!(s, Standing::Failed(_)));
         self.params.max_wait_ms <= 0
@@ -348,7 +310,13 @@ impl Fetch {
                 if let ReadError::Disk(disk) = &error {
                     self.broker.replicas.read_failed(&source.partition.name(), disk);
                 }
-                return failed(index, code_of(&error));
+                let mut code = code_of(&error);
+                if code == ErrorCode::NOT_LEADER_OR_FOLLOWER {
+                    // It may have been deleted meanwhile.
+                    let found = self.broker.replicas.find(source.partition.topic(), index);
+                    code = found.err().unwrap_or(code);
+                }
+                return failed(index, code);
             }
         };
         let bytes = read.len();

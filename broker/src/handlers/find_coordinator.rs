@@ -44,13 +44,16 @@ pub fn handle(
             let found = find(broker, context, request.key_type, &key);
             let code = found.as_ref().err().copied().unwrap_or(ErrorCode::NONE);
             let node = found.unwrap_or_else(|_| nobody());
+            // Kafka has a text only where it refuses the request as a whole.
+            let refused = code == ErrorCode::INVALID_REQUEST;
+            let message = if refused { code.message() } else { "" };
             Coordinator {
                 key,
                 node_id: node.id,
                 host: node.host,
                 port: node.port,
                 error_code: code.0,
-                error_message: Some(String::new()),
+                error_message: Some(message.to_owned()),
             }
         };
         let coordinators = request.coordinator_keys.into_iter().map(find).collect();

@@ -1,13 +1,18 @@
 //! IncrementalAlterConfigs (key 44): changes single keys of the dynamic configuration of a topic,
-//! of this broker, or of all brokers (an empty name). In force here when it is answered (KIP-339).
+//! of this broker, or of all brokers (an empty name), and levels of this broker's loggers (KIP-412),
+//! which are not stored. In force here when it is answered (KIP-339).
 //!
 //! Versions 0–1.
 //!
 //! Errors per resource: those of AlterConfigs; INVALID_CONFIG also for adding to what is no list,
-//! and INVALID_REQUEST for an operation that is not known.
+//! for a logger and for a level that do not exist; INVALID_REQUEST for an operation on a broker that
+//! is not known, and for taking the root logger's level away. As Apache, UNKNOWN_SERVER_ERROR without
+//! a text for adding to a key that does not exist, and for an unknown operation on anything else.
 //!
-//! Differs from Apache: levels of loggers cannot be changed; listeners and the settings of TLS and
-//! SASL cannot be changed while the broker runs.
+//! Differs from Apache: listeners and the settings of TLS and SASL cannot be changed while the
+//! broker runs, nor one listener's own; a logger is a module of this broker, or one of Kafka's names
+//! that stands for modules; `${provider:…}` is never looked up in a value that comes by a request,
+//! also where `config.providers` is set: it could name any file of the broker.
 
 use std::sync::Arc;
 
@@ -16,7 +21,6 @@ use protocol::messages::incremental_alter_configs::{
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
 
-use super::api_error::ApiError;
 use super::config_resource::{self, Alteration, Altered};
 use crate::broker::{Broker, Reply, RequestContext};
 use crate::dynamic_config::alter::{Change, Operation};
@@ -51,26 +55,20 @@ fn alteration(resource: AlterConfigsResource) -> Alteration {
         let is_null = entry.value.is_none() && entry.config_operation != DELETE;
         (&*entry.name, is_null)
     });
-    let change = config_resource::check_entries(entries).and_then(|()| {
-        let operations: Result<Vec<_>, ApiError> =
-            resource.configs.into_iter().map(operation).collect();
-        operations.map(Change::Each)
-    });
+    let change = config_resource::check_entries(entries)
+        .map(|()| Change::Each(resource.configs.into_iter().map(operation).collect()));
     let (resource_type, resource_name) = (resource.resource_type, resource.resource_name);
     Alteration { resource_type, resource_name, change }
 }
 
-fn operation(entry: AlterableConfig) -> Result<(String, Operation), ApiError> {
+fn operation(entry: AlterableConfig) -> (String, Operation) {
     let value = entry.value.unwrap_or_default();
     let operation = match entry.config_operation {
         SET => Operation::Set(value),
         DELETE => Operation::Delete,
         APPEND => Operation::Append(value),
         SUBTRACT => Operation::Subtract(value),
-        other => {
-            let text = format!("Unknown operations type {other}");
-            return Err(config_resource::invalid_request(&text));
-        }
+        other => Operation::Unknown(other),
     };
-    Ok((entry.name, operation))
+    (entry.name, operation)
 }

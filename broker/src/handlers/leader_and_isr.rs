@@ -9,9 +9,13 @@
 //! newer), INCONSISTENT_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION (not a replica of it),
 //! KAFKA_STORAGE_ERROR.
 //!
-//! Differs from Apache: a log of another topic id that this is the first word on since the start is
-//! set aside (`…-stray`) and a new one made, where Apache answers INCONSISTENT_TOPIC_ID until
-//! somebody takes the directory away; a full disk does not take its directory offline.
+//! A log whose topic id is not the order's stays as it is and gets no role: the broker cannot know
+//! whether the topic was deleted and made again or its znode was rewritten without the id. A
+//! deletion waits for every replica, so a log of a deleted topic is gone (StopReplica) before the
+//! name can be used again; what differs then is for an operator to mend: the id in the znode, or,
+//! of a topic that was deleted past the controller, the log's directory.
+//!
+//! Differs from Apache: a full disk does not take its directory offline.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

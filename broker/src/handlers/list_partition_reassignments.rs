@@ -67,7 +67,8 @@ fn respond(
     }
     let topic = |(name, partitions)| OngoingTopicReassignment { name, partitions };
     ListPartitionReassignmentsResponse {
-        error_message: None,
+        // The schema's default: Apache sets it only with a code.
+        error_message: Some(String::new()),
         topics: topics.into_iter().map(topic).collect(),
         ..ListPartitionReassignmentsResponse::default()
     }

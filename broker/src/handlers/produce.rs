@@ -7,7 +7,8 @@
 //! the wait for replicas (acks=all) is a `Later`. A batch that begins a transaction in its
 //! partition waits for the transaction coordinator's word first (KIP-890), and the connection's
 //! next requests wait with it. With acks=0 there is no answer; an error closes the connection, so
-//! that the producer looks for its leaders again.
+//! that the producer looks for its leaders again. What the cluster's metadata does not have is
+//! refused although it may still be led here: its topic is being deleted.
 //!
 //! Errors: INVALID_REQUIRED_ACKS, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER,
 //! INVALID_TOPIC_EXCEPTION (an internal topic), CORRUPT_MESSAGE, INVALID_RECORD, INVALID_TIMESTAMP,
@@ -112,12 +113,12 @@ fn finish(
         }
         let countdown = await_replicas(&answers);
         if countdown.is_settled() {
-            settle(&mut answers, countdown.settled());
+            settle(broker, &mut answers, countdown.settled());
             return Reply::Now(respond(broker, context, answers));
         }
         let (broker, context) = (broker.clone(), context.clone());
         return Reply::later(async move {
-            settle(&mut answers, countdown.outcomes(patience(timeout_ms)).await);
+            settle(&broker, &mut answers, countdown.outcomes(patience(timeout_ms)).await);
             respond(&broker, &context, answers)
         });
     }
@@ -131,7 +132,7 @@ fn finish(
         }
         if acks == ACKS_ALL {
             let countdown = await_replicas(&answers);
-            settle(&mut answers, countdown.outcomes(patience(timeout_ms)).await);
+            settle(&broker, &mut answers, countdown.outcomes(patience(timeout_ms)).await);
         }
         respond(&broker, &context, answers)
     };
@@ -152,14 +153,19 @@ fn append_all(
 ) -> Answers {
     let acks_all = request.acks == ACKS_ALL;
     let mut answers = Answers { topics: Vec::new(), parts: Vec::new() };
+    let cluster = broker.metadata.load();
     for topic in request.topic_data {
         let verified = match (verified, refuse_topic(broker, context, &topic.name)) {
             (Err(code), _) => Err(*code),
             (Ok(_), Some(code)) => Err(code),
             (Ok(verified), None) => Ok(verified),
         };
+        let known = cluster.topic(&topic.name);
         for data in &topic.partition_data {
             let outcome = verified.map_err(Failure::code).and_then(|verified| {
+                if known.is_none_or(|known| !known.partitions.contains_key(&data.index)) {
+                    return Err(Failure::code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+                }
                 let guard = verified.guard(&topic.name, data.index)?;
                 let to = Target { topic: &topic.name, index: data.index, acks_all, guard };
                 append(broker, context, &to, &data.records)
@@ -400,21 +406,26 @@ fn await_replicas(answers: &Answers) -> Arc<Countdown<AckOutcome>> {
     countdown
 }
 
-fn settle(answers: &mut Answers, outcomes: Vec<Option<AckOutcome>>) {
+fn settle(broker: &Broker, answers: &mut Answers, outcomes: Vec<Option<AckOutcome>>) {
     for (part, outcome) in answers.parts.iter_mut().zip(outcomes) {
-        let code = ack_code(outcome);
-        if !code.is_ok() && part.pending.is_some() {
+        let Some((partition, _)) = &part.pending else { continue };
+        let code = ack_code(broker, partition, outcome);
+        if !code.is_ok() {
             part.fail(code);
         }
     }
 }
 
-/// What a wait for replicas means to whoever appended; `None`: it was not long enough.
-pub fn ack_code(outcome: Option<AckOutcome>) -> ErrorCode {
+/// What a wait for replicas means to whoever appended; `None`: it was not long enough. A partition
+/// that went meanwhile gets the code of one that is not here: it was deleted, or lives elsewhere.
+pub fn ack_code(broker: &Broker, partition: &Partition, outcome: Option<AckOutcome>) -> ErrorCode {
     match outcome {
         Some(AckOutcome::Replicated) => ErrorCode::NONE,
         Some(AckOutcome::NotEnoughReplicas) => ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
-        Some(AckOutcome::NotLeader) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        Some(AckOutcome::NotLeader) => {
+            let found = broker.replicas.find(partition.topic(), partition.index());
+            found.err().unwrap_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)
+        }
         None => ErrorCode::REQUEST_TIMED_OUT,
     }
 }

@@ -82,8 +82,8 @@ pub fn write(
         let timeout_ms = broker.config.load().long("request.timeout.ms");
         let patience = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
         for (part, outcome) in parts.iter_mut().zip(countdown.outcomes(patience).await) {
-            if part.pending.take().is_some() {
-                part.code = produce::ack_code(outcome);
+            if let Some((partition, _)) = part.pending.take() {
+                part.code = produce::ack_code(&broker, &partition, outcome);
             }
         }
         for part in parts.iter_mut().filter(|part| part.topic == OFFSETS_TOPIC) {

@@ -59,8 +59,13 @@ pub struct StopOrder {
 pub enum OrderError {
     #[error("its log directory is offline")]
     Offline,
-    #[error("the log has another topic id")]
-    InconsistentTopicId,
+    /// Which of the two is wrong the broker cannot know: the log stays as it is.
+    #[error(
+        "the log has topic id {ours}, the controller says {theirs}: if the log is this topic's, \
+         write its id back into the topic's znode and have a new controller elected; if the topic \
+         was deleted and made again, stop the broker and remove the log's directory"
+    )]
+    InconsistentTopicId { ours: Uuid, theirs: Uuid },
     #[error("this broker is not among its replicas")]
     NotAReplica,
     #[error("the leader epoch is older")]
@@ -79,7 +84,7 @@ impl OrderError {
     pub fn code(&self) -> ErrorCode {
         match self {
             OrderError::Offline | OrderError::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
-            OrderError::InconsistentTopicId => ErrorCode::INCONSISTENT_TOPIC_ID,
+            OrderError::InconsistentTopicId { .. } => ErrorCode::INCONSISTENT_TOPIC_ID,
             OrderError::NotAReplica => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             OrderError::StaleEpoch | OrderError::KnownEpoch => ErrorCode::STALE_CONTROLLER_EPOCH,
             OrderError::FencedLeaderEpoch => ErrorCode::FENCED_LEADER_EPOCH,
@@ -311,6 +316,10 @@ impl ReplicaManager {
                 Ok(()) => {}
                 // A controller that takes office says so of every partition.
                 Err(OrderError::KnownEpoch) => known += 1,
+                Err(error @ OrderError::InconsistentTopicId { .. }) => {
+                    let (topic, index) = (&order.topic, order.index);
+                    tracing::error!(topic, index, %error, "a role was not taken");
+                }
                 Err(error) => {
                     let (topic, index) = (&order.topic, order.index);
                     tracing::warn!(topic, index, %error, "a role was not taken");
@@ -332,7 +341,10 @@ impl ReplicaManager {
     fn take_role(&self, order: &RoleOrder, now_ms: TimestampMs) -> Result<Became, OrderError> {
         let partition = self.host(&order.topic, order.index)?;
         if !partition.is_consistent_with(order.topic_id) {
-            return Err(OrderError::InconsistentTopicId);
+            return Err(OrderError::InconsistentTopicId {
+                ours: partition.topic_id().unwrap_or_default(),
+                theirs: order.topic_id,
+            });
         }
         let verdict = partition.judge(&order.assignment);
         match verdict {
@@ -382,7 +394,9 @@ impl ReplicaManager {
             cluster: self.cluster.clone(),
             isr_changes: self.isr_changes.clone(),
         };
-        let partition = Arc::new(Partition::new(name, index, self.broker_id, around));
+        let found = self.logs.log(&TopicPartition::new(topic, index));
+        let found_id = found.and_then(|log| log.topic_id());
+        let partition = Arc::new(Partition::new(name, index, self.broker_id, found_id, around));
         partitions.insert(index, Hosted::Online(partition.clone()));
         Ok(partition)
     }
@@ -413,11 +427,14 @@ impl ReplicaManager {
                     return Err(OrderError::FencedLeaderEpoch);
                 }
                 self.fetchers.stop(&partition.name());
-                partition.release_waiters();
+                if !order.delete {
+                    partition.release_waiters();
+                }
             }
         }
         if order.delete {
-            // Out of sight first: whoever still holds the partition finds it without a log.
+            // Out of sight first: whoever still holds the partition finds it without a log, and
+            // those who waited are told what they are told who ask now.
             if let Some(partition) = self.unhost(&order.topic, order.index) {
                 partition.detach_log();
             }

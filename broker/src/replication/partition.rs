@@ -65,6 +65,9 @@ pub struct Partition {
     topic: Arc<str>,
     index: i32,
     local: BrokerId,
+    /// The topic id of the log that was on disk when this was made: the partition's id while the
+    /// log is not attached.
+    found_id: Option<Uuid>,
     inner: RwLock<Inner>,
     high_watermark: AtomicI64,
     fetches: FetchWaiters,
@@ -91,12 +94,20 @@ impl std::fmt::Debug for Partition {
 }
 
 impl Partition {
-    /// Without a log and unknown to the controller.
-    pub fn new(topic: Arc<str>, index: i32, local: BrokerId, around: Surroundings) -> Partition {
+    /// Without a log and unknown to the controller. `found_id` is the topic id of the log that is on
+    /// disk, if there is one.
+    pub fn new(
+        topic: Arc<str>,
+        index: i32,
+        local: BrokerId,
+        found_id: Option<Uuid>,
+        around: Surroundings,
+    ) -> Partition {
         Partition {
             topic,
             index,
             local,
+            found_id,
             inner: RwLock::new(Inner { state: PartitionState::new(local), log: None }),
             high_watermark: AtomicI64::new(0),
             fetches: FetchWaiters::default(),
@@ -127,9 +138,12 @@ impl Partition {
         self.inner.read().log.clone()
     }
 
-    /// The id that the log has.
+    /// The id that the log has, whether it is attached or still waits on disk for a role.
     pub fn topic_id(&self) -> Option<Uuid> {
-        self.inner.read().log.as_ref().and_then(|log| log.topic_id())
+        match &self.inner.read().log {
+            Some(log) => log.topic_id(),
+            None => self.found_id,
+        }
     }
 
     /// A look at the state: leader, epochs, replicas, ISR.

@@ -38,6 +38,11 @@ impl TopicConfigs {
         }
     }
 
+    /// What a topic without values of its own gets.
+    pub fn defaults(&self) -> Arc<LogConfig> {
+        self.defaults.load_full()
+    }
+
     /// One of the topic's own values.
     pub fn own(&self, topic: &str, key: &str) -> Option<String> {
         self.own.read().get(topic).and_then(|(overrides, _)| overrides.get(key)).cloned()
@@ -68,8 +73,11 @@ impl TopicConfigs {
 
 fn effective(defaults: &LogConfig, overrides: &Overrides) -> (LogConfig, Vec<ConfigError>) {
     let mut config = defaults.clone();
-    let refused =
+    let mut refused: Vec<ConfigError> =
         overrides.iter().filter_map(|(key, value)| config.set(key, value).err()).collect();
+    if config.remote_storage_enable {
+        refused.push(ConfigError::NoTiers);
+    }
     (config, refused)
 }
 
@@ -94,8 +102,9 @@ pub fn broker_value(broker: &BrokerConfig, key: &TopicKey) -> Option<String> {
         ("segment.jitter.ms", _) => Some(broker.log_roll_jitter_ms().to_string()),
         ("retention.ms", _) => Some(broker.log_retention_ms().to_string()),
         ("flush.ms", _) => Some(broker.log_flush_interval_ms().to_string()),
-        // The older key of the two that follow it: in force only where it was set.
-        ("message.timestamp.difference.max.ms", Some(name)) if !broker.is_set(name) => None,
+        ("message.timestamp.before.max.ms" | "message.timestamp.after.max.ms", Some(name)) => {
+            Some(broker.log_message_timestamp_max_ms(name).to_string())
+        }
         (_, Some(name)) if BrokerConfig::definition(name).is_some() => {
             broker.effective(name).and_then(|(text, _)| text).map(str::to_owned)
         }
@@ -125,6 +134,28 @@ mod tests {
         assert_eq!((config.segment_bytes, config.retention_ms), (1_000_000, 3_600_000));
         assert_eq!((config.segment_ms, config.min_insync_replicas), (5000, 2));
         assert!(config.cleanup_policy.compact && !config.cleanup_policy.delete);
+    }
+
+    #[test]
+    fn the_brokers_deprecated_timestamp_difference_is_both_newer_defaults() {
+        let mut broker = BrokerConfig::defaults();
+        for (key, ms) in [("difference", "10"), ("after", "100")] {
+            let key = format!("log.message.timestamp.{key}.max.ms");
+            broker.set(Source::Static, &key, ms).expect("a good value");
+        }
+        let configs = TopicConfigs::new(&broker);
+        let limits = |own: &[(&str, &str)]| {
+            let own =
+                own.iter().map(|(k, v)| (format!("message.timestamp.{k}.max.ms"), v.to_string()));
+            assert!(configs.set("t", own.collect()).is_empty());
+            let config = configs.of("t");
+            (config.timestamp_before_max_ms(), config.timestamp_after_max_ms())
+        };
+        assert_eq!(limits(&[]), (10, 100));
+        // As Apache: the broker's old key is the default of the topic's new ones, which win.
+        assert_eq!(limits(&[("difference", "50")]), (10, 100));
+        assert_eq!(limits(&[("before", "50")]), (50, 100));
+        assert_eq!(limits(&[("before", "9223372036854775807"), ("difference", "50")]), (50, 100));
     }
 
     #[test]

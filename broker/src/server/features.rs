@@ -20,7 +20,9 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Reads the features and keeps `finalized_features_epoch` up to date until the broker stops.
 pub async fn watch(broker: &Arc<Broker>) -> Result<(), StartError> {
     let mut events = broker.store.subscribe();
-    refresh(broker).await?;
+    if let Some(feature) = refresh(broker).await? {
+        return Err(StartError::ZooKeeper(not_known_here(&feature)));
+    }
     let tasks = broker.tasks.clone();
     let broker = broker.clone();
     tasks.spawn_until_stop(async move {
@@ -32,8 +34,15 @@ pub async fn watch(broker: &Arc<Broker>) -> Result<(), StartError> {
                 Ok(_) => continue,
                 Err(RecvError::Closed) => return,
             }
-            while let Err(error) = refresh(&broker).await {
-                tracing::warn!(%error, "reading the finalized features");
+            loop {
+                match refresh(&broker).await {
+                    Ok(None) => break,
+                    Ok(Some(feature)) => {
+                        tracing::error!("{}", not_known_here(&feature));
+                        break;
+                    }
+                    Err(error) => tracing::warn!(%error, "reading the finalized features"),
+                }
                 tokio::time::sleep(RETRY).await;
             }
         }
@@ -41,27 +50,58 @@ pub async fn watch(broker: &Arc<Broker>) -> Result<(), StartError> {
     Ok(())
 }
 
-/// The watch is set first: what changes after the read wakes us again.
-async fn refresh(broker: &Broker) -> Result<(), StartError> {
+/// Gives a finalized feature that is not known here. The watch is set first: what changes after the
+/// read wakes us again.
+async fn refresh(broker: &Broker) -> Result<Option<String>, StartError> {
     let path = feature::PATH.to_owned();
     let watch = Op::Exists { path: path.clone(), watch: true };
     let get = Op::Get { path, watch: false };
     let mut results = retry::read_all(&*broker.store, vec![watch, get]).await;
-    let epoch = match results.pop().unwrap_or(Err(StoreError::Closed)) {
-        Err(StoreError::NoNode(_)) => -1,
+    let (epoch, unknown) = match results.pop().unwrap_or(Err(StoreError::Closed)) {
+        Err(StoreError::NoNode(_)) => (-1, None),
         Err(error) => return Err(error.into()),
-        Ok(Reply::Data { data, stat }) => {
-            let features = Features::decode(data.as_deref());
-            let features = features.map_err(|e| StartError::ZooKeeper(e.to_string()))?;
-            if let Some(unknown) = features.levels.keys().next() {
-                let reason =
-                    format!("the cluster has finalized {unknown:?}, which is not known here");
-                return Err(StartError::ZooKeeper(reason));
-            }
-            i64::from(stat.version)
-        }
+        Ok(Reply::Data { data, stat }) => known_epoch(data.as_deref(), stat.version),
         Ok(other) => return Err(StartError::ZooKeeper(format!("not a read: {other:?}"))),
     };
     broker.finalized_features_epoch.store(epoch, Ordering::Relaxed);
-    Ok(())
+    Ok(unknown)
+}
+
+/// The epoch that clients are told, −1 while no features are in force, and a feature that is not
+/// known here. What cannot be read says nothing (Kafka's `FinalizedFeatureChangeListener`).
+fn known_epoch(data: Option<&[u8]>, version: i32) -> (i64, Option<String>) {
+    match Features::decode(data) {
+        Ok(features) if features.enabled => {
+            (i64::from(version), features.levels.into_keys().next())
+        }
+        Ok(_) => (-1, None),
+        Err(error) => {
+            tracing::warn!(%error, "no finalized features are known");
+            (-1, None)
+        }
+    }
+}
+
+fn not_known_here(feature: &str) -> String {
+    format!("the cluster has finalized {feature:?}, which is not known here")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_kafkas_listener_takes_them() {
+        let epoch = |text: &str| known_epoch(Some(text.as_bytes()), 7);
+        assert_eq!(known_epoch(None, 7), (-1, None));
+        for text in ["", "null", "[]", "no JSON", r#"{"features":{},"version":3,"status":1}"#] {
+            assert_eq!(epoch(text), (-1, None), "{text}");
+        }
+        assert_eq!(epoch(r#"{"features":{},"version":2,"status":1}"#), (7, None));
+        assert_eq!(epoch(r#"{"features":{},"version":1,"status":1}"#), (7, None));
+        let off = r#"{"features":{"f":{"max_version_level":1}},"version":2,"status":0}"#;
+        assert_eq!(epoch(off), (-1, None), "not in force");
+        let on = off.replace("\"status\":0", "\"status\":1");
+        assert_eq!(epoch(&on), (7, Some("f".to_owned())));
+    }
 }

@@ -21,8 +21,11 @@ pub async fn check(store: &dyn MetadataStore, seen: MetadataMark) -> Result<(), 
     // A server that lags behind the others is no old snapshot.
     retry::read(store, Op::Sync { path: "/".to_owned() }).await?;
     let epoch = match retry::get(store, controller_epoch::PATH, false).await? {
-        Some((data, _)) => controller_epoch::decode(data.as_deref())
-            .map_err(|error| StartError::ZooKeeper(error.to_string()))?,
+        Some((data, _)) => controller_epoch::decode(data.as_deref()).unwrap_or_else(|error| {
+            // Nothing is given out for a second time: nobody is elected while it is so.
+            tracing::warn!(%error, "the history of controllers cannot be told from it");
+            seen.controller_epoch
+        }),
         None => 0,
     };
     let zxid = store.lease().map_or(0, |lease| lease.last_zxid);

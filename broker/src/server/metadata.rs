@@ -1,7 +1,6 @@
 //! The first steps of a start: reach the metadata, agree on the cluster's id, find this broker's
 //! own. Knows nothing of logs and sockets.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use coordinator::znodes::config::ConfigEntity;
 use super::StartError;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
+use crate::dynamic_config::entity;
 use crate::guard::{Guard, GuardProcess};
 use crate::random;
 use crate::replication::topic_configs::TopicConfigs;
@@ -112,15 +112,8 @@ pub async fn with_dynamic(
     config: BrokerConfig,
     broker_id: i32,
 ) -> Result<BrokerConfig, StartError> {
-    let settings = async |entity: ConfigEntity| -> Result<BTreeMap<String, String>, StartError> {
-        let Some((data, _)) = retry::get(store, &entity.path(), false).await? else {
-            return Ok(BTreeMap::new());
-        };
-        znodes::config::decode(&entity, data.as_deref())
-            .map_err(|error| StartError::DataDir(error.to_string()))
-    };
-    let cluster = settings(ConfigEntity::BrokerDefault).await?;
-    let broker = settings(ConfigEntity::Broker(broker_id)).await?;
+    let cluster = entity::salvage(store, &ConfigEntity::BrokerDefault).await?;
+    let broker = entity::salvage(store, &ConfigEntity::Broker(broker_id)).await?;
     let (config, refused) = config.with_dynamic(&cluster, &broker);
     for error in refused {
         tracing::error!(%error, "a dynamic setting of the broker is not in force");
@@ -147,13 +140,8 @@ pub async fn topic_configs(
             Ok(other) => return Err(StoreError::Other(format!("not a read: {other:?}")).into()),
             Err(error) => return Err(error.into()),
         };
-        match znodes::config::decode(&entity, data.as_deref()) {
-            Ok(own) => {
-                for error in configs.set(&name, own) {
-                    tracing::error!(topic = name, %error, "a topic's setting is not in force");
-                }
-            }
-            Err(error) => tracing::error!(topic = name, %error, "a topic's settings are ignored"),
+        for error in configs.set(&name, entity::salvaged(&entity, data.as_deref())) {
+            tracing::error!(topic = name, %error, "a topic's setting is not in force");
         }
     }
     Ok(configs)

@@ -19,6 +19,7 @@ use crate::config::BrokerConfig;
 use crate::dynamic_config::entity::{self, EntityConfigError};
 use crate::metadata_cache::Snapshot;
 use crate::random;
+use crate::replication::topic_configs;
 use coordinator::assignment::{self, AssignError, Candidate, Start};
 
 /// "The broker's default", in a request.
@@ -68,8 +69,10 @@ pub enum CreateTopicError {
     InvalidAssignment(String),
     #[error("Unknown topic config name: {0}")]
     UnknownConfig(String),
-    #[error("{0}")]
-    InvalidConfig(String),
+    #[error("Null value not supported for topic configs: {0}")]
+    NullConfigs(String),
+    #[error(transparent)]
+    InvalidConfig(#[from] ConfigError),
     #[error(transparent)]
     Config(#[from] EntityConfigError),
     #[error(transparent)]
@@ -92,7 +95,9 @@ impl CreateTopicError {
                 ErrorCode::INVALID_REPLICATION_FACTOR
             }
             Self::InvalidAssignment(_) => ErrorCode::INVALID_REPLICA_ASSIGNMENT,
-            Self::UnknownConfig(_) | Self::InvalidConfig(_) => ErrorCode::INVALID_CONFIG,
+            Self::UnknownConfig(_) | Self::NullConfigs(_) | Self::InvalidConfig(_) => {
+                ErrorCode::INVALID_CONFIG
+            }
             Self::Assign(AssignError::RackUnknown)
             | Self::Config(_)
             | Self::Store(_)
@@ -116,7 +121,7 @@ pub async fn plan(
     name::check(&topic.name)?;
     check_names(store, &topic.name).await?;
     check_replicas(&replicas)?;
-    check_values(&configs)?;
+    check_values(&topic_configs::broker_defaults(config), &configs)?;
     Ok(PlannedTopic { name: topic.name, replicas, configs })
 }
 
@@ -124,9 +129,7 @@ fn own_values(topic: &NewTopic) -> Result<ConfigValues, CreateTopicError> {
     let nulls: Vec<&str> =
         topic.configs.iter().filter(|(_, v)| v.is_none()).map(|(key, _)| key.as_str()).collect();
     if !nulls.is_empty() {
-        let nulls = nulls.join(",");
-        let text = format!("Null value not supported for topic configs: {nulls}");
-        return Err(CreateTopicError::InvalidConfig(text));
+        return Err(CreateTopicError::NullConfigs(nulls.join(",")));
     }
     let values = topic.configs.iter();
     Ok(values.filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect())
@@ -200,14 +203,14 @@ fn check_replicas(replicas: &BTreeMap<i32, Vec<BrokerId>>) -> Result<(), CreateT
     Ok(())
 }
 
-/// Are these values that a topic can have?
-pub fn check_values(configs: &ConfigValues) -> Result<(), CreateTopicError> {
+/// Are these values that a topic can have, over the broker's `defaults`?
+pub fn check_values(defaults: &LogConfig, configs: &ConfigValues) -> Result<(), CreateTopicError> {
     if let Some(unknown) = configs.keys().find(|key| topic_key(key).is_none()) {
         return Err(CreateTopicError::UnknownConfig(unknown.clone()));
     }
     let values = configs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let refused = |error: ConfigError| CreateTopicError::InvalidConfig(error.to_string());
-    LogConfig::default().with(values).map_err(refused).map(drop)
+    defaults.with(values)?;
+    Ok(())
 }
 
 /// Writes the znodes that make the controller take notice, at once if neither is there: each write
@@ -374,7 +377,7 @@ mod tests {
     fn values_are_checked() {
         let check = |key: &str, value: &str| {
             let values = ConfigValues::from([(key.to_owned(), value.to_owned())]);
-            check_values(&values).map_err(|error| error.to_string())
+            check_values(&LogConfig::default(), &values).map_err(|error| error.to_string())
         };
         assert_eq!(check("retention.ms", "1"), Ok(()));
         assert_eq!(check("no.such", "1"), Err("Unknown topic config name: no.such".to_owned()));

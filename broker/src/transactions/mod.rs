@@ -118,10 +118,11 @@ pub async fn learn_partition_count(
         return Ok(());
     };
     match topic::TopicAssignment::decode(TRANSACTIONS_TOPIC, data.as_deref()) {
+        Ok(znode) if znode.partitions.is_empty() => {}
         Ok(znode) => {
             transactions.service.set_partition_count(int(znode.partitions.len() as i64));
         }
-        Err(error) => tracing::error!(%error, "the transactions' topic cannot be read"),
+        Err(error) => tracing::warn!(%error, "the transactions' topic cannot be read"),
     }
     Ok(())
 }

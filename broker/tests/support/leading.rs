@@ -2,10 +2,13 @@
 //! controller.
 
 use broker::broker::Broker;
-use broker::handlers::{leader_and_isr, update_metadata};
+use broker::handlers::{leader_and_isr, stop_replica, update_metadata};
 use protocol::ids::Uuid;
 use protocol::messages::leader_and_isr::{
     LeaderAndIsrPartitionState, LeaderAndIsrRequest, LeaderAndIsrTopicState,
+};
+use protocol::messages::stop_replica::{
+    StopReplicaPartitionState, StopReplicaRequest, StopReplicaTopicState,
 };
 use protocol::messages::update_metadata::{
     UpdateMetadataBroker, UpdateMetadataEndpoint, UpdateMetadataPartitionState,
@@ -17,14 +20,24 @@ pub const TOPIC_ID: Uuid = Uuid([7; 16]);
 /// Above any epoch that the broker's own controller can have.
 const CONTROLLER_EPOCH: i32 = 1000;
 
+/// The leader epoch in a StopReplica and the leader in an UpdateMetadata for a topic's deletion.
+const DURING_DELETE: i32 = -2;
+
 /// Blocks: call it off the workers.
 pub fn lead(broker: &Broker) {
+    lead_in(broker, 0, &[1]);
+}
+
+/// The same in a leader epoch, with these replicas in sync. Blocks.
+pub fn lead_in(broker: &Broker, leader_epoch: i32, replicas: &[i32]) {
     let state = LeaderAndIsrPartitionState {
         controller_epoch: CONTROLLER_EPOCH,
         leader: 1,
-        isr: vec![1],
-        replicas: vec![1],
-        is_new: true,
+        leader_epoch,
+        partition_epoch: leader_epoch,
+        isr: replicas.to_vec(),
+        replicas: replicas.to_vec(),
+        is_new: leader_epoch == 0,
         ..Default::default()
     };
     let roles = LeaderAndIsrRequest {
@@ -38,7 +51,36 @@ pub fn lead(broker: &Broker) {
         ..Default::default()
     };
     assert_eq!(leader_and_isr::obey(broker, 7, roles).error_code, 0);
-    tell(broker, &[1], 1, &[1]);
+    tell(broker, replicas, 1, replicas);
+}
+
+/// The topic's deletion begins: it is gone from the cluster's metadata, and still led here.
+#[allow(dead_code, reason = "not every test deletes it")]
+pub fn forget(broker: &Broker) {
+    tell(broker, &[1], DURING_DELETE, &[]);
+}
+
+/// The deletion reaches the log. Blocks.
+#[allow(dead_code, reason = "not every test deletes it")]
+pub fn delete(broker: &Broker) {
+    let partition = StopReplicaPartitionState {
+        leader_epoch: DURING_DELETE,
+        delete_partition: true,
+        ..Default::default()
+    };
+    let request = StopReplicaRequest {
+        controller_id: 1,
+        controller_epoch: CONTROLLER_EPOCH,
+        broker_epoch: -1,
+        topic_states: vec![StopReplicaTopicState {
+            topic_name: TOPIC.into(),
+            partition_states: vec![partition],
+        }],
+        ..Default::default()
+    };
+    let response = stop_replica::obey(broker, request);
+    let codes = response.partition_errors.iter().map(|error| error.error_code);
+    assert!(response.error_code == 0 && codes.eq([0]), "{response:?}");
 }
 
 /// Which brokers live, and who leads the partition with whom in sync.

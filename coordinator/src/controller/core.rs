@@ -12,8 +12,8 @@ use super::state::ClusterState;
 use super::step::{Io, Settings};
 use crate::metadata::store::StoreError;
 use crate::znodes::{
-    ZnodeError, broker, controller, delete_topics, isr_change, log_dir_event, preferred_election,
-    reassignment, topic,
+    ZnodeError, broker, controller, controller_epoch, delete_topics, isr_change, log_dir_event,
+    migration, preferred_election, reassignment, topic,
 };
 
 /// Pause before what failed is tried again. After a failed start of a term others stand first.
@@ -87,8 +87,8 @@ impl Core {
                 // The shell tells of the new session; until then there is nothing to do.
                 Halt::SessionOver => self.resign(),
                 Halt::Moved => {
-                    tracing::warn!("another controller was elected in the meantime");
-                    if let Err(error) = self.look_for_controller().await {
+                    tracing::warn!("a write was refused: perhaps another controller was elected");
+                    if let Err(error) = self.look_who_moved().await {
                         tracing::error!(%error, "cannot read who is controller");
                         self.resign();
                         self.look_again();
@@ -143,7 +143,9 @@ impl Core {
             Event::SessionExpired => unreachable!("step forgets everything instead"),
             // What is left over from a former session says nothing.
             _ if self.session_id == 0 && event.is_about_the_cluster() => Ok(()),
-            Event::Changed { path } if path == controller::PATH => self.look_for_controller().await,
+            Event::Changed { path } if decides_who_controls(&path) => {
+                self.look_for_controller().await
+            }
             Event::Changed { path } if self.leading => self.on_changed(&path).await,
             Event::EventsLost => self.on_events_lost().await,
             Event::Tick if self.session_id != 0 => self.on_tick().await,
@@ -384,4 +386,9 @@ impl Core {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
+}
+
+/// The last two are watched while they stand in the way.
+fn decides_who_controls(path: &str) -> bool {
+    [controller::PATH, controller_epoch::PATH, migration::PATH].contains(&path)
 }

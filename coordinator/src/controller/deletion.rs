@@ -16,8 +16,9 @@ impl Core {
     pub(super) async fn on_deletions_changed(&mut self) -> Result<(), Halt> {
         let marked = self.list(vec![children(delete_topics::PATH, true)]).await?;
         let marked = marked.into_iter().flatten();
+        // Which replicas a topic has whose node cannot be read is not known: its mark waits.
         let (known, unknown): (Vec<_>, Vec<_>) =
-            marked.partition(|topic| self.cluster.topics.contains_key(topic));
+            marked.partition(|topic| self.cluster.is_topic(topic));
         self.unmark_deletions(&unknown).await?;
         if !self.settings.delete_topic_enable {
             return self.unmark_deletions(&known).await;

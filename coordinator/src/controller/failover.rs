@@ -3,16 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use protocol::ids::TopicPartition;
 
 use super::core::{Core, Halt, REST_MS};
 use super::effect::{Effect, Role};
 use super::election::Strategy;
+use super::office::is_taken_over;
 use super::returned::epochs_of;
-use super::state::{Broker, Partition, PartitionPhase, ReplicaPhase, Topic};
+use super::state::{Broker, Partition, PartitionPhase, Replica, ReplicaPhase, Topic};
 use super::store_access::{Node, children, create, get, set};
-use crate::metadata::store::{CreateMode, Op, Reply, StoreError};
+use crate::metadata::store::{ANY_VERSION, CreateMode, Op, Reply, StoreError};
 use crate::znodes::broker::{self, BrokerRegistration};
 use crate::znodes::feature::{self, Features};
 use crate::znodes::topic::{self, TopicAssignment};
@@ -36,18 +36,25 @@ impl Core {
             let ops = vec![
                 Op::Exists { path, watch: true },
                 get(controller::PATH, false),
-                get(migration::PATH, false),
+                // What stands in the way may be taken away.
+                get(migration::PATH, true),
             ];
             let nodes = self.read(ops).await?;
             let [_, holder, migrated] = &nodes[..] else { unreachable!("one node for each read") };
             if let Some((data, stat)) = holder {
-                let registration = controller::decode(data.as_deref())?;
-                let mine = registration.broker_id == self.settings.broker_id
-                    && stat.ephemeral_owner == self.session_id;
+                let own_session = stat.ephemeral_owner == self.session_id;
+                let registration = match controller::decode(data.as_deref()) {
+                    Ok(registration) => registration,
+                    Err(error) => {
+                        self.cannot_tell_who_controls(&error, own_session);
+                        return Ok(());
+                    }
+                };
+                let mine = registration.broker_id == self.settings.broker_id && own_session;
                 if mine && self.leading {
                     return Ok(());
                 }
-                if registration.kraft_controller_epoch > 0 {
+                if registration.kraft_controller_epoch.is_some_and(|epoch| epoch > 0) {
                     tracing::error!("a KRaft controller has taken over: this broker takes no part");
                 }
                 self.resign();
@@ -64,10 +71,7 @@ impl Core {
             if self.leading || self.controller.is_some() {
                 self.resign();
             }
-            if let Some((data, _)) = migrated
-                && migration::decode(data.as_deref())?.is_some()
-            {
-                tracing::error!("/migration names a KRaft controller: this broker takes no part");
+            if migrated.as_ref().is_some_and(|(data, _)| is_taken_over(data.as_deref())) {
                 return Ok(());
             }
             let resting = self.stand_again_ms.is_some() || self.retired;
@@ -121,11 +125,15 @@ impl Core {
     }
 
     async fn read_epoch(&mut self) -> Result<Option<(i32, i32)>, Halt> {
-        match self.read(vec![get(controller_epoch::PATH, false)]).await?.pop().flatten() {
-            Some((data, stat)) => {
-                Ok(Some((controller_epoch::decode(data.as_deref())?, stat.version)))
+        let node = self.read(vec![get(controller_epoch::PATH, false)]).await?.pop().flatten();
+        let Some((data, stat)) = node else { return Ok(None) };
+        match controller_epoch::decode(data.as_deref()) {
+            Ok(epoch) => Ok(Some((epoch, stat.version))),
+            Err(error) => {
+                // Nobody can be elected before it is mended, which is not to go unseen.
+                self.read(vec![get(controller_epoch::PATH, true)]).await?;
+                Err(error.into())
             }
-            None => Ok(None),
         }
     }
 
@@ -151,8 +159,9 @@ impl Core {
         self.load_cluster().await?;
         let all = self.all_brokers();
         self.send_metadata(&all, &[]);
-        self.start_replicas().await?;
-        self.start_partitions().await?;
+        let partitions: Vec<_> = self.cluster.all_partitions().map(|(tp, _)| tp).collect();
+        self.start_replicas(self.cluster.all_replicas()).await?;
+        self.start_partitions(&partitions).await?;
         self.io.effect(Effect::Role(Role::Controller { epoch: self.cluster.epoch }));
         let begun = self.on_reassignment_node().await?;
         self.resume_reassignments(None, &begun).await?;
@@ -201,19 +210,16 @@ impl Core {
 
     async fn enable_features(&mut self, node: &Node) -> Result<(), Halt> {
         let op = match node {
-            None => create(
-                feature::PATH,
-                Some(Features { enabled: true, ..Default::default() }.encode()),
-            ),
-            Some((data, _)) => {
-                let mut features = Features::decode(data.as_deref())?;
-                if features.enabled {
+            None => create(feature::PATH, Some(Features::enabled(BTreeMap::new()).encode())),
+            Some((data, _)) => match Features::decode(data.as_deref()).map(|f| f.renewed()) {
+                Ok(Some(renewed)) => set(feature::PATH, renewed.encode(), ANY_VERSION),
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    // No feature matters to this controller; Apache's would never be elected.
+                    tracing::warn!(%error, "no finalized features are known");
                     return Ok(());
                 }
-                features.enabled = true;
-                let data: Bytes = features.encode();
-                set(feature::PATH, data, crate::metadata::store::ANY_VERSION)
-            }
+            },
         };
         match self.submit(vec![op]).await?.pop() {
             Some(Err(StoreError::NodeExists(_))) | Some(Ok(_)) | None => Ok(()),
@@ -235,7 +241,13 @@ impl Core {
                 Ok(registration) => {
                     brokers.insert(id, Broker { epoch: stat.czxid, registration });
                 }
-                Err(error) => tracing::error!(%error, "broker skipped"),
+                Err(error) => {
+                    // Whoever scribbled on it, the broker is as alive as it was.
+                    let known = self.cluster.brokers.get(&id).filter(|b| b.epoch == stat.czxid);
+                    let kept = known.is_some();
+                    tracing::warn!(%error, kept, "a broker's registration is not heeded");
+                    brokers.extend(known.map(|broker| (id, broker.clone())));
+                }
             }
         }
         Ok(brokers)
@@ -247,18 +259,21 @@ impl Core {
         let mut loaded = Vec::new();
         let mut named = Vec::new();
         for (name, node) in names.iter().zip(self.read(ops).await?) {
+            let was_unreadable = self.cluster.unreadable.remove(name);
             let Some((data, _)) = node else { continue };
             let mut assignment = match TopicAssignment::decode(name, data.as_deref()) {
                 Ok(assignment) => assignment,
                 Err(error) => {
-                    tracing::error!(%error, "topic skipped");
+                    if !was_unreadable {
+                        tracing::warn!(%error, "a topic is left out until this node is mended");
+                    }
+                    self.cluster.unreadable.insert(name.clone());
                     continue;
                 }
             };
             if assignment.topic_id.is_none() {
                 assignment.topic_id = Some(self.random_topic_id());
-                let any = crate::metadata::store::ANY_VERSION;
-                named.push(vec![set(topic::path(name), assignment.encode(), any)]);
+                named.push(vec![set(topic::path(name), assignment.encode(), ANY_VERSION)]);
             }
             let partitions = assignment
                 .partitions
@@ -282,7 +297,7 @@ impl Core {
         if !self.settings.delete_topic_enable {
             return self.unmark_deletions(names).await;
         }
-        let unknown = names.iter().filter(|name| !self.cluster.topics.contains_key(*name));
+        let unknown = names.iter().filter(|name| !self.cluster.is_topic(name));
         let unknown: Vec<String> = unknown.cloned().collect();
         self.unmark_deletions(&unknown).await?;
         for name in names {
@@ -295,9 +310,10 @@ impl Core {
         Ok(())
     }
 
-    async fn start_replicas(&mut self) -> Result<(), Halt> {
+    /// Replicas that were there before this controller knew of them.
+    pub(super) async fn start_replicas(&mut self, replicas: Vec<Replica>) -> Result<(), Halt> {
         let (mut online, mut offline) = (Vec::new(), Vec::new());
-        for replica in self.cluster.all_replicas() {
+        for replica in replicas {
             let (tp, broker) = &replica;
             if self.cluster.is_online_or_stopping(*broker, tp) {
                 self.cluster.set_replica_phase(&replica, ReplicaPhase::Online);
@@ -311,23 +327,16 @@ impl Core {
         self.replicas_to(&offline, ReplicaPhase::Offline).await
     }
 
-    async fn start_partitions(&mut self) -> Result<(), Halt> {
-        let phases: Vec<(TopicPartition, PartitionPhase)> = self
-            .cluster
-            .all_partitions()
-            .map(|(tp, p)| {
-                let phase = match &p.leadership {
-                    None => PartitionPhase::New,
-                    Some(l) if self.cluster.is_online(l.state.leader, &tp) => {
-                        PartitionPhase::Online
-                    }
-                    Some(_) => PartitionPhase::Offline,
-                };
-                (tp, phase)
-            })
-            .collect();
-        for (tp, phase) in phases {
-            if let Some(partition) = self.cluster.partition_mut(&tp) {
+    /// As `start_replicas`, for partitions whose states were read.
+    pub(super) async fn start_partitions(&mut self, tps: &[TopicPartition]) -> Result<(), Halt> {
+        for tp in tps {
+            let leader = self.cluster.leadership(tp).map(|l| l.state.leader);
+            let phase = match leader {
+                None => PartitionPhase::New,
+                Some(leader) if self.cluster.is_online(leader, tp) => PartitionPhase::Online,
+                Some(_) => PartitionPhase::Offline,
+            };
+            if let Some(partition) = self.cluster.partition_mut(tp) {
                 partition.phase = phase;
             }
         }

@@ -17,10 +17,13 @@ mod brokers;
 mod core;
 mod deletion;
 mod failover;
+#[cfg(test)]
+mod foreign_tests;
 mod isr;
 #[cfg(test)]
 mod isr_tests;
 mod notifications;
+mod office;
 mod partitions;
 mod producer_ids;
 #[cfg(test)]

@@ -24,7 +24,7 @@ impl Core {
             let Some((data, _)) = node else { continue };
             match isr_change::decode(name, data.as_deref()) {
                 Ok(tps) => changed.extend(tps),
-                Err(error) => tracing::error!(%error, "notice skipped"),
+                Err(error) => tracing::warn!(%error, "notice skipped"),
             }
         }
         changed.retain(|tp| self.cluster.partition(tp).is_some());
@@ -53,7 +53,7 @@ impl Core {
             let Some((data, _)) = node else { continue };
             match log_dir_event::decode(name, data.as_deref()) {
                 Ok(broker) => drop(brokers.insert(broker)),
-                Err(error) => tracing::error!(%error, "notice skipped"),
+                Err(error) => tracing::warn!(%error, "notice skipped"),
             }
         }
         let replicas = self.cluster.replicas_on(&brokers);
@@ -69,7 +69,7 @@ impl Core {
         let Some((data, _)) = &nodes[1] else { return Ok(()) };
         match preferred_election::decode(data.as_deref()) {
             Ok(wanted) => self.elect_preferred(wanted).await?,
-            Err(error) => tracing::error!(%error, "election skipped"),
+            Err(error) => tracing::warn!(%error, "election skipped"),
         }
         self.delete_nodes(vec![preferred_election::PATH.to_owned()]).await?;
         // Created again in between: its watch was for what is gone.

@@ -279,7 +279,7 @@ impl Core {
             let allows = match config::decode(&entity(topic), data.as_deref()) {
                 Ok(values) => values.get(UNCLEAN_KEY).map_or(by_default, |v| v == "true"),
                 Err(error) => {
-                    tracing::error!(%error, "configuration unreadable: no unclean election");
+                    tracing::warn!(%error, "configuration unreadable: no unclean election");
                     false
                 }
             };

@@ -27,7 +27,14 @@ impl Core {
             let Some((data, stat)) = node else {
                 return Ok(Err(RequestError::Failed("the node of producer ids is gone".into())));
             };
-            let current = ProducerIdBlock::decode(data.as_deref())?;
+            let current = match ProducerIdBlock::decode(data.as_deref()) {
+                Ok(current) => current,
+                // Which ids were given out cannot be told; Apache's controller refuses as well.
+                Err(error) => {
+                    tracing::warn!(%error, broker, "no producer ids until this node is mended");
+                    return Ok(Err(RequestError::Failed(error.to_string())));
+                }
+            };
             if let (Some(block), true) = (tried, tried == current) {
                 // The first try got through; only its answer was lost.
                 return Ok(Ok(block));

@@ -367,7 +367,14 @@ impl Core {
             let Some((data, stat)) = node else {
                 return Err(StoreError::NoNode(path).into());
             };
-            let mut found = TopicAssignment::decode(&tp.topic, data.as_deref())?;
+            let mut found = match TopicAssignment::decode(&tp.topic, data.as_deref()) {
+                Ok(found) => found,
+                Err(error) => {
+                    let known = self.known_assignment(&tp.topic).ok_or(error.clone())?;
+                    tracing::warn!(%error, "written anew from what this controller knows");
+                    known
+                }
+            };
             found.partitions.insert(tp.partition, assignment.clone());
             let op = set(path.clone(), found.encode(), stat.version);
             match self.fenced(vec![vec![op]]).await?.pop() {

@@ -59,7 +59,7 @@ impl Core {
         match reassignment::decode(data.as_deref()) {
             Ok(targets) => Ok(Some(targets)),
             Err(error) => {
-                tracing::error!(%error, "reassignments skipped");
+                tracing::warn!(%error, "reassignments skipped");
                 self.delete_nodes(vec![reassignment::PATH.to_owned()]).await?;
                 Ok(None)
             }

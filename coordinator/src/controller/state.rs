@@ -110,6 +110,8 @@ pub(super) struct ClusterState {
     pub brokers: BTreeMap<BrokerId, Broker>,
     pub shutting_down: BTreeSet<BrokerId>,
     pub topics: BTreeMap<String, Topic>,
+    /// Topics whose nodes cannot be read: not among `topics`, and not known to be gone.
+    pub unreadable: BTreeSet<String>,
     /// Replicas that are on a failed log directory of a live broker.
     pub offline_dirs: BTreeMap<BrokerId, BTreeSet<TopicPartition>>,
 }
@@ -123,6 +125,11 @@ impl ClusterState {
     pub(super) fn is_online_or_stopping(&self, broker: BrokerId, tp: &TopicPartition) -> bool {
         self.brokers.contains_key(&broker)
             && !self.offline_dirs.get(&broker).is_some_and(|tps| tps.contains(tp))
+    }
+
+    /// Whether there is such a topic, as far as can be told.
+    pub(super) fn is_topic(&self, name: &str) -> bool {
+        self.topics.contains_key(name) || self.unreadable.contains(name)
     }
 
     pub(super) fn partition(&self, tp: &TopicPartition) -> Option<&Partition> {

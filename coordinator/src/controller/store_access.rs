@@ -142,16 +142,30 @@ impl Core {
         Ok(out)
     }
 
-    /// Deletes nodes one by one, fenced; those that are gone already do not matter.
+    /// Deletes nodes one by one, fenced; those that are gone already do not matter. One that
+    /// somebody has put nodes below stays, and stops nobody.
     pub(super) async fn delete_nodes(&mut self, paths: Vec<String>) -> Result<(), Halt> {
-        let groups = paths.into_iter().map(|path| vec![delete(path)]).collect();
-        for result in self.fenced(groups).await? {
+        for result in self.delete_each(paths).await? {
             match result {
-                Ok(_) | Err(StoreError::NoNode(_)) => {}
+                Ok(()) => {}
+                Err(error @ StoreError::NotEmpty(_)) => tracing::warn!(%error, "it stays"),
                 Err(error) => return Err(Halt::Store(error)),
             }
         }
         Ok(())
+    }
+
+    async fn delete_each(
+        &mut self,
+        paths: Vec<String>,
+    ) -> Result<Vec<Result<(), StoreError>>, Halt> {
+        let groups = paths.into_iter().map(|path| vec![delete(path)]).collect();
+        let results = self.fenced(groups).await?.into_iter();
+        let gone = |result| match result {
+            Ok(_) | Err(StoreError::NoNode(_)) => Ok(()),
+            Err(error) => Err(error),
+        };
+        Ok(results.map(gone).collect())
     }
 
     /// Deletes a node and everything below it, fenced.
@@ -179,7 +193,7 @@ impl Core {
         for (result, piece) in results.into_iter().zip(pieces) {
             // Somebody else deletes there too, or a first try got through: one by one then.
             if result.is_err() {
-                self.delete_nodes(piece).await?;
+                self.delete_each(piece).await?.into_iter().collect::<Result<(), _>>()?;
             }
         }
         Ok(())
@@ -213,7 +227,7 @@ impl Core {
                     let leadership = Leadership { state, partition_epoch: stat.version };
                     states.insert(tp.clone(), (leadership, stat.mzxid));
                 }
-                Err(error) => tracing::error!(%error, "partition state skipped"),
+                Err(error) => tracing::warn!(%error, "a partition's state is not heeded"),
             }
         }
         Ok(states)

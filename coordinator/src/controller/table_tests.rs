@@ -2,7 +2,7 @@
 
 use super::event::Event;
 use super::testbed::{CONTROLLER_SESSION, Testbed};
-use crate::metadata::store::{ANY_VERSION, Op};
+use crate::metadata::store::{ANY_VERSION, CreateMode, Op};
 use crate::znodes::{config, controller, controller_epoch, delete_topics, topic};
 
 pub(super) fn expect(bed: &mut Testbed, lines: &str) {
@@ -157,8 +157,14 @@ fn a_deposed_controller_changes_nothing() {
     bed.start();
     bed.take_log();
     // Another took the office, and this one has not heard of it yet.
+    bed.tree.open_session(200);
+    let path = controller::PATH.to_owned();
+    bed.apply(200, &Op::Delete { path: path.clone(), version: ANY_VERSION }).unwrap();
+    let (data, mode) = (Some(controller::encode(2, 0)), CreateMode::Ephemeral);
+    bed.apply(200, &Op::Create { path, data, mode }).unwrap();
     let (path, data) = (controller_epoch::PATH.to_owned(), Some(controller_epoch::encode(2)));
-    bed.apply(CONTROLLER_SESSION, &Op::Set { path, data, version: ANY_VERSION }).unwrap();
+    bed.apply(200, &Op::Set { path, data, version: ANY_VERSION }).unwrap();
+    bed.forget_events();
     bed.write_topic("t", "1");
     assert_eq!(bed.state("t", 0), None);
     let sent: Vec<_> = bed.take_log().into_iter().filter(|l| l.contains("LISR")).collect();

@@ -33,6 +33,11 @@ fn a_kraft_controller_is_left_alone() {
     bed.start();
     assert_eq!(bed.take_log(), Vec::<String>::new());
     assert!(bed.tree.node(controller::PATH).is_none());
+    // Whoever goes back to ZooKeeper deletes the node at last.
+    let path = migration::PATH.to_owned();
+    bed.apply(CONTROLLER_SESSION, &Op::Delete { path, version: ANY_VERSION }).unwrap();
+    bed.settle();
+    assert_eq!(bed.take_log().last().map(String::as_str), Some("controller 1"));
 }
 
 #[test]
@@ -187,13 +192,14 @@ fn an_office_that_cannot_be_given_back_is_taken_anew() {
 #[test]
 fn an_office_that_cannot_be_filled_is_given_back() {
     let mut bed = Testbed::new();
-    bed.put(feature::PATH, "no features");
+    // What it reads once it is elected.
+    bed.refuse_after = Some(12);
     bed.start();
+    assert_eq!((bed.refuse_after, bed.controller_epoch()), (None, 1));
     let log = bed.take_log();
     assert!(!log.iter().any(|line| line.starts_with("controller")), "{log:?}");
     assert!(bed.tree.node(controller::PATH).is_none());
-    // It stands again after a while, once the node can be read.
-    bed.put(feature::PATH, r#"{"features":{},"version":2,"status":1}"#);
+    // It stands again after a while.
     bed.event(Event::Tick);
     assert!(bed.tree.node(controller::PATH).is_none());
     bed.now_ms += 5_000;
@@ -211,6 +217,14 @@ fn features_are_enabled_once() {
     bed.start();
     let node = bed.tree.node(feature::PATH).unwrap();
     assert!(feature::Features::decode(node.data.as_deref()).unwrap().enabled);
+    // Of a release before 3.3, and on: written anew, and only once.
+    let mut bed = Testbed::new();
+    bed.put(feature::PATH, r#"{"features":{},"version":1,"status":1}"#);
+    bed.start();
+    bed.event(Event::GiveUp);
+    let node = bed.tree.node(feature::PATH).unwrap();
+    assert_eq!(node.data.as_deref(), Some(&br#"{"features":{},"version":2,"status":1}"#[..]));
+    assert_eq!((node.version, bed.controller_epoch()), (1, 2));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use protocol::ids::{BrokerId, TimestampMs};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{ZnodeError, decode_json, encode_json};
 
@@ -79,29 +80,40 @@ pub struct BrokerRegistration {
     pub features: BTreeMap<String, (i16, i16)>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Json {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    features: Option<BTreeMap<String, BTreeMap<String, i16>>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    listener_security_protocol_map: Option<BTreeMap<String, String>>,
-    #[serde(default)]
+#[derive(Serialize)]
+struct Written {
+    features: BTreeMap<String, BTreeMap<String, i16>>,
+    listener_security_protocol_map: BTreeMap<String, String>,
     endpoints: Vec<String>,
-    #[serde(default = "no_port")]
     jmx_port: i32,
-    #[serde(default = "no_port")]
     port: i32,
-    #[serde(default)]
     host: Option<String>,
     version: i64,
-    #[serde(default)]
-    timestamp: serde_json::Value,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     rack: Option<String>,
 }
 
-fn no_port() -> i32 {
-    -1
+/// What is not looked at in every version may be of any shape.
+#[derive(Deserialize)]
+struct Read {
+    #[serde(default)]
+    features: Option<BTreeMap<String, BTreeMap<String, i16>>>,
+    #[serde(default)]
+    listener_security_protocol_map: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    endpoints: Option<Vec<String>>,
+    #[serde(default)]
+    jmx_port: Value,
+    #[serde(default)]
+    port: Value,
+    #[serde(default)]
+    host: Value,
+    version: i32,
+    #[serde(default)]
+    timestamp: Value,
+    #[serde(default)]
+    rack: Option<String>,
 }
 
 impl BrokerRegistration {
@@ -118,15 +130,15 @@ impl BrokerRegistration {
             .endpoints
             .iter()
             .map(|e| (e.listener.clone(), e.security_protocol.name().to_owned()));
-        encode_json(&Json {
-            features: Some(features.collect()),
-            listener_security_protocol_map: Some(protocols.collect()),
+        encode_json(&Written {
+            features: features.collect(),
+            listener_security_protocol_map: protocols.collect(),
             endpoints: self.endpoints.iter().map(connection_string).collect(),
             jmx_port: self.jmx_port,
             port: plaintext.map_or(-1, |e| e.port),
             host: plaintext.map(|e| e.host.clone()),
             version: 5,
-            timestamp: self.timestamp_ms.to_string().into(),
+            timestamp: self.timestamp_ms.to_string(),
             rack: self.rack.clone(),
         })
     }
@@ -134,19 +146,24 @@ impl BrokerRegistration {
     /// Reads versions 1 to 5; a later one is read as 5.
     pub fn decode(id: BrokerId, data: Option<&[u8]>) -> Result<Self, ZnodeError> {
         let path = path(id);
-        let json: Json = decode_json(&path, data)?;
+        let json: Read = decode_json(&path, data)?;
+        let number = |value: &Value| value.as_i64().and_then(|number| i32::try_from(number).ok());
         if json.version < 1 {
-            return Err(ZnodeError::UnknownVersion { path, version: json.version });
+            let version = i64::from(json.version);
+            return Err(ZnodeError::UnknownVersion { path, version });
         }
         let endpoints = if json.version == 1 {
-            let host = json.host.ok_or_else(|| ZnodeError::malformed(&path, "no host"))?;
+            let (Some(host), Some(port)) = (json.host.as_str(), number(&json.port)) else {
+                return Err(ZnodeError::malformed(&path, "no host and port"));
+            };
             let security_protocol = SecurityProtocol::Plaintext;
-            let listener = security_protocol.name().to_owned();
-            vec![Endpoint { listener, security_protocol, host, port: json.port }]
+            let (listener, host) = (security_protocol.name().to_owned(), host.to_owned());
+            vec![Endpoint { listener, security_protocol, host, port }]
         } else {
             let map = json.listener_security_protocol_map.as_ref();
+            let texts = json.endpoints.ok_or_else(|| ZnodeError::malformed(&path, "no endpoints"));
             let read = |text: &String| parse_endpoint(&path, text, map);
-            json.endpoints.iter().map(read).collect::<Result<_, _>>()?
+            texts?.iter().map(read).collect::<Result<_, _>>()?
         };
         let mut features = BTreeMap::new();
         for (name, levels) in json.features.unwrap_or_default() {
@@ -157,10 +174,11 @@ impl BrokerRegistration {
             };
         }
         let timestamp_ms = match &json.timestamp {
-            serde_json::Value::String(text) => text.parse().unwrap_or(-1),
+            Value::String(text) => text.parse().unwrap_or(-1),
             other => other.as_i64().unwrap_or(-1),
         };
-        Ok(Self { endpoints, rack: json.rack, jmx_port: json.jmx_port, timestamp_ms, features })
+        let jmx_port = number(&json.jmx_port).unwrap_or(-1);
+        Ok(Self { endpoints, rack: json.rack, jmx_port, timestamp_ms, features })
     }
 
     pub fn endpoint(&self, listener: &str) -> Option<&Endpoint> {
@@ -258,7 +276,8 @@ mod tests {
         let v3 = BrokerRegistration::decode(1, Some(v3)).unwrap();
         assert_eq!(v3.endpoints, [plain, endpoint("SSL", SecurityProtocol::Ssl, "h", 9093)]);
         assert_eq!(v3.rack.as_deref(), Some("dc1"));
-        let v9 = br#"{"version":9,"endpoints":["A://h:1"],"new":{},
+        let v9 =
+            br#"{"version":9,"endpoints":["A://h:1"],"new":{},"host":7,"port":"x","jmx_port":[],
             "listener_security_protocol_map":{"A":"PLAINTEXT"}}"#;
         let v9 = BrokerRegistration::decode(1, Some(v9)).unwrap();
         assert_eq!(v9.endpoint("A").map(|e| e.port), Some(1));
@@ -270,8 +289,17 @@ mod tests {
             "",
             "null",
             "[]",
+            "7",
+            "not JSON",
+            "{}",
+            r#"{"version":"5","endpoints":[]}"#,
             r#"{"version":0}"#,
             r#"{"version":1}"#,
+            r#"{"version":1,"host":"h"}"#,
+            r#"{"version":1,"host":["h"],"port":9092}"#,
+            r#"{"version":5}"#,
+            r#"{"version":5,"endpoints":"A://h:1"}"#,
+            r#"{"version":5,"endpoints":[],"rack":7}"#,
             r#"{"version":5,"endpoints":["nonsense"]}"#,
             r#"{"version":3,"endpoints":["SSL://h:99999999999"]}"#,
             r#"{"version":5,"endpoints":["A://h:1"],"listener_security_protocol_map":{}}"#,

@@ -6,10 +6,11 @@ use std::fmt;
 
 use bytes::Bytes;
 use protocol::ids::BrokerId;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::sanitizer::{desanitize, sanitize};
-use super::{ZnodeError, decode_json, encode_json};
+use super::{ZnodeError, encode_json, json};
 
 pub const ROOT_PATH: &str = "/config";
 
@@ -116,22 +117,52 @@ struct Written<'a> {
     config: &'a ConfigValues,
 }
 
-#[derive(Deserialize)]
-struct Read {
-    #[serde(default)]
-    config: Option<ConfigValues>,
-}
-
 /// Version 1. Written even if there is nothing in it: an empty map is not a missing node.
 pub fn encode(values: &ConfigValues) -> Bytes {
     encode_json(&Written { version: 1, config: values })
 }
 
-/// Null data means no values, as in the containers above an entity.
+/// What the node says, as Kafka reads it: a node that holds no configuration (nothing at all, no
+/// JSON, no object, no map in it) holds no values. Only a value that is no text is an error.
 pub fn decode(entity: &ConfigEntity, data: Option<&[u8]>) -> Result<ConfigValues, ZnodeError> {
-    match data {
-        None => Ok(ConfigValues::new()),
-        Some(_) => decode_json::<Read>(&entity.path(), data).map(|r| r.config.unwrap_or_default()),
+    let text = |(key, value): (String, Value)| match value {
+        Value::String(text) => Ok((key, text)),
+        // It may be a secret.
+        _ => Err(ZnodeError::malformed(&entity.path(), format!("the value of {key} is no text"))),
+    };
+    members(data).unwrap_or_default().into_iter().map(text).collect()
+}
+
+/// What can be made of the node, for readers that have to go on: numbers and booleans count as
+/// their text, other values are left out. With what is wrong with the node, if anything is.
+pub fn salvage(entity: &ConfigEntity, data: Option<&[u8]>) -> (ConfigValues, Option<ZnodeError>) {
+    let (mut values, mut fault) = (ConfigValues::new(), None);
+    let members = members(data).unwrap_or_else(|reason| {
+        fault = Some(ZnodeError::malformed(&entity.path(), reason));
+        Map::new()
+    });
+    for (key, value) in members {
+        let text = match value {
+            Value::String(text) => Some(text),
+            value => {
+                let reason = format!("the value of {key} is no text");
+                fault = Some(ZnodeError::malformed(&entity.path(), reason));
+                (value.is_number() || value.is_boolean()).then(|| value.to_string())
+            }
+        };
+        values.extend(text.map(|text| (key, text)));
+    }
+    (values, fault)
+}
+
+/// The map of values; the reason if there is none.
+fn members(data: Option<&[u8]>) -> Result<Map<String, Value>, String> {
+    match json::parse(data)? {
+        Value::Object(mut node) => match node.remove("config") {
+            Some(Value::Object(values)) => Ok(values),
+            _ => Err("no map of values".to_owned()),
+        },
+        _ => Err("no object".to_owned()),
     }
 }
 
@@ -181,11 +212,60 @@ mod tests {
         }
     }
 
+    /// Read by Apache's own `ConfigEntityZNode.decode`: none of these has a value.
     #[test]
-    fn strange_bytes_are_errors() {
+    fn what_is_no_configuration_has_no_values() {
         let foo = ConfigEntity::topic("foo");
-        for text in ["", "[", r#"{"config":{"a":1}}"#, r#"{"config":["a"]}"#] {
-            assert!(decode(&foo, Some(text.as_bytes())).is_err(), "{text}");
+        assert_eq!(decode(&foo, None), Ok(ConfigValues::new()));
+        for text in [
+            "",
+            " ",
+            "null",
+            "not JSON",
+            "{",
+            "[]",
+            "7",
+            r#""text""#,
+            "{}",
+            r#"{"version":1}"#,
+            r#"{"version":1,"config":null}"#,
+            r#"{"version":1,"config":[]}"#,
+            r#"{"version":1,"config":"a=1"}"#,
+            r#"{"version":1,"config":7}"#,
+        ] {
+            assert_eq!(decode(&foo, Some(text.as_bytes())), Ok(ConfigValues::new()), "{text}");
+            let (values, fault) = salvage(&foo, Some(text.as_bytes()));
+            assert!(values.is_empty(), "{text}");
+            let fault = fault.expect("said once").to_string();
+            assert!(fault.contains("/config/topics/foo"), "{fault}");
         }
+        let (_, fault) = salvage(&foo, Some(br#"{"version":1,"config":{}}"#));
+        assert_eq!(fault, None);
+    }
+
+    #[test]
+    fn other_versions_are_read_alike() {
+        let foo = ConfigEntity::topic("foo");
+        let values = ConfigValues::from([("a".into(), "1".into())]);
+        for text in [
+            r#"{"config":{"a":"1"}}"#,
+            r#"{"version":9,"config":{"a":"1"},"more":[]}"#,
+            r#"{"version":"x","config":{"a":"0","a":"1"}} trailing"#,
+        ] {
+            assert_eq!(decode(&foo, Some(text.as_bytes())).as_ref(), Ok(&values), "{text}");
+        }
+    }
+
+    #[test]
+    fn values_that_are_no_text() {
+        let foo = ConfigEntity::topic("foo");
+        let text = r#"{"config":{"a":1,"b":true,"c":"x","d":null,"e":[1],"f":{}}}"#;
+        for wrong in [text, r#"{"config":{"a":1}}"#, r#"{"config":{"a":null}}"#] {
+            assert!(decode(&foo, Some(wrong.as_bytes())).is_err(), "{wrong}");
+        }
+        let (values, fault) = salvage(&foo, Some(text.as_bytes()));
+        let expected = [("a", "1"), ("b", "true"), ("c", "x")];
+        assert_eq!(values, expected.map(|(key, value)| (key.into(), value.into())).into());
+        assert!(fault.is_some());
     }
 }

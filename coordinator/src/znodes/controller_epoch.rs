@@ -18,7 +18,8 @@ pub fn decode(data: Option<&[u8]>) -> Result<i32, ZnodeError> {
     let text = std::str::from_utf8(data.unwrap_or_default());
     text.ok()
         .and_then(|text| text.parse().ok())
-        .filter(|epoch| *epoch >= 0)
+        // After the last there is none for a controller to come.
+        .filter(|epoch| (0..i32::MAX).contains(epoch))
         .ok_or_else(|| ZnodeError::malformed(PATH, "not an epoch"))
 }
 
@@ -30,8 +31,9 @@ mod tests {
     fn decimal_text() {
         assert_eq!(encode(4), &b"4"[..]);
         assert_eq!(decode(Some(b"4")), Ok(4));
-        for bytes in [None, Some(&b""[..]), Some(b"four"), Some(b"99999999999"), Some(b"-1")] {
-            assert!(decode(bytes).is_err(), "{bytes:?}");
+        assert!(decode(None).is_err());
+        for text in ["", "four", "null", "{}", "99999999999", "2147483647", "-1", "1 "] {
+            assert!(decode(Some(text.as_bytes())).is_err(), "{text}");
         }
     }
 }

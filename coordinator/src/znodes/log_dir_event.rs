@@ -23,10 +23,10 @@ pub fn path(name: &str) -> String {
 
 #[derive(Serialize, Deserialize)]
 struct Json {
-    #[serde(default)]
+    #[serde(skip_deserializing)]
     version: i64,
     broker: BrokerId,
-    #[serde(default)]
+    #[serde(skip_deserializing)]
     event: i64,
 }
 

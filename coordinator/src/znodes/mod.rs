@@ -14,6 +14,7 @@ pub mod controller_epoch;
 pub mod delete_topics;
 pub mod feature;
 pub mod isr_change;
+mod json;
 pub mod log_dir_event;
 pub mod migration;
 pub mod partition_state;
@@ -25,7 +26,8 @@ pub mod topic;
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+
+pub(crate) use self::json::read as decode_json;
 
 /// The containers that every broker makes at its start, parents too, all persistent with null data
 /// and in this order (`KafkaZkClient.createTopLevelPaths`).
@@ -78,14 +80,6 @@ pub fn sequence_number(name: &str, prefix: &str) -> Option<i64> {
 /// The bytes of `value` as JSON without spaces.
 pub(crate) fn encode_json<T: Serialize>(value: &T) -> Bytes {
     Bytes::from(serde_json::to_vec(value).expect("strings, numbers and maps with string keys"))
-}
-
-/// Reads JSON; null data reads as an empty text and is therefore an error.
-pub(crate) fn decode_json<T: DeserializeOwned>(
-    path: &str,
-    data: Option<&[u8]>,
-) -> Result<T, ZnodeError> {
-    serde_json::from_slice(data.unwrap_or_default()).map_err(|e| ZnodeError::malformed(path, e))
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub const NO_LEADER: BrokerId = -1;
 struct Json {
     controller_epoch: i32,
     leader: BrokerId,
-    #[serde(default)]
+    #[serde(skip_deserializing)]
     version: i64,
     leader_epoch: LeaderEpoch,
     isr: Vec<BrokerId>,
@@ -76,8 +76,9 @@ impl PartitionState {
         };
         let epochs = [json.leader_epoch, json.controller_epoch];
         let below = json.leader < NO_LEADER || epochs.iter().chain(&json.isr).any(|n| *n < 0);
-        if below {
-            return Err(ZnodeError::malformed(&path, "a leader, epoch or ISR below its range"));
+        // After the last epoch there is none to elect in.
+        if below || json.leader_epoch == LeaderEpoch::MAX {
+            return Err(ZnodeError::malformed(&path, "a leader, epoch or ISR out of its range"));
         }
         Ok(Self {
             leader: json.leader,
@@ -128,6 +129,12 @@ mod tests {
             r#"{"controller_epoch":1,"leader":-2,"leader_epoch":0,"isr":[]}"#,
             r#"{"controller_epoch":1,"leader":1,"leader_epoch":-1,"isr":[]}"#,
             r#"{"controller_epoch":1,"leader":1,"leader_epoch":99999999999,"isr":[]}"#,
+            r#"{"controller_epoch":1,"leader":1,"leader_epoch":2147483647,"isr":[1]}"#,
+            r#"{"controller_epoch":1,"leader":"1","leader_epoch":0,"isr":[1]}"#,
+            r#"{"controller_epoch":1,"leader":1,"leader_epoch":0,"isr":1}"#,
+            r#"{"controller_epoch":1,"leader":1,"leader_epoch":0,"isr":null}"#,
+            "null",
+            "[]",
             concat!(
                 r#"{"controller_epoch":1,"leader":1,"leader_epoch":0,"isr":[1],"#,
                 r#""leader_recovery_state":2}"#

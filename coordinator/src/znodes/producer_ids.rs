@@ -23,7 +23,7 @@ pub struct ProducerIdBlock {
 
 #[derive(Serialize, Deserialize)]
 struct Json {
-    #[serde(default)]
+    #[serde(skip_deserializing)]
     version: i64,
     broker: BrokerId,
     // Numbers in quotes.

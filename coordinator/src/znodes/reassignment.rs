@@ -20,7 +20,7 @@ struct Entry {
 
 #[derive(Serialize, Deserialize)]
 struct Json {
-    #[serde(default)]
+    #[serde(skip_deserializing)]
     version: i64,
     partitions: Vec<Entry>,
 }

@@ -79,14 +79,14 @@ type Lists = BTreeMap<i32, Vec<BrokerId>>;
 #[derive(Serialize, Deserialize)]
 struct Json {
     #[serde(default)]
-    partitions: Option<Lists>,
+    partitions: Lists,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     topic_id: Option<String>,
     #[serde(default)]
-    adding_replicas: Option<Lists>,
+    adding_replicas: Lists,
     #[serde(default)]
-    removing_replicas: Option<Lists>,
-    #[serde(default)]
+    removing_replicas: Lists,
+    #[serde(skip_deserializing)]
     version: i64,
 }
 
@@ -101,15 +101,15 @@ impl TopicAssignment {
                 .collect()
         };
         encode_json(&Json {
-            partitions: Some(lists(|a| &a.replicas, true)),
+            partitions: lists(|a| &a.replicas, true),
             topic_id: self.topic_id.map(|id| id.to_string()),
-            adding_replicas: Some(lists(|a| &a.adding, false)),
-            removing_replicas: Some(lists(|a| &a.removing, false)),
+            adding_replicas: lists(|a| &a.adding, false),
+            removing_replicas: lists(|a| &a.removing, false),
             version: 3,
         })
     }
 
-    /// Reads versions 1 (no ids, no reassignment), 2 (reassignment) and 3.
+    /// Reads versions 1 (no ids, no reassignment), 2 (reassignment) and 3, and later ones as 3.
     pub fn decode(topic: &str, data: Option<&[u8]>) -> Result<Self, ZnodeError> {
         let path = path(topic);
         let json: Json = decode_json(&path, data)?;
@@ -122,10 +122,9 @@ impl TopicAssignment {
                 }
             },
         };
-        let mut adding = json.adding_replicas.unwrap_or_default();
-        let mut removing = json.removing_replicas.unwrap_or_default();
+        let (mut adding, mut removing) = (json.adding_replicas, json.removing_replicas);
         let mut partitions = BTreeMap::new();
-        for (partition, replicas) in json.partitions.unwrap_or_default() {
+        for (partition, replicas) in json.partitions {
             let adding = adding.remove(&partition).unwrap_or_default();
             let removing = removing.remove(&partition).unwrap_or_default();
             if partition < 0 || replicas.iter().any(|id| *id < 0) {
@@ -169,7 +168,10 @@ mod tests {
     fn older_versions() {
         let v1 = TopicAssignment::decode("t", Some(br#"{"version":1,"partitions":{"0":[5]}}"#));
         let expected = BTreeMap::from([(0, ReplicaAssignment::settled(vec![5]))]);
-        assert_eq!(v1, Ok(TopicAssignment { topic_id: None, partitions: expected }));
+        let v1_read = TopicAssignment { topic_id: None, partitions: expected };
+        assert_eq!(v1, Ok(v1_read.clone()));
+        let later = br#"{"version":"4","partitions":{"0":[5]},"more":{}} and more"#;
+        assert_eq!(TopicAssignment::decode("t", Some(later)), Ok(v1_read));
     }
 
     #[test]
@@ -208,6 +210,13 @@ mod tests {
             r#"{"partitions":{"-1":[1]}}"#,
             r#"{"partitions":{"0":[-5]}}"#,
             r#"{"partitions":{"0":1}}"#,
+            r#"{"partitions":{"0":["1"]}}"#,
+            r#"{"partitions":null}"#,
+            r#"{"partitions":[[1]]}"#,
+            r#"{"partitions":{},"adding_replicas":[]}"#,
+            "null",
+            "[]",
+            "7",
             r#"{"partitions":{},"topic_id":"short"}"#,
         ] {
             assert!(TopicAssignment::decode("t", Some(text.as_bytes())).is_err(), "{text}");

@@ -3,6 +3,7 @@
 mod bench;
 mod chaos;
 mod cluster;
+mod letter;
 mod places;
 mod run;
 mod setup;
@@ -19,6 +20,8 @@ usage: cargo xtask COMMAND
   test --full    setup, then every test
   cluster        three ZooKeepers and three brokers on loopback, until Ctrl-C
   chaos          every fault of a cluster; --row N one of them, --seed N as it was before
+  letter         the same raw requests to Apache's broker and ours, answers compared field by field;
+                 --case NAME some of them, --seed N the part that a test run took
   tidy           the house rules that a program can check
   bench          measure ours beside Apache Kafka and write benches/RESULTS.md
 ";
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         ["test", "--full"] => setup::run().and_then(|()| test::full()),
         ["cluster"] => cluster::run_cluster(),
         ["chaos", rest @ ..] => chaos::run_rows(rest),
+        ["letter", rest @ ..] => letter::run_cases(rest),
         ["tidy"] => tidy::run(),
         ["bench", rest @ ..] => bench::run(rest),
         _ => {

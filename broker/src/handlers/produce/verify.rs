@@ -92,6 +92,7 @@ pub fn begin(
     let mut producer = None;
     let now_ms = broker.clock.now_ms();
     let enabled = verification::is_enabled(broker);
+    let cluster = broker.metadata.load();
     for topic in &request.topic_data {
         let refused = refuse_topic(broker, context, &topic.name).is_some();
         for data in &topic.partition_data {
@@ -105,6 +106,9 @@ pub fn begin(
             }
             verified.required = true;
             // What is wrong with the partition the append will say.
+            if cluster.partition(&topic.name, data.index).is_none() {
+                continue;
+            }
             let Ok(partition) = broker.replicas.find(&topic.name, data.index) else { continue };
             let begun =
                 partition.begin_verification((of.id, of.epoch), header.base_sequence, now_ms);

@@ -2,21 +2,16 @@
 //! fails meanwhile. Knows nothing of roles.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use protocol::ids::{TimestampMs, TopicPartition};
+use storage::StorageError;
 use storage::log_dir::LogDir;
-use storage::{Log, StorageError};
 
 use super::{OrderError, ReplicaManager, RoleOrder};
-use crate::random;
 use crate::replication::partition::Partition;
 
 impl ReplicaManager {
-    /// Attaches the partition's log, made if there is none. One that is another topic's is set
-    /// aside first: this is the controller's first word on the partition since the start, so nobody
-    /// will ever ask for that log. Apache's broker in ZooKeeper mode answers INCONSISTENT_TOPIC_ID
-    /// until somebody takes the directory away.
+    /// Attaches the partition's log, made if there is none. The caller has compared the topic ids.
     pub(super) fn open_log(
         &self,
         partition: &Partition,
@@ -28,22 +23,12 @@ impl ReplicaManager {
         }
         let name = TopicPartition::new(order.topic.clone(), order.index);
         let topic_id = Some(order.topic_id).filter(|id| !id.is_zero());
-        let is_of_topic = |log: &Arc<Log>| match (log.topic_id(), topic_id) {
-            (Some(found), Some(expected)) => found == expected,
-            _ => true,
-        };
-        let found = self.logs().log(&name);
-        let is_stray = !found.iter().all(is_of_topic);
-        let known = found.filter(|_| !is_stray);
-        if known.is_none() && !order.is_new && self.logs().dirs().iter().any(LogDir::is_offline) {
-            // Its log may well be in the directory that cannot be read.
-            return Err(OrderError::Offline);
-        }
-        if is_stray {
-            self.logs().set_aside(&name, random::uuid())?;
-        }
-        let log = match known {
+        let log = match self.logs().log(&name) {
             Some(log) => log,
+            None if !order.is_new && self.logs().dirs().iter().any(LogDir::is_offline) => {
+                // Its log may well be in the directory that cannot be read.
+                return Err(OrderError::Offline);
+            }
             None => {
                 let config = self.cluster().log_config(&order.topic);
                 self.logs().get_or_create(&name, config, topic_id, now_ms)?

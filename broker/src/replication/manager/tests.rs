@@ -99,30 +99,59 @@ fn append(manager: &ReplicaManager, index: i32) -> Offset {
 }
 
 #[test]
-fn a_log_of_a_former_topic_is_set_aside_once_a_start() {
+fn a_topic_id_that_differs_leaves_the_log_alone_until_it_is_mended() {
     let disk = MemoryDisk::default();
     let first = manager(&disk, &["/data"]);
     assert_eq!(codes(&first, &[order(0, 7, 0)]), [ErrorCode::NONE]);
     assert_eq!(append(&first, 0), 0);
-    // The controller has spoken of this one: that another topic has its name is a mistake.
     assert_eq!(codes(&first, &[order(0, 8, 1)]), [ErrorCode::INCONSISTENT_TOPIC_ID]);
-    assert_eq!(append(&first, 0), 1);
+    assert_eq!(append(&first, 0), 1, "it leads on, as before");
     drop(first);
 
     let second = manager(&disk, &["/data"]);
-    let not_ours = RoleOrder {
+    let elsewhere = RoleOrder {
         assignment: PartitionAssignment { replicas: vec![2], ..order(0, 8, 1).assignment },
         ..order(0, 8, 1)
     };
-    assert_eq!(codes(&second, &[not_ours]), [ErrorCode::UNKNOWN_TOPIC_OR_PARTITION]);
-    assert_eq!(second.logs().logs()[0].topic_id(), Some(Uuid([7; 16])), "left as it was");
-    assert_eq!(codes(&second, &[order(0, 8, 1)]), [ErrorCode::NONE]);
-    assert_eq!(second.find("t", 0).unwrap().topic_id(), Some(Uuid([8; 16])));
-    assert_eq!(append(&second, 0), 0, "nothing of the one of that name before");
+    let new = RoleOrder { is_new: true, ..order(0, 8, 1) };
+    for order in [elsewhere, new, order(0, 8, 1)] {
+        assert_eq!(codes(&second, &[order]), [ErrorCode::INCONSISTENT_TOPIC_ID]);
+        let partition = second.find("t", 0).expect("it is hosted, without a role");
+        assert!(partition.log().is_none() && !partition.is_leader());
+        assert_eq!(partition.topic_id(), Some(Uuid([7; 16])), "who fetches by id is told");
+    }
     let names: Vec<String> =
         disk.list(Path::new("/data")).unwrap().into_iter().map(|entry| entry.name).collect();
-    let stray = |name: &&String| name.starts_with("t-0.") && name.ends_with("-stray");
-    assert_eq!(names.iter().filter(stray).count(), 1, "{names:?}");
+    assert_eq!(names.iter().filter(|name| name.starts_with("t-0")).count(), 1, "{names:?}");
+    // An operator wrote the id back; the epoch is the one that was refused.
+    assert_eq!(codes(&second, &[order(0, 7, 1)]), [ErrorCode::NONE]);
+    assert_eq!(append(&second, 0), 2, "behind what was acknowledged before");
+}
+
+#[test]
+fn a_topic_made_again_has_a_log_of_its_own_once_the_former_one_was_deleted() {
+    let disk = MemoryDisk::default();
+    let first = manager(&disk, &["/data"]);
+    assert_eq!(codes(&first, &[order(0, 7, 0)]), [ErrorCode::NONE]);
+    append(&first, 0);
+    drop(first);
+    // The deletion waits for a replica that is away; this is the first that it is told.
+    let second = manager(&disk, &["/data"]);
+    let stop = StopOrder {
+        topic: "t".to_owned(),
+        index: 0,
+        leader_epoch: EPOCH_DURING_DELETE,
+        delete: true,
+    };
+    assert!(matches!(second.stop(1, &[stop.clone()], NOW_MS).as_deref(), Ok([Ok(())])));
+    assert_eq!(codes(&second, &[order(0, 8, 0)]), [ErrorCode::NONE]);
+    assert_eq!(second.find("t", 0).unwrap().topic_id(), Some(Uuid([8; 16])));
+    assert_eq!(append(&second, 0), 0);
+    // Also after an order that was refused.
+    assert_eq!(codes(&second, &[order(0, 9, 1)]), [ErrorCode::INCONSISTENT_TOPIC_ID]);
+    assert!(matches!(second.stop(1, &[stop], NOW_MS).as_deref(), Ok([Ok(())])));
+    assert_eq!(codes(&second, &[order(0, 9, 0)]), [ErrorCode::NONE]);
+    assert_eq!(append(&second, 0), 0);
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn leader_on(disk: Arc<dyn Disk>, replicas: &[BrokerId], config: LogConfig) -> F
         cluster: Arc::new(Everybody),
         isr_changes: changes.clone(),
     };
-    let partition = Arc::new(Partition::new(topic, 0, 1, around));
+    let partition = Arc::new(Partition::new(topic, 0, 1, None, around));
     partition.attach_log(log, 0);
     let became = partition.lead(&assignment(1, 5, replicas), Uuid([7; 16]), NOW_MS);
     assert_eq!(became.expect("a leader"), Became::Leader { new_epoch: true });

@@ -43,6 +43,64 @@ fn only_a_group_without_members_is_deleted() {
 }
 
 #[test]
+fn a_deleted_topic_takes_every_empty_group_without_offsets_along() {
+    // Whatever topic it was. A member that was only given its id begins again.
+    check(
+        "
+        join a
+          a: join MemberIdRequired as a#1
+        state
+          state Empty
+        partitions-deleted u-0
+        state
+          state Dead
+        join a
+          a: join UnknownMemberId
+        ",
+    );
+    // With a generation there is a record to take back.
+    check(
+        "
+        join a v3
+        wait 3000
+          a: join ok as a#1 generation 1 range leader a#1 of a#1
+        sync a
+          log: group generation 1 range leader a#1 a#1='for-a#1'
+          a: sync ok range 'for-a#1'
+        partitions-deleted u-0
+        leave a
+          a: leave ok
+          log: group generation 2
+        partitions-deleted u-0
+          log: group gone
+        state
+          state Dead
+        ",
+    );
+    // Offsets elsewhere keep it, and so does a transaction that may bring some.
+    check(
+        "
+        commit a t-0=1
+          log: t-0=1
+          a: commit ok
+        partitions-deleted u-0
+        state
+          state Empty
+        ",
+    );
+    check(
+        "
+        commit a t-0=1 txn=9
+          log: t-0=1
+          a: commit ok
+        partitions-deleted t-0
+        state
+          state Empty
+        ",
+    );
+}
+
+#[test]
 fn offsets_of_an_empty_group_expire_counted_from_when_it_emptied() {
     check_with(
         short_retention(),
