@@ -214,7 +214,6 @@ pub async fn start(
     let listeners: Vec<_> = bound.iter().map(|one| (one.name.clone(), one.local)).collect();
     let broker =
         Arc::new(Broker::new(config, clock, store.clone(), broker_id, cluster_id, hosting));
-    network::know_own_listener(&broker, &listeners);
     groups::learn_partition_count(&broker.groups, &*store).await?;
     transactions::learn_partition_count(&broker.transactions, &*store).await?;
     start_tasks(&broker);
@@ -223,7 +222,7 @@ pub async fn start(
         history::keep(&broker, disk, dirs, mark);
     }
 
-    membership::join(&broker, &listeners).await?;
+    let advertised = membership::join(&broker, &listeners).await?;
     controller_link::start(&broker);
     isr_changes::start(&broker);
     changes::start(&broker);
@@ -232,7 +231,6 @@ pub async fn start(
     let network = network::Network::new(&broker, descriptors_max, &disabled);
     let http = network::serve_http(&broker, &network, metrics_page, ready.clone()).await;
     network.accept(&broker, bound);
-    let advertised = membership::inter_broker_endpoint(&broker, &listeners);
     controller_link::first_word(&broker, advertised).await;
     ready.store(true, Ordering::Release);
     Ok(Running {

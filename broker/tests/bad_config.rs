@@ -1,5 +1,5 @@
-//! Every bad configuration ends the start with exit code 2 and all the reasons, each in one line that
-//! says where, which key and what was expected. Knows only the binary.
+//! Every bad configuration ends the start with exit code 2 and all the reasons, each in one line
+//! that says where, which key and what was expected. Knows only the binary.
 
 use std::io::Write;
 use std::process::{Command, Output};
@@ -108,30 +108,6 @@ fn keys_that_contradict_each_other() {
             "FILE:1: advertised.listeners: expected only names that listeners has",
         ),
         (
-            "inter.broker.listener.name=PLAINTEXT\nsecurity.inter.broker.protocol=PLAINTEXT\n",
-            "FILE:2: security.inter.broker.protocol: expected it to be absent, as \
-             inter.broker.listener.name is set",
-        ),
-        (
-            "control.plane.listener.name=PLAINTEXT\n",
-            "FILE:1: control.plane.listener.name: expected another listener than the one that \
-             brokers use among themselves",
-        ),
-        (
-            "early.start.listeners=plaintext\n",
-            "FILE:1: early.start.listeners: expected only names that listeners has, in upper case",
-        ),
-        (
-            "log.cleaner.dedupe.buffer.size=1000\n",
-            "FILE:1: log.cleaner.dedupe.buffer.size: expected more than 1048576 for each of \
-             log.cleaner.threads",
-        ),
-        (
-            "connections.max.idle.ms=50\n",
-            "FILE: connection.failed.authentication.delay.ms: expected less than \
-             connections.max.idle.ms",
-        ),
-        (
             "inter.broker.listener.name=INNER\n",
             "FILE:1: inter.broker.listener.name: expected a name that advertised.listeners has",
         ),
@@ -152,6 +128,44 @@ fn keys_that_contradict_each_other() {
         (
             "ottla.http.listener=nowhere\n",
             "FILE:1: ottla.http.listener: expected address:port, or \"\" for none",
+        ),
+    ];
+    for (text, line) in table {
+        refused("properties", text, &[], line);
+    }
+}
+
+#[test]
+fn keys_that_contradict_what_else_is_in_use() {
+    let table = [
+        (
+            "inter.broker.listener.name=PLAINTEXT\nsecurity.inter.broker.protocol=PLAINTEXT\n",
+            "FILE:2: security.inter.broker.protocol: expected it to be absent, as \
+             inter.broker.listener.name is set",
+        ),
+        (
+            "control.plane.listener.name=PLAINTEXT\n",
+            "FILE:1: control.plane.listener.name: expected another listener than the one that \
+             brokers use among themselves",
+        ),
+        (
+            "early.start.listeners=plaintext\n",
+            "FILE:1: early.start.listeners: expected only names that listeners has, in upper case",
+        ),
+        (
+            "log.cleaner.dedupe.buffer.size=1000\n",
+            "FILE:1: log.cleaner.dedupe.buffer.size: expected more than 1 MiB for each of \
+             log.cleaner.threads, of which one at least",
+        ),
+        (
+            "connections.max.idle.ms=50\n",
+            "FILE: connection.failed.authentication.delay.ms: expected less than \
+             connections.max.idle.ms",
+        ),
+        (
+            "listener.name.plaintext.ssl.client.auth=bad\n",
+            "FILE:1: listener.name.plaintext.ssl.client.auth: expected text, one of required, \
+             requested, none",
         ),
     ];
     for (text, line) in table {
@@ -209,7 +223,7 @@ fn what_decides_safety_is_never_only_warned_about() {
             "properties",
             &format!("{key}=a.B\n"),
             &[],
-            &format!("FILE:1: {key}: expected a list of {class}, found \"a.B\""),
+            &format!("FILE:1: {key}: expected only {class}: other classes cannot be loaded"),
         );
     }
     refused(

@@ -37,9 +37,9 @@ const REAL: &[Real] = &[
                listeners=CLIENT://:9092,INTERNAL://:9093\n\
                advertised.listeners=CLIENT://kafka-0.kafka:9092,INTERNAL://kafka-0.kafka:9093\n\
                listener.security.protocol.map=INTERNAL:PLAINTEXT,CLIENT:PLAINTEXT\n\
-               inter.broker.listener.name=INTERNAL\nlog.dirs=/bitnami/kafka/data\n\
-               tls.type=jks\nssl.keystore.location=\nssl.keystore.password=\n\
-               ssl.truststore.location=\nssl.truststore.password=\nssl.key.password=\n\
+               inter.broker.listener.name=INTERNAL\nlog.dirs=/bitnami/kafka/data\ntls.type=jks\n\
+               ssl.keystore.location=\nssl.keystore.password=\nssl.truststore.location=\n\
+               ssl.truststore.password=\nssl.key.password=\n\
                ssl.endpoint.identification.algorithm=HTTPS\nssl.client.auth=none\n\
                sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512\n\
                sasl.mechanism.inter.broker.protocol=\nsecurity.providers=\n\
@@ -63,11 +63,13 @@ const REAL: &[Real] = &[
     },
     Real {
         name: "a playbook with stores on every host, used by clients and tools alone",
-        text: "broker.id: 3\nlisteners: PLAINTEXT://kafka3.example.com:9092\nlog.dirs: /data/a,/data/b\n\
-               zookeeper.connect: zk1:2181,zk2:2181,zk3:2181\nzookeeper.connection.timeout.ms: 6000\n\
-               num.network.threads: 3\nnum.io.threads: 8\nsocket.send.buffer.bytes: 1048576\n\
-               ssl.keystore.location: /etc/kafka/ssl/keystore.jks\nssl.keystore.password: changeit\n\
-               ssl.keystore.type: PKCS12\nssl.key.password: changeit\n\
+        text: "broker.id: 3\nlisteners: PLAINTEXT://kafka3.example.com:9092\n\
+               log.dirs: /data/a,/data/b\nzookeeper.connect: zk1:2181,zk2:2181,zk3:2181\n\
+               zookeeper.connection.timeout.ms: 6000\nnum.network.threads: 3\nnum.io.threads: 8\n\
+               socket.send.buffer.bytes: 1048576\n\
+               ssl.keystore.location: /etc/kafka/ssl/keystore.jks\n\
+               ssl.keystore.password: changeit\nssl.keystore.type: PKCS12\n\
+               ssl.key.password: changeit\n\
                ssl.truststore.location: /etc/kafka/ssl/truststore.jks\n\
                ssl.truststore.password: changeit\nssl.protocol: TLS\n\
                ssl.enabled.protocols: TLSv1.2\nssl.cipher.suites: TLS_AES_256_GCM_SHA384\n\
@@ -88,23 +90,27 @@ const REAL: &[Real] = &[
     },
     Real {
         name: "an operator's file, with listeners of other pods still in it",
-        text: "broker.id=0\nnode.id=0\nlisteners=REPLICATION-9091://0.0.0.0:9091,PLAIN-9092://0.0.0.0:9092\n\
-               advertised.listeners=REPLICATION-9091://kafka-0.brokers.svc:9091,\
-               PLAIN-9092://kafka-0.brokers.svc:9092\n\
+        text: "broker.id=0\nnode.id=0\n\
+               listeners=REPLICATION-9091://0.0.0.0:9091,PLAIN-9092://0.0.0.0:9092\n\
+               advertised.listeners=REPLICATION-9091://kafka-0.brokers.svc:9091,PLAIN-9092://\
+               kafka-0.brokers.svc:9092\n\
                listener.security.protocol.map=REPLICATION-9091:PLAINTEXT,PLAIN-9092:PLAINTEXT\n\
                inter.broker.listener.name=REPLICATION-9091\n\
-               listener.name.replication-9091.ssl.keystore.location=/tmp/kafka/cluster.keystore.p12\n\
+               listener.name.replication-9091.ssl.keystore.location=/tmp/kafka/cluster.\
+               keystore.p12\n\
                listener.name.replication-9091.ssl.keystore.password=${CERTS_STORE_PASSWORD}\n\
                listener.name.tls-9093.ssl.keystore.location=/tmp/kafka/cluster.keystore.p12\n\
-               listener.name.scram-9094.scram-sha-512.sasl.jaas.config=org.x.ScramLoginModule required;\n\
-               sasl.enabled.mechanisms=\nssl.endpoint.identification.algorithm=HTTPS\n\
-               zookeeper.connect=localhost:2181\nzookeeper.clientCnxnSocket=\
-               org.apache.zookeeper.ClientCnxnSocketNetty\nzookeeper.ssl.client.enable=false\n\
+               listener.name.scram-9094.scram-sha-512.sasl.jaas.config=org.x.\
+               ScramLoginModule required;\nsasl.enabled.mechanisms=\n\
+               ssl.endpoint.identification.algorithm=HTTPS\nzookeeper.connect=localhost:2181\n\
+               zookeeper.clientCnxnSocket=org.apache.zookeeper.ClientCnxnSocketNetty\n\
+               zookeeper.ssl.client.enable=false\n\
                zookeeper.ssl.keystore.location=/tmp/kafka/cluster.keystore.p12\n\
                zookeeper.ssl.keystore.password=changeit\nzookeeper.ssl.keystore.type=PKCS12\n\
                zookeeper.ssl.truststore.location=/tmp/kafka/cluster.truststore.p12\n\
                log.dirs=/var/lib/kafka/data-0/kafka-log0\ninter.broker.protocol.version=3.9\n\
-               log.message.format.version=3.9\ndefault.replication.factor=3\nmin.insync.replicas=2\n",
+               log.message.format.version=3.9\ndefault.replication.factor=3\n\
+               min.insync.replicas=2\n",
         idle: &[
             "listener.name.replication-9091.ssl.keystore.location",
             "listener.name.replication-9091.ssl.keystore.password",
@@ -121,11 +127,12 @@ const REAL: &[Real] = &[
     },
     Real {
         name: "a distribution's package",
-        text: "broker.id.generation.enable=true\nbroker.id=-1\nlisteners=PLAINTEXT://localhost:6667\n\
-               log.dirs=/kafka-logs\nzookeeper.connect=node1:2181\nzookeeper.session.timeout.ms=30000\n\
-               port=6667\nhost.name=node1\nadvertised.host.name=node1\n\
-               kafka.metrics.reporters=\nkafka.timeline.metrics.reporter.enabled=true\n\
-               log.cleanup.interval.mins=10\nnum.replica.fetchers=1\noffset.metadata.max.bytes=4096\n\
+        text: "broker.id.generation.enable=true\nbroker.id=-1\n\
+               listeners=PLAINTEXT://localhost:6667\nlog.dirs=/kafka-logs\n\
+               zookeeper.connect=node1:2181\nzookeeper.session.timeout.ms=30000\nport=6667\n\
+               host.name=node1\nadvertised.host.name=node1\nkafka.metrics.reporters=\n\
+               kafka.timeline.metrics.reporter.enabled=true\nlog.cleanup.interval.mins=10\n\
+               num.replica.fetchers=1\noffset.metadata.max.bytes=4096\n\
                producer.purgatory.purge.interval.requests=10000\nreplica.lag.max.messages=4000\n\
                controlled.shutdown.enable=true\nauto.leader.rebalance.enable=true\n",
         idle: &[],
@@ -140,14 +147,15 @@ const REAL: &[Real] = &[
     },
     Real {
         name: "a broker tuned by hand over the years",
-        text: "broker.id=7\nbroker.rack=eu-1a\nreplica.selector.class=\
-               org.apache.kafka.common.replica.RackAwareReplicaSelector\n\
-               listeners=PLAINTEXT://10.0.0.7:9092\nzookeeper.connect=10.0.0.1:2181/kafka\n\
-               log.dirs=/d1/kafka, /d2/kafka\nnum.recovery.threads.per.data.dir=4\n\
-               log.retention.hours=72\nlog.retention.bytes=-1\nlog.segment.bytes=536870912\n\
-               log.cleaner.threads=2\nlog.cleaner.dedupe.buffer.size=268435456\n\
-               message.max.bytes=10485760\nreplica.fetch.max.bytes=10485760\n\
-               queued.max.requests=1000\nmax.connections.per.ip=500\n\
+        text: "broker.id=7\nbroker.rack=eu-1a\n\
+               replica.selector.class=org.apache.kafka.common.replica.\
+               RackAwareReplicaSelector\nlisteners=PLAINTEXT://10.0.0.7:9092\n\
+               zookeeper.connect=10.0.0.1:2181/kafka\nlog.dirs=/d1/kafka, /d2/kafka\n\
+               num.recovery.threads.per.data.dir=4\nlog.retention.hours=72\n\
+               log.retention.bytes=-1\nlog.segment.bytes=536870912\nlog.cleaner.threads=2\n\
+               log.cleaner.dedupe.buffer.size=268435456\nmessage.max.bytes=10485760\n\
+               replica.fetch.max.bytes=10485760\nqueued.max.requests=1000\n\
+               max.connections.per.ip=500\n\
                max.connections.per.ip.overrides=10.0.0.9:2000,tools.example.com:50\n\
                socket.request.max.bytes=209715200\nsocket.listen.backlog.size=512\n\
                compression.type=producer\nbackground.threads=20\n\
@@ -162,7 +170,8 @@ const REAL: &[Real] = &[
                listener.security.protocol.map=BROKER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
                inter.broker.listener.name=BROKER\nzookeeper.connect=localhost:2181\n\
                offsets.topic.num.partitions=1\noffsets.topic.replication.factor=1\n\
-               log.flush.interval.messages=9223372036854775807\ngroup.initial.rebalance.delay.ms=0\n",
+               log.flush.interval.messages=9223372036854775807\n\
+               group.initial.rebalance.delay.ms=0\n",
         idle: &[],
         unknown: &[],
     },
@@ -196,7 +205,8 @@ const REAL: &[Real] = &[
         text: "broker.id=2\nzookeeper.connect=zk:2181\nlisteners=PLAINTEXT://:9092\n\
                metric.reporters=org.apache.kafka.common.metrics.JmxReporter\n\
                auto.include.jmx.reporter=true\nmetrics.num.samples=5\n\
-               remote.log.storage.system.enable=false\nremote.log.manager.task.interval.ms=60000\n\
+               remote.log.storage.system.enable=false\n\
+               remote.log.manager.task.interval.ms=60000\n\
                remote.log.manager.copy.quota.window.num=61\ncruise.control.metrics.topic=__m\n",
         idle: &[],
         unknown: &["cruise.control.metrics.topic"],
@@ -204,10 +214,10 @@ const REAL: &[Real] = &[
     Real {
         name: "values from the environment and from mounted files",
         text: "config.providers=env,file\n\
-               config.providers.env.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider\n\
-               config.providers.env.param.allowlist.pattern=CARGO_PKG_.*\n\
-               config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider\n\
-               config.providers.file.param.allowed.paths=DIR\n\
+               config.providers.env.class=org.apache.kafka.common.config.provider.\
+               EnvVarConfigProvider\nconfig.providers.env.param.allowlist.pattern=CARGO_PKG_.*\n\
+               config.providers.file.class=org.apache.kafka.common.config.provider.\
+               FileConfigProvider\nconfig.providers.file.param.allowed.paths=DIR\n\
                broker.id=${file:DIR/id.properties:id}\nbroker.rack=rack-${env:CARGO_PKG_NAME}\n\
                zookeeper.connect=zk:2181\nssl.key.password=${file:DIR/id.properties:secret}\n",
         idle: &["ssl.key.password"],
@@ -225,8 +235,8 @@ const REAL: &[Real] = &[
         name: "a control plane listener, and one that clients use early",
         text: "broker.id=4\nlisteners=CONTROLLER://:9090,INTERNAL://:9091,EXTERNAL://:9092\n\
                advertised.listeners=CONTROLLER://h:9090,INTERNAL://h:9091,EXTERNAL://h:9092\n\
-               listener.security.protocol.map=CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT,\
-               EXTERNAL:PLAINTEXT\ninter.broker.listener.name=INTERNAL\n\
+               listener.security.protocol.map=CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT,EXTERNAL:\
+               PLAINTEXT\ninter.broker.listener.name=INTERNAL\n\
                control.plane.listener.name=CONTROLLER\nearly.start.listeners=EXTERNAL\n\
                zookeeper.connect=zk:2181\nlistener.name.external.num.network.threads=6\n",
         idle: &["listener.name.external.num.network.threads"],
@@ -283,7 +293,8 @@ fn values_from_elsewhere_are_in_force() {
     assert_eq!(config.text("ssl.key.password"), Some("not-to-be-shown"));
     // Where the value does not fit, it is not shown.
     let wrong = format!("{}num.partitions=${{file:DIR/id.properties:secret}}\n", real.text);
-    let refusal = load(Some(&written(&directory, &wrong)), &[]).expect_err("no number").to_string();
+    let refusal = load(Some(&written(&directory, &wrong)), &[]).expect_err("no number");
+    let refusal = refusal.to_string();
     assert!(refusal.contains("num.partitions: expected an integer"), "{refusal}");
     assert!(!refusal.contains("not-to-be-shown"), "{refusal}");
 }

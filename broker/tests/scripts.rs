@@ -1,5 +1,5 @@
-//! The binary under the names of Kafka's scripts: started, stopped and asked for what is not served,
-//! as service files and playbooks do it. Knows only the binary.
+//! The binary under the names of Kafka's scripts: started, stopped and asked for what is not
+//! served, as service files and playbooks do it. Knows only the binary.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

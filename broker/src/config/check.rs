@@ -7,7 +7,6 @@ use coordinator::group::consumer::assignor::Assignor;
 use coordinator::metadata::zookeeper::ConnectString;
 
 use super::BrokerConfig;
-use super::keys::JMX_REPORTER;
 use super::listeners::{self, Endpoint};
 use super::refusal::Fault;
 
@@ -101,14 +100,32 @@ const RULES: &[Rule] = &[
     Rule { reads: &["ottla.log.level"], check: log_level },
 ];
 
-/// Rules of a start alone: Kafka takes such values while it runs, or has words of its own for them.
-const START_RULES: &[Rule] = &[
+/// Asked only at the start: Kafka takes such values while it runs, and refuses new topics then.
+const AT_START: &[Rule] = &[
     Rule {
         reads: &["log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"],
-        check: compaction_lag,
+        check: compaction_lags,
     },
-    Rule { reads: &["metric.reporters"], check: reporters },
+    Rule {
+        reads: &["metric.reporters"],
+        check: |config| classes(config, "metric.reporters", JMX_REPORTER),
+    },
+    Rule {
+        reads: &["kafka.metrics.reporters"],
+        check: |config| classes(config, "kafka.metrics.reporters", CSV_REPORTER),
+    },
 ];
+
+/// Kafka's own reporters of metrics; others cannot be loaded.
+pub const JMX_REPORTER: &str = "org.apache.kafka.common.metrics.JmxReporter";
+const CSV_REPORTER: &str = "kafka.metrics.KafkaCSVMetricsReporter";
+
+/// Checks the configuration of a start, as [`whole`] and for what is only asked then.
+pub fn start(config: &BrokerConfig, bad: &BTreeSet<String>) -> Vec<Violation> {
+    let mut violations = whole(config, bad);
+    violations.extend(broken(AT_START, config, bad));
+    violations
+}
 
 /// Checks the whole configuration but for what depends on the keys in `bad`, which have no legal
 /// value.
@@ -117,13 +134,6 @@ pub fn whole(config: &BrokerConfig, bad: &BTreeSet<String>) -> Vec<Violation> {
     if !bad.contains("listeners") && !bad.contains(MAP) {
         violations.extend(unserved(config));
     }
-    violations
-}
-
-/// As `whole`, with the rules of a start.
-pub fn start(config: &BrokerConfig, bad: &BTreeSet<String>) -> Vec<Violation> {
-    let mut violations = whole(config, bad);
-    violations.extend(broken(START_RULES, config, bad));
     violations
 }
 
@@ -301,31 +311,27 @@ fn log_dirs(config: &BrokerConfig) -> Checked {
     require(!twice, key, "expected every directory once")
 }
 
-fn compaction_lag(config: &BrokerConfig) -> Checked {
-    let [min, max] = ["log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"];
-    require(config.long(min) <= config.long(max), min, &format!("expected at most {max}"))
-}
-
-/// Kafka does not start without the classes that it is to tell metrics to.
-fn reporters(config: &BrokerConfig) -> Checked {
-    const KEY: &str = "metric.reporters";
-    let classes = config.list(KEY);
-    match classes.iter().all(|class| class == JMX_REPORTER) {
-        true => Ok(()),
-        false => {
-            let found = classes.join(",");
-            Err(illegal(KEY, format!("expected a list of {JMX_REPORTER}, found \"{found}\"")))
-        }
-    }
-}
-
 fn cleaner(config: &BrokerConfig) -> Checked {
-    const THREADS: &str = "log.cleaner.threads";
-    let threads = config.long(THREADS);
-    require(threads >= 1, THREADS, "expected at least 1")?;
-    let each = config.long("log.cleaner.dedupe.buffer.size") / threads;
-    let expected = "expected more than 1048576 for each of log.cleaner.threads";
-    require(each > 1 << 20, "log.cleaner.dedupe.buffer.size", expected)
+    let buffer = config.long("log.cleaner.dedupe.buffer.size");
+    let per_thread = buffer.checked_div(config.long("log.cleaner.threads"));
+    let expected =
+        "expected more than 1 MiB for each of log.cleaner.threads, of which one at least";
+    let is_enough = per_thread.is_some_and(|bytes| bytes > 1 << 20);
+    require(is_enough, "log.cleaner.dedupe.buffer.size", expected)
+}
+
+/// Kafka ends the start where one is not there.
+fn classes(config: &BrokerConfig, key: &str, own: &str) -> Checked {
+    let expected = format!("expected only {own}: other classes cannot be loaded");
+    let known = config.list(key).iter().all(|class| class == own);
+    require(known, key, &expected).map_err(|why| Violation { fault: Fault::Unserved, ..why })
+}
+
+/// May a topic without values of its own be?
+fn compaction_lags(config: &BrokerConfig) -> Checked {
+    let [min, max] = ["log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"];
+    let expected = format!("expected at most {max}");
+    require(config.long(min) <= config.long(max), min, &expected)
 }
 
 fn fetch_wait(config: &BrokerConfig, key: &str) -> Checked {

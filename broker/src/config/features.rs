@@ -18,12 +18,14 @@ pub struct InUse {
 }
 
 /// What becomes of a key that Kafka's definition does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undefined {
     /// Nothing reads it; the text says why.
     WithoutEffect(&'static str),
     /// It would have an effect, which is not served; the text says why.
     Unserved(&'static str),
+    /// Kafka reads it though it has no effect, and its value is not legal; says what was expected.
+    Illegal(String),
     /// What reads it is refused already.
     Refused,
     Unknown,
@@ -61,7 +63,7 @@ impl InUse {
     }
 
     /// Looks at a key that is not in the table.
-    pub fn undefined(&self, key: &str) -> Undefined {
+    pub fn undefined(&self, key: &str, value: &str) -> Undefined {
         if is_of_authorizer(key) {
             return match self.authorizer {
                 true => Undefined::Refused,
@@ -76,7 +78,7 @@ impl InUse {
         };
         match self.protocols.iter().filter_map(fits).max() {
             None => Undefined::WithoutEffect("there is no listener of that name"),
-            Some((_, own, protocol)) => of_listener(&own, &protocol),
+            Some((_, own, protocol)) => of_listener(&own, &protocol, value),
         }
     }
 }
@@ -96,7 +98,12 @@ fn uses(protocol: &str, feature: Feature) -> bool {
 }
 
 /// `own` is what follows `listener.name.<name>.`, which may begin with a mechanism.
-fn of_listener(own: &str, protocol: &str) -> Undefined {
+fn of_listener(own: &str, protocol: &str, value: &str) -> Undefined {
+    if let Some(definition) = BrokerConfig::definition(own)
+        && let Err(expected) = definition.parse(value)
+    {
+        return Undefined::Illegal(expected);
+    }
     let without_mechanism = own.split_once('.').map_or("", |(_, rest)| rest);
     let definition = BrokerConfig::definition(own).or(BrokerConfig::definition(without_mechanism));
     match definition.map(|key| (key.name, key.role)) {
@@ -139,18 +146,22 @@ mod tests {
             ("listener.name.out.side.ssl.keystore.location", true, true),
             ("listener.name.out.side.scram-sha-512.sasl.jaas.config", true, true),
             ("listener.name.in.ssl.keystore.location", true, false),
-            ("listener.name.plaintext.ssl.client.auth", true, false),
+            ("listener.name.plaintext.ssl.key.password", true, false),
             ("listener.name.OUT.SIDE.ssl.keystore.location", true, false),
         ];
         for (key, ignored, unserved) in table {
-            let plain = plain.undefined(key);
+            let plain = plain.undefined(key, "");
             assert_eq!(matches!(plain, Undefined::WithoutEffect(_)), ignored, "{key}: {plain:?}");
-            let secure = secure.undefined(key);
+            let secure = secure.undefined(key, "");
             assert_eq!(matches!(secure, Undefined::Unserved(_)), unserved, "{key}: {secure:?}");
         }
-        assert_eq!(secure.undefined("super.users"), Undefined::Refused);
-        assert_eq!(plain.undefined("super.user"), Undefined::Unknown);
+        assert_eq!(secure.undefined("super.users", ""), Undefined::Refused);
+        assert_eq!(plain.undefined("super.user", ""), Undefined::Unknown);
         let own = "listener.name.plaintext.max.connections";
-        assert!(matches!(plain.undefined(own), Undefined::Unserved(_)));
+        assert!(matches!(plain.undefined(own, "9"), Undefined::Unserved(_)));
+        assert!(matches!(plain.undefined(own, "many"), Undefined::Illegal(_)));
+        let auth = "listener.name.plaintext.ssl.client.auth";
+        assert!(matches!(plain.undefined(auth, "required"), Undefined::WithoutEffect(_)));
+        assert!(matches!(plain.undefined(auth, "bad"), Undefined::Illegal(_)));
     }
 }

@@ -40,10 +40,10 @@ pub enum Check {
     OneOf(&'static [&'static str]),
     /// Every item of the list.
     EachOf(&'static [&'static str]),
-    /// A version of Kafka's message format.
-    FormatVersion,
     /// One of these releases, or a bug fix of it: of `3.9.2` Kafka too reads only `3.9`.
     Release(&'static [&'static str]),
+    /// A version of Kafka's message format.
+    FormatVersion,
 }
 
 /// How a key may change while the broker runs (KIP-226).

@@ -54,11 +54,6 @@ const SELECTORS: &[&str] = &[
     "org.apache.kafka.common.replica.RackAwareReplicaSelector",
 ];
 
-/// The one class of `metric.reporters` that is there wherever Kafka is.
-pub const JMX_REPORTER: &str = "org.apache.kafka.common.metrics.JmxReporter";
-/// The same of `kafka.metrics.reporters`.
-const OLD_REPORTERS: &[&str] = &["kafka.metrics.KafkaCSVMetricsReporter"];
-
 /// Newer system calls that `ottla.io.disable` can turn off.
 const PROBES: &[&str] =
     &["pidfd", "populate_write", "cachestat", "mount_id", "nowait", "dontcache"];
@@ -185,7 +180,7 @@ pub const KEYS: &[KeyDef] = keys! {
     Text "inter.broker.protocol.version" = Some("3.9-IV0"),
         Release(&["3.9", "3.9-IV0"]), ReadOnly, Honoured;
     Int "kafka.metrics.polling.interval.secs" = Some("10"), AtLeast(1), ReadOnly, METRICS;
-    List "kafka.metrics.reporters" = Some(""), EachOf(OLD_REPORTERS), ReadOnly, METRICS;
+    List "kafka.metrics.reporters" = Some(""), Any, ReadOnly, METRICS;
     Long "leader.imbalance.check.interval.seconds" = Some("300"), AtLeast(1), ReadOnly, Honoured;
     Int "leader.imbalance.per.broker.percentage" = Some("10"), Any, ReadOnly, Honoured;
     Text "listener.security.protocol.map" = Some(PROTOCOL_MAP),

@@ -195,11 +195,12 @@ impl Apply {
         let Setting { key, value, origin, lenient, .. } = setting;
         let what = match providers::is_provider_key(&key) {
             true => Undefined::Refused,
-            false => in_use.undefined(&key),
+            false => in_use.undefined(&key, &value),
         };
         match what {
             Undefined::Refused => {}
             Undefined::WithoutEffect(why) => self.idle.entry(why).or_default().push(key.clone()),
+            Undefined::Illegal(expected) => self.refuse(Fault::Illegal, origin, &key, expected),
             Undefined::Unserved(why) => {
                 let expected = format!("expected it to be absent: {why}");
                 self.refuse(Fault::Unserved, origin, &key, expected);

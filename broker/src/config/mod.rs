@@ -15,6 +15,7 @@ mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::check::JMX_REPORTER;
 use self::key::{KeyDef, Update, Value};
 use self::keys::KEYS;
 

@@ -5,8 +5,8 @@ use coordinator::znodes::config::ConfigValues;
 use storage::config::TOPIC_KEYS;
 
 use crate::config::key::{Check, KeyDef, Kind, Role, Update};
-use crate::config::keys::{JMX_REPORTER, KEYS, RATES};
-use crate::config::{BrokerConfig, Source};
+use crate::config::keys::{KEYS, RATES};
+use crate::config::{BrokerConfig, JMX_REPORTER, Source};
 
 /// Settings of TLS that Kafka changes only for one listener.
 const PER_LISTENER: [&str; 10] = [
@@ -148,7 +148,7 @@ fn invalid(key: &KeyDef, value: &str) -> Option<String> {
             refuse(trimmed, &text)
         }
         Check::BetweenOr(..) | Check::Any => refuse(value, &format!("Not a number of type {kind}")),
-        Check::OneOf(names) => {
+        Check::OneOf(names) | Check::Release(names) => {
             refuse(trimmed, &format!("String must be one of: {}", names.join(", ")))
         }
         Check::EachOf(names) => {

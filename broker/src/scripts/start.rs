@@ -1,5 +1,5 @@
-//! `kafka-server-start.sh [-daemon] server.properties [--override property=value]*`, with the flags,
-//! usage and exit code of Kafka's script and of the class it starts.
+//! `kafka-server-start.sh [-daemon] server.properties [--override property=value]*`, with the
+//! flags, usage and exit code of Kafka's script and of the class it starts.
 
 use std::ffi::OsString;
 use std::fs::File;

@@ -12,7 +12,7 @@ use coordinator::metadata::store::StoreEvent;
 use coordinator::znodes::broker::{BrokerRegistration, Endpoint, SecurityProtocol};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::StartError;
+use super::{StartError, network};
 use crate::broker::Broker;
 use crate::config::BrokerConfig;
 use crate::consumer_protocol;
@@ -21,12 +21,15 @@ use crate::replication::session_fence::SessionFence;
 /// Pause before another try, while the ensemble refuses.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Registers this broker and keeps it registered until the store is closed.
+/// Registers this broker and keeps it registered until the store is closed. Gives where other
+/// brokers are told to reach it.
 pub async fn join(
     broker: &Arc<Broker>,
     listeners: &[(Arc<str>, SocketAddr)],
-) -> Result<(), StartError> {
+) -> Result<Option<client::Endpoint>, StartError> {
+    network::know_own_listener(broker, listeners);
     let mine = advertised(&broker.config.load(), listeners, broker.clock.now_ms());
+    let told = inter_broker_endpoint(broker, &mine);
     let store = &*broker.store;
     registration::check_endpoints(store, broker.broker_id, &mine).await?;
     if broker.config.load().bool("ottla.fence.on.session.loss") {
@@ -60,7 +63,7 @@ pub async fn join(
             }
         }
     });
-    Ok(())
+    Ok(told)
 }
 
 /// `session` is at most older than the registration's: the event of a newer one is still to come.
@@ -134,13 +137,8 @@ fn advertised(
 }
 
 /// Where other brokers are told to reach this one.
-pub fn inter_broker_endpoint(
-    broker: &Broker,
-    bound: &[(Arc<str>, SocketAddr)],
-) -> Option<client::Endpoint> {
-    let config = broker.config.load();
-    let registration = advertised(&config, bound, broker.clock.now_ms());
-    let endpoint = registration.endpoint(&config.inter_broker_listener())?;
+fn inter_broker_endpoint(broker: &Broker, mine: &BrokerRegistration) -> Option<client::Endpoint> {
+    let endpoint = mine.endpoint(&broker.config.load().inter_broker_listener())?;
     let port = u16::try_from(endpoint.port).ok()?;
     Some(client::Endpoint::new(endpoint.host.clone(), port))
 }
