@@ -148,6 +148,8 @@ pub struct Log {
     pub(crate) topic_id: RwLock<Option<Uuid>>,
     /// `partition.metadata` is durable, or there is none.
     pub(crate) metadata_synced: AtomicBool,
+    /// Bytes that were cut off when it was opened.
+    pub(crate) cut_bytes: u64,
 }
 
 impl Log {
@@ -203,6 +205,7 @@ impl Log {
             topic_id: RwLock::new(topic_id),
             // Whoever wrote it may not have synced it.
             metadata_synced: AtomicBool::new(topic_id.is_none()),
+            cut_bytes: loaded.cut_bytes,
         }
     }
 

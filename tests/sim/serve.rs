@@ -29,7 +29,7 @@ use crate::message::{Consumed, Metadata, Packet, PartitionMetadata, Response};
 use crate::transactions::Marked;
 
 const PRODUCE_TIMEOUT_MS: i64 = 2_000;
-const CONSUME_BYTES_MAX: u64 = 2_000;
+const CONSUME_BYTES_MAX: i64 = 2_000;
 
 /// A request that is answered later.
 pub enum Waiter {

@@ -5,7 +5,7 @@ use coordinator::znodes::config::ConfigValues;
 use storage::config::{TOPIC_KEYS, TopicKey, ValueType, topic_key};
 
 use super::documentation;
-use crate::config::key::{KeyDef, Role, Update};
+use crate::config::key::{Feature, KeyDef, Role, Update};
 use crate::config::keys::{KEYS, RATES};
 use crate::config::{BrokerConfig, Source, synonyms};
 use crate::logging::levels::{Level, Levels};
@@ -202,6 +202,7 @@ fn what_it_does(key: &KeyDef) -> String {
         Role::Honoured => String::new(),
         Role::Ignored(instead) => format!("No effect here: {instead}."),
         Role::Stops(why) => format!("Only the default here: {why}."),
+        Role::Belongs(_) => format!("Only where it has no effect: {}.", Feature::SECURITY),
     };
     let texts = [documentation::of_broker(key.name).unwrap_or_default(), &takes, &role];
     texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")

@@ -247,7 +247,7 @@ impl Partition {
             return Err(ProduceError::NotEnoughReplicas);
         }
         let info = log.append_verified(records, epoch, origin, guard, now_ms)?;
-        if !info.duplicate && !info.flush_due {
+        if info.bytes > 0 && !info.flush_due {
             self.advance(&inner, log, now_ms);
             self.tell_grown(log, &info, origin);
         }
