@@ -11,7 +11,8 @@
 //! UNKNOWN_SERVER_ERROR (version 0).
 //!
 //! Differs from Apache: in version 1, which has no error of the whole, every partition asked for
-//! carries it; there the answer is empty.
+//! carries it; there the answer is empty. All offsets of a group come in the order of their topics
+//! and partitions, where Kafka has none. A request without groups is answered; there it never is.
 
 use std::sync::Arc;
 

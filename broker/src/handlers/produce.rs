@@ -27,7 +27,8 @@
 //! refused append tells the log start, but for the errors that need no look into the log.
 //!
 //! Differs from Apache: topics and partitions come in the order of the request, there in that of a
-//! hash table. At most 1,000 single records of a batch get a reason.
+//! hash table. At most 1,000 single records of a batch get a reason. Null records are refused;
+//! there the broker fails and never answers.
 
 mod failure;
 mod screen;
