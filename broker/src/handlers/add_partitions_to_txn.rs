@@ -13,7 +13,9 @@
 //!
 //! Differs from Apache: a producer that begins while its transaction before is being ended waits up
 //! to 100 ms for that, where Apache answers CONCURRENT_TRANSACTIONS at once and is asked again
-//! after a pause of the client's own.
+//! after a pause of the client's own. Partitions come in the order of the request; there those that
+//! cannot be added come first, or in no order. A request without transactions is answered; there it
+//! never is.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

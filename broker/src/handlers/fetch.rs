@@ -16,7 +16,8 @@
 //! INCONSISTENT_TOPIC_ID, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH,
 //! OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR, UNSUPPORTED_COMPRESSION_TYPE (zstd before v10),
 //! UNSUPPORTED_VERSION (`message.downconversion.enable=false`), UNKNOWN_SERVER_ERROR (a negative
-//! limit where there is something to read), TOPIC_AUTHORIZATION_FAILED.
+//! limit where there is something to read, an isolation level that does not exist),
+//! TOPIC_AUTHORIZATION_FAILED.
 //!
 //! Differs from Apache: a session that another request is using counts as being at another epoch.
 //! A disk that fails only as records are being sent takes its directory offline, as one does that

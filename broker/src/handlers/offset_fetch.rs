@@ -9,6 +9,9 @@
 //! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH; per
 //! partition TOPIC_AUTHORIZATION_FAILED, UNSTABLE_OFFSET_COMMIT, UNKNOWN_TOPIC_OR_PARTITION and
 //! UNKNOWN_SERVER_ERROR (version 0).
+//!
+//! Differs from Apache: all offsets of a group come in the order of their topics and partitions,
+//! where Kafka has none. A request without groups is answered; there it never is.
 
 use std::sync::Arc;
 
