@@ -1,6 +1,6 @@
-//! The pages that are generated: `CONFIGURATION.md` from the table of keys, `DIFFERENCES.md` from the
-//! headers of handlers and tools. A page that differs from its source fails; `cargo xtask documents`
-//! writes both.
+//! The pages that are generated: `CONFIGURATION.md` from the table of keys, `DIFFERENCES.md` from
+//! the headers of handlers and tools. A page that is out of date fails its test.
+//! `cargo xtask documents` writes both.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -45,9 +45,9 @@ fn configuration_page() -> String {
     let mut page = String::from(
         "# Configuration\n\n\
         <!-- Generated from broker/src/config/keys.rs by `cargo xtask documents`. -->\n\n\
-        Every key that `ottla serve` accepts, in YAML or in an unchanged Kafka `server.properties`.\n\
-        \"Changes\" says how a key may change while the broker runs (`ottla configs`): for one broker,\n\
-        or for one broker and as the default of all.\n",
+        Every key that `ottla serve` knows, in YAML or in an unchanged Kafka\n\
+        `server.properties`. \"Changes\" says how a key may change while the broker runs\n\
+        (`ottla configs`): for one broker, or for one broker and as the default of all.\n",
     );
     table(&mut page, "Keys of ottla", &own, |role| *role == Role::Honoured);
     table(&mut page, "Keys of Kafka that are honoured", &kafka, |r| *r == Role::Honoured);
@@ -57,6 +57,8 @@ fn configuration_page() -> String {
     table(&mut page, "Keys of Kafka that stop the start if they are set", &kafka, |r| {
         matches!(r, Role::Stops(_))
     });
+    let title = "Keys of Kafka that count only where a feature is in use, which stops the start";
+    table(&mut page, title, &kafka, |r| matches!(r, Role::Belongs(_)));
     page
 }
 
@@ -80,6 +82,7 @@ fn table(page: &mut String, title: &str, keys: &[&KeyDef], wanted: impl Fn(&Role
         let reason = match key.role {
             Role::Honoured => String::new(),
             Role::Ignored(reason) | Role::Stops(reason) => format!(" {reason} |"),
+            Role::Belongs(feature) => format!(" no effect while {} |", feature.unused()),
         };
         let expected = key.expected();
         let _ = writeln!(page, "| `{}` | {expected} | {default} | {changes} |{reason}", key.name);

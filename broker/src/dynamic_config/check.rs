@@ -156,7 +156,7 @@ fn invalid(key: &KeyDef, value: &str) -> Option<String> {
             let other = items.find(|item| !names.contains(item)).unwrap_or(trimmed);
             refuse(other, &format!("String must be one of: {}", names.join(", ")))
         }
-        Check::FormatVersion | Check::Release(_) => {
+        Check::FormatVersion => {
             refuse(trimmed, &format!("Version {trimmed} is not a valid version"))
         }
     })
