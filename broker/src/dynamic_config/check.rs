@@ -191,7 +191,7 @@ fn together(next: &BrokerConfig) -> Result<(), String> {
 fn address_limits(text: &str) -> Result<(), String> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "-%._:".contains(c);
     let mut invalid = Vec::new();
-    for item in text.split(',').map(str::trim).filter(|_| !text.is_empty()) {
+    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
         let Some((address, count)) = item.rsplit_once(':') else {
             let length = item.chars().count();
             return Err(format!(

@@ -146,6 +146,7 @@ fn values_must_go_together() {
     let text = format!("Error parsing configuration property '{key}': begin 0, end -1, length 1");
     assert_eq!(check(key, "x"), Err(text));
     assert_eq!(check(key, "x:y"), Err("For input string: \"y\"".to_owned()));
+    assert_eq!(check(key, "a:5,"), Ok(()));
     assert_eq!(check(key, "a b:5"), Err(format!("{key} contains invalid addresses : a b")));
 }
 
