@@ -1,6 +1,6 @@
 //! Znodes that hold anything but what they should, from tools, other releases and operators'
-//! shells: requests are answered as Apache 3.9.2 answers them, and whatever it starts and is elected on,
-//! ours does as well.
+//! shells: requests are answered as Apache 3.9.2 answers them, and whatever it starts and is
+//! elected on, ours does as well.
 
 use std::time::Duration;
 
