@@ -1,5 +1,5 @@
-//! JSON as Kafka's readers take it from nodes (Jackson, as `kafka.utils.Json` sets it up): they
-//! look at the first value and no further, of members that stand twice the last counts, and a byte
+//! JSON as Kafka's readers take it from nodes (Jackson, as `kafka.utils.Json` has it): they look at
+//! the first value and no further, of members that stand twice the last counts, and a byte
 //! order mark is no harm. Knows no node.
 
 use serde::Deserialize;
