@@ -94,8 +94,8 @@ impl std::fmt::Debug for Partition {
 }
 
 impl Partition {
-    /// Without a log and unknown to the controller. `found_id` is the topic id of the log that is on
-    /// disk, if there is one.
+    /// Without a log and unknown to the controller. `found_id` is the topic id of the log that is
+    /// on disk, if there is one.
     pub fn new(
         topic: Arc<str>,
         index: i32,
