@@ -123,12 +123,10 @@ impl Snapshot {
         let name = update.topic_name.as_str();
         let known = self.topics.get(name).cloned();
         let mut topic = match known {
-            // A controller that knows no ids takes the topic's away.
-            Some(known) if update.topic_id.is_zero() || known.id == update.topic_id => {
-                TopicMetadata { id: update.topic_id, ..(*known).clone() }
-            }
-            // Unknown, or deleted and made again: nothing of the former one holds.
-            _ => TopicMetadata {
+            // Also with another id, or none: a deleted topic's partitions were taken out one by
+            // one, so these are the same topic's, whose znode was rewritten.
+            Some(known) => TopicMetadata { id: update.topic_id, ..(*known).clone() },
+            None => TopicMetadata {
                 name: Arc::from(name),
                 id: update.topic_id,
                 partitions: BTreeMap::new(),
@@ -282,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_topic_goes_with_its_last_partition_and_a_new_one_is_another() {
+    fn a_deleted_topic_goes_with_its_last_partition_and_an_id_may_change() {
         let cache = MetadataCache::default();
         apply(&cache, vec![topic("a", 1, &[(0, 1), (1, 1)])]);
         apply(&cache, vec![topic("a", 1, &[(0, LEADER_DURING_DELETE)])]);
@@ -290,8 +288,13 @@ mod tests {
         apply(&cache, vec![topic("a", 1, &[(1, LEADER_DURING_DELETE)])]);
         assert!(cache.snapshot().topic_by_id(Uuid([1; 16])).is_none());
         apply(&cache, vec![topic("a", 1, &[(0, 1), (1, 1)])]);
+        // As in Apache's cache, the id is the topic's: it changes for all partitions.
         apply(&cache, vec![topic("a", 9, &[(0, 3)])]);
-        assert_eq!(leaders(&cache, "a"), [(0, 3)]);
+        assert_eq!(leaders(&cache, "a"), [(0, 3), (1, 1)]);
+        assert_eq!(
+            cache.snapshot().topic_by_id(Uuid([9; 16])).map(|t| t.partitions.len()),
+            Some(2)
+        );
         assert!(cache.snapshot().topic_by_id(Uuid([1; 16])).is_none());
     }
 

@@ -128,7 +128,7 @@ fn a_log_of_another_topic_id_is_left_alone_until_the_id_is_mended() {
         let inconsistent = ErrorCode::INCONSISTENT_TOPIC_ID.0;
         assert_eq!(fetch(&cluster, Some(drawn)), (inconsistent, -1));
         assert_eq!(directories(&cluster), ["t-0"]);
-        cluster.kill9();
+        cluster.stop();
         cluster.restart();
         assert_eq!(id_after(&cluster, None), drawn);
     }

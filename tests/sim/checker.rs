@@ -45,6 +45,10 @@ pub enum Fact {
         next: Offset,
         cells: Vec<(Offset, Cell)>,
     },
+    /// An idempotent producer was told that what it sent does not follow what it sent before.
+    OutOfOrder {
+        place: Place,
+    },
     Wrong(String),
 }
 
@@ -108,6 +112,13 @@ impl Checker {
     pub fn learn(&mut self, now_us: u64, fact: Fact) {
         match fact {
             Fact::Wrong(what) => self.fail(now_us, what),
+            // A leader of former epochs that refuses the later ones, as of another topic id, leads
+            // on: it acknowledges nothing, and has not had what its successors had.
+            Fact::OutOfOrder { .. } if self.topics.rewritten => {}
+            Fact::OutOfOrder { place } => {
+                let what = format!("{place:?} does not know sequences before it any more");
+                self.fail(now_us, what);
+            }
             Fact::Transaction { client, transaction, id, deed } => {
                 if let Err(what) = self.ledger.learn((client, transaction), &id, deed) {
                     self.fail(now_us, what);

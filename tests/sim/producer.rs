@@ -113,8 +113,7 @@ impl Producer {
                 sending.retry_ms = ctx.now_ms() + RETRY_MS;
                 self.bootstrap.stale = true;
                 if code == ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER {
-                    let what = format!("{place:?} does not know sequences before it any more");
-                    ctx.learned.push(Fact::Wrong(what));
+                    ctx.learned.push(Fact::OutOfOrder { place });
                 }
             }
             other => panic!("{other:?} answers a Produce"),

@@ -13,6 +13,8 @@ use protocol::ids::Uuid;
 pub struct Topics {
     /// By the zxid that made the node: the first id that it had.
     made_with: BTreeMap<i64, Uuid>,
+    /// A topic has lost its id at some time.
+    pub rewritten: bool,
 }
 
 impl Topics {
@@ -22,10 +24,9 @@ impl Topics {
             let Some(name) = name.strip_prefix('/').filter(|name| !name.contains('/')) else {
                 continue;
             };
-            if !self.made_with.contains_key(&node.czxid)
-                && let Some(id) = decode(name, node.data.as_deref()).topic_id
-            {
-                self.made_with.insert(node.czxid, id);
+            match decode(name, node.data.as_deref()).topic_id {
+                Some(id) => drop(self.made_with.entry(node.czxid).or_insert(id)),
+                None => self.rewritten = true,
             }
         }
     }
