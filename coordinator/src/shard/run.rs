@@ -362,3 +362,39 @@ fn encode<S: Shard>(
     }
     builder.finish().map(Bytes::from).map_err(|_| AppendError::TooLarge)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::{GroupConfig, GroupShard};
+
+    /// A batch that lost its records to compaction, as the last of a round stays (KAFKA-17076).
+    fn emptied(base: Offset, last: Offset, transactional: bool, control: bool) -> Vec<u8> {
+        let mut builder = BatchBuilder::new(BatchOptions {
+            base_offset: base,
+            producer_id: if transactional { 5 } else { -1 },
+            producer_epoch: if transactional { 0 } else { -1 },
+            transactional,
+            control,
+            ..BatchOptions::default()
+        });
+        builder.keep_last_offset(last);
+        builder.finish().expect("a header")
+    }
+
+    #[test]
+    fn a_partition_that_ends_with_an_empty_batch_is_read_to_its_end() {
+        for (transactional, control) in [(false, false), (true, false), (true, true)] {
+            let mut builder = BatchBuilder::new(BatchOptions::default());
+            builder.append(0, None, Some(b"v"), &[]).expect("it fits");
+            let mut log = builder.finish().expect("a batch");
+            log.extend(emptied(1, 9, transactional, control));
+            let mut shard = GroupShard::new(GroupConfig::default());
+            let mut next = 0;
+            replay(&mut shard, &Bytes::from(log.clone()), &mut next).expect("it is whole");
+            assert_eq!(next, 10, "behind the empty batch, not before it (KAFKA-17941)");
+            replay(&mut shard, &Bytes::from(log), &mut next).expect("read already");
+            assert_eq!(next, 10);
+        }
+    }
+}

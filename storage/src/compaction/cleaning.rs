@@ -286,6 +286,15 @@ impl Cleaning {
                 let reason = format!("offset {} is too far from its base", batch.last_offset);
                 return Err(unreadable(segment, position, &Torn::Header(reason)));
             }
+            let kept_bytes = match &kept {
+                Kept::Nothing => 0,
+                Kept::Original => batch.size,
+                Kept::Rewritten(bytes) => bytes.len() as u64,
+            };
+            if !output.has_room_for(kept_bytes) {
+                let reason = "what stays is larger than a segment may be".to_owned();
+                return Err(unreadable(segment, position, &Torn::Header(reason)));
+            }
             let written = match &kept {
                 Kept::Nothing => 0,
                 Kept::Original => output.push(&batch, whole)?,

@@ -46,6 +46,12 @@ impl Output {
         last_offset - self.segment.base_offset <= i64::from(i32::MAX)
     }
 
+    /// Whether the segment may grow by so many bytes. What is compressed anew may be larger than
+    /// its sources were, and positions in indexes have 31 bits (KAFKA-20036).
+    pub fn has_room_for(&self, bytes: u64) -> bool {
+        fits(self.segment.size() + self.pending.len() as u64, bytes)
+    }
+
     /// Adds a batch; returns the bytes that were written by it.
     pub fn push(&mut self, batch: &LogBatch, bytes: &[u8]) -> Result<u64, DiskError> {
         let at = self.segment.size() + self.pending.len() as u64;
@@ -88,6 +94,10 @@ impl Output {
     }
 }
 
+fn fits(size: u64, more: u64) -> bool {
+    size.saturating_add(more) <= i32::MAX as u64
+}
+
 /// Removes what there is of a segment that is in no log.
 pub(super) fn remove_files(segment: &Segment) -> Result<(), DiskError> {
     segment.close_files();
@@ -95,4 +105,16 @@ pub(super) fn remove_files(segment: &Segment) -> Result<(), DiskError> {
         file.remove()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn a_segment_ends_where_apaches_must() {
+        let most = i32::MAX as u64;
+        assert!(fits(0, most) && fits(most - 61, 61) && fits(most, 0));
+        assert!(!fits(most - 60, 61) && !fits(most, 1) && !fits(1, u64::MAX));
+    }
 }
