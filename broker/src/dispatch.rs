@@ -83,6 +83,9 @@ apis! {
         EndTxn => handlers::end_txn::handle;
         WriteTxnMarkers => handlers::write_txn_markers::handle;
         TxnOffsetCommit => handlers::txn_offset_commit::handle;
+        DescribeAcls => handlers::describe_acls::handle;
+        CreateAcls => handlers::create_acls::handle;
+        DeleteAcls => handlers::delete_acls::handle;
         DescribeConfigs => handlers::describe_configs::handle;
         AlterConfigs => handlers::alter_configs::handle;
         AlterReplicaLogDirs => handlers::alter_replica_log_dirs::handle;
@@ -95,6 +98,8 @@ apis! {
         ListPartitionReassignments => handlers::list_partition_reassignments::handle;
         OffsetDelete => handlers::offset_delete::handle;
         AlterPartition => handlers::alter_partition::handle;
+        UpdateFeatures => handlers::update_features::handle;
+        Envelope => handlers::envelope::handle;
         DescribeCluster => handlers::describe_cluster::handle;
         DescribeProducers => handlers::describe_producers::handle;
         DescribeTransactions => handlers::describe_transactions::handle;
@@ -104,10 +109,10 @@ apis! {
         ConsumerGroupDescribe => handlers::consumer_group_describe::handle;
     }
     not_yet {
-    SaslHandshake DescribeAcls CreateAcls DeleteAcls SaslAuthenticate
+    SaslHandshake SaslAuthenticate
     CreateDelegationToken RenewDelegationToken ExpireDelegationToken DescribeDelegationToken
     DescribeClientQuotas AlterClientQuotas DescribeUserScramCredentials
-    AlterUserScramCredentials UpdateFeatures Envelope
+    AlterUserScramCredentials
     }
 }
 

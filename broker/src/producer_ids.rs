@@ -33,6 +33,8 @@ struct State {
     present: Block,
     next: Option<Block>,
     fetching: bool,
+    /// Behind the last id of any block that was taken: a later block begins there or above.
+    taken_to: ProducerId,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +63,19 @@ impl Default for ProducerIds {
 }
 
 impl State {
+    /// Takes over the block that the controller gave. `false` if it holds ids of an earlier block,
+    /// or none: one id for two producers would make one take the other's batches for its own
+    /// (KAFKA-20031).
+    fn accept(&mut self, first: ProducerId, count: i32) -> bool {
+        if first < self.taken_to || count <= 0 {
+            return false;
+        }
+        let block = Block::new(first, count);
+        self.taken_to = block.end;
+        self.next = Some(block);
+        true
+    }
+
     /// The next id, and whether a block is to be fetched now.
     fn take(&mut self) -> (Option<ProducerId>, bool) {
         if self.present.next == self.present.end
@@ -111,26 +126,24 @@ impl ProducerIds {
 }
 
 async fn fetch(broker: &Arc<Broker>) {
-    let mut block = None;
+    let mut given = false;
     for _ in 0..TRIES_MAX {
         match controller_client::allocate_producer_ids(broker).await {
             Ok((first, count)) => {
-                block = Some(Block::new(first, count));
-                break;
+                given = broker.producer_ids.state.lock().accept(first, count);
+                if given {
+                    break;
+                }
+                tracing::error!(first, count, "refused a block of producer ids: some were given");
             }
             Err(error) => tracing::debug!(%error, "no block of producer ids"),
         }
         tokio::time::sleep(RETRY).await;
     }
-    if block.is_none() {
+    if !given {
         tracing::warn!("the controller gave no block of producer ids");
     }
-    let mut state = broker.producer_ids.state.lock();
-    state.fetching = false;
-    if block.is_some() {
-        state.next = block;
-    }
-    drop(state);
+    broker.producer_ids.state.lock().fetching = false;
     broker.producer_ids.arrivals.send_modify(|count| *count += 1);
 }
 
@@ -144,13 +157,28 @@ mod tests {
         assert_eq!(state.take(), (None, true), "nothing yet: fetch");
         assert_eq!(state.take(), (None, false), "once is enough");
         state.fetching = false;
-        state.next = Some(Block::new(1000, 10));
+        assert!(state.accept(1000, 10));
         let ids: Vec<_> = (0..9).map(|_| state.take()).collect();
         assert_eq!(ids, (1000..1009).map(|id| (Some(id), false)).collect::<Vec<_>>());
         assert_eq!(state.take(), (Some(1009), true), "nine tenths are used: fetch the next");
         assert_eq!(state.take(), (None, false));
         state.fetching = false;
-        state.next = Some(Block::new(5000, 10));
+        assert!(state.accept(5000, 10));
         assert_eq!(state.take(), (Some(5000), false));
+    }
+
+    #[test]
+    fn a_block_that_begins_inside_an_earlier_one_is_refused() {
+        let mut state = State::default();
+        assert!(state.accept(1000, 10));
+        assert_eq!(state.take(), (Some(1000), false));
+        for first in [0, 999, 1000, 1005, 1009] {
+            assert!(!state.accept(first, 1000), "{first}: 1000 to 1009 are given");
+        }
+        assert!(!state.accept(2000, 0) && !state.accept(2000, -1), "nothing is in it");
+        assert!(state.accept(1010, 10), "it follows at once");
+        assert!(!state.accept(1010, 10), "the block that waits counts too");
+        let ids: Vec<_> = (0..19).filter_map(|_| state.take().0).collect();
+        assert_eq!(ids, (1001..1020).collect::<Vec<_>>());
     }
 }

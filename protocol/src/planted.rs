@@ -37,6 +37,8 @@ pub enum Planted {
     HideAborted,
     /// A transaction begins in a partition without the coordinator's word.
     BeginUnverified,
+    /// A broker that finds a log of another topic id after its start makes a new one in its place.
+    ReplaceForeignLog,
 }
 
 #[cfg(debug_assertions)]

@@ -69,7 +69,9 @@ impl Log {
         now_ms: TimestampMs,
     ) -> Result<AppendInfo, AppendError> {
         let config = self.config();
-        let mut checked = check(records, origin, now_ms, &config)?;
+        let Some(mut checked) = check(records, origin, now_ms, &config)? else {
+            return Ok(self.nothing());
+        };
         let mut changes = self.changes.lock();
         self.check_appendable(&changes)?;
         let base = self.log_end_offset();
@@ -186,6 +188,22 @@ impl Log {
             return Err(AppendError::Failed(self.partition.to_string()));
         }
         Ok(())
+    }
+
+    /// What an append without a whole batch comes to.
+    fn nothing(&self) -> AppendInfo {
+        AppendInfo {
+            first_offset: -1,
+            last_offset: -1,
+            log_append_time_ms: -1,
+            max_timestamp: -1,
+            log_start_offset: self.log_start_offset(),
+            record_count: 0,
+            bytes: 0,
+            duplicate: false,
+            rolled: false,
+            flush_due: false,
+        }
     }
 
     fn duplicate(&self, known: &BatchMetadata) -> AppendInfo {

@@ -244,8 +244,9 @@ impl<'a> Scan<'a> {
         Ok((read == bytes.len()).then_some(bytes))
     }
 
-    /// In pieces: a length is never believed before the bytes are there.
-    fn verify(&mut self, batch: &LogBatch, at: u64) -> std::io::Result<bool> {
+    /// Whether the CRC of an entry at `at` holds. Read in pieces: a length is never believed before
+    /// the bytes are there.
+    pub fn verify(&mut self, batch: &LogBatch, at: u64) -> std::io::Result<bool> {
         let skip = if batch.magic >= 2 { CRC_FROM } else { LEGACY_CRC_FROM } as u64;
         let (mut from, end) = (at + skip, at + batch.size);
         let mut crc32 = crc32fast::Hasher::new();
@@ -316,4 +317,22 @@ pub(crate) fn later_batch(
         from += (read - PEEK_BYTES + 1) as u64;
     }
     Ok(None)
+}
+
+/// Whether the bytes `from..to` of a file are all zeros.
+pub(crate) fn only_zeros(file: &dyn DiskFile, from: u64, to: u64) -> std::io::Result<bool> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut at = from;
+    while at < to {
+        let want = buffer.len().min((to - at) as usize);
+        let read = file.read_at(&mut buffer[..want], at)?;
+        if buffer[..read].iter().any(|b| *b != 0) {
+            return Ok(false);
+        }
+        if read == 0 {
+            break;
+        }
+        at += read as u64;
+    }
+    Ok(true)
 }

@@ -40,8 +40,12 @@ pub fn offsets_to_text(offsets: &Offsets) -> String {
     text
 }
 
-/// `None` if the text is anything else.
+/// `None` if the text is anything else. An empty text is an empty list: Apache's broker makes the
+/// files before it knows what to write into them.
 pub fn parse_offsets(text: &str) -> Option<Offsets> {
+    if text.is_empty() {
+        return Some(Offsets::new());
+    }
     // A last line without its end may be cut anywhere.
     let mut lines = text.strip_suffix('\n')?.lines();
     if lines.next()? != "0" {
@@ -83,12 +87,21 @@ pub(crate) fn read_text(
     path: &Path,
     bytes_max: u64,
 ) -> Result<Option<String>, StorageError> {
-    match read_small(disk, path, bytes_max)? {
-        None => Ok(None),
-        Some(bytes) => match String::from_utf8(bytes) {
+    match read_small(disk, path, bytes_max) {
+        Ok(None) => Ok(None),
+        Ok(Some(bytes)) => match String::from_utf8(bytes) {
             Ok(text) => Ok(Some(text)),
             Err(_) => Err(corrupt(path, "not UTF-8")),
         },
+        Err(error) => Err(corrupt_if_long(path, error)),
+    }
+}
+
+/// A file that is longer than it can be is damaged; the disk is not.
+fn corrupt_if_long(path: &Path, error: DiskError) -> StorageError {
+    match error.source.kind() {
+        std::io::ErrorKind::InvalidData => corrupt(path, error.source.to_string()),
+        _ => error.into(),
     }
 }
 
@@ -119,30 +132,43 @@ pub struct MetaProperties {
 }
 
 impl MetaProperties {
+    /// What the file says; `None` if there is none. A file without a version is one of version 0,
+    /// and what is no property is passed over, as Apache reads it: of an empty file nothing is
+    /// known. A future version, or a value that cannot be, is [`StorageError::Corrupt`].
     pub fn read(disk: &dyn Disk, path: &Path) -> Result<Option<MetaProperties>, StorageError> {
-        let Some(text) = read_text(disk, path, SMALL_BYTES_MAX)? else { return Ok(None) };
-        let fields = parse_properties(&text);
-        match fields.get("version").map(String::as_str) {
-            Some("0") => {}
-            Some(other) => {
+        let bytes = match read_small(disk, path, SMALL_BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) => return Err(corrupt_if_long(path, error)),
+        };
+        let Some(bytes) = bytes else { return Ok(None) };
+        // Java reads these files as Latin-1; the values that matter are ASCII.
+        let fields = parse_properties(&String::from_utf8_lossy(&bytes));
+        match fields.get("version").map(|version| version.parse::<i32>()) {
+            None | Some(Ok(0)) => {}
+            Some(Ok(1)) => {
                 return Err(StorageError::Mismatch {
                     path: path.to_owned(),
                     field: "version",
-                    found: other.into(),
+                    found: "1 (KRaft mode)".into(),
                     expected: "0 (ZooKeeper mode)".into(),
                 });
             }
-            None => return Err(corrupt(path, "no version")),
+            Some(_) => return Err(corrupt(path, "unknown version")),
         }
         let broker_id = match fields.get("broker.id") {
             None => None,
             Some(text) => Some(text.parse().map_err(|_| corrupt(path, "broker.id"))?),
         };
-        Ok(Some(MetaProperties {
-            broker_id,
-            cluster_id: fields.get("cluster.id").cloned(),
-            directory_id: fields.get("directory.id").cloned(),
-        }))
+        let directory_id = fields.get("directory.id").cloned();
+        if directory_id.as_deref().is_some_and(|id| Uuid::parse(id).is_none()) {
+            return Err(corrupt(path, "directory.id"));
+        }
+        let cluster_id = fields.get("cluster.id").cloned();
+        if broker_id.is_none() && cluster_id.is_none() {
+            tracing::warn!(path = %path.display(),
+                "the file names neither broker nor cluster: the directory is taken for a new one");
+        }
+        Ok(Some(MetaProperties { broker_id, cluster_id, directory_id }))
     }
 
     pub fn write(&self, disk: &dyn Disk, path: &Path) -> Result<(), DiskError> {
@@ -203,8 +229,9 @@ mod tests {
         let offsets = parse_offsets(text).unwrap();
         assert_eq!(offsets[&TopicPartition::new("foo", 12)], 0);
         assert_eq!(offsets_to_text(&offsets), text);
+        assert_eq!(parse_offsets(""), Some(Offsets::new()));
         for bad in
-            ["", "1\n0\n", "0\n1\n", "0\n1\na 0\n", "0\n1\na 0 1 2\n", "0\nx\n", "0\n0\na 0 1\n"]
+            ["\n", "1\n0\n", "0\n1\n", "0\n1\na 0\n", "0\n1\na 0 1 2\n", "0\nx\n", "0\n0\na 0 1\n"]
         {
             assert_eq!(parse_offsets(bad), None, "{bad:?}");
         }
@@ -227,6 +254,35 @@ mod tests {
         std::fs::write(&path, "version=1\n").unwrap();
         let error = MetaProperties::read(&disk, &path).unwrap_err();
         assert!(matches!(error, StorageError::Mismatch { field: "version", .. }));
+    }
+
+    #[test]
+    fn damaged_meta_properties_are_read_as_apache_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = OsDisk::default();
+        let path = dir.path().join(META_PROPERTIES_FILE);
+        // As `MetaPropertiesEnsemble.Loader` of 3.9.2 answers.
+        let known: [(&[u8], Option<BrokerId>, Option<&str>); 5] = [
+            (b"", None, None),
+            (b"junk\n", None, None),
+            (&[0xff, 0xfe, 0, 1, 2], None, None),
+            (b"version=0\n", None, None),
+            (b"broker.id=1\ncluster.id=x\n", Some(1), Some("x")),
+        ];
+        for (bytes, broker_id, cluster_id) in known {
+            std::fs::write(&path, bytes).unwrap();
+            let meta = MetaProperties::read(&disk, &path).unwrap().unwrap();
+            assert_eq!((meta.broker_id, meta.cluster_id.as_deref()), (broker_id, cluster_id));
+        }
+        for text in ["version=2\n", "version=x\n", "broker.id=abc\n", "directory.id=junk\n"] {
+            std::fs::write(&path, text).unwrap();
+            let error = MetaProperties::read(&disk, &path).unwrap_err();
+            assert!(matches!(error, StorageError::Corrupt { .. }), "{text}: {error}");
+        }
+        let long = "#".repeat(SMALL_BYTES_MAX as usize + 1);
+        std::fs::write(&path, long).unwrap();
+        let error = MetaProperties::read(&disk, &path).unwrap_err();
+        assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
     }
 
     #[test]

@@ -42,6 +42,7 @@ impl Log {
             epochs: LeaderEpochs::default(),
             producers: ProducerState::default(),
             snapshots: Vec::new(),
+            cut_bytes: 0,
         };
         Ok(Log::assemble(dir, options, loaded, topic_id, now_ms))
     }

@@ -38,6 +38,7 @@ impl Log {
         self.dir.rename(to.clone())?;
         self.dir.disk.sync_dir(parent).at("sync", parent)?;
         changes.failed = true;
+        changes.gone = true;
         Ok(to)
     }
 

@@ -68,6 +68,9 @@ pub enum StorageError {
     /// An earlier write of this log failed; it must be opened again before it is used.
     #[error("log of {0} is closed after a failed write")]
     Failed(String),
+    /// The log was deleted or moved away while it was worked on: nothing is wrong with the disk.
+    #[error("log of {0} was deleted or moved")]
+    Gone(String),
 }
 
 impl StorageError {

@@ -40,8 +40,9 @@ impl Log {
             changes.last_flush_ms = now_ms;
             self.flush_work(&mut changes)?
         };
-        self.sync(&work).inspect_err(|_| self.changes.lock().failed = true)?;
-        Ok(())
+        self.sync(&work)
+            .inspect_err(|_| self.changes.lock().failed = true)
+            .map_err(|error| self.explain(error.into()))
     }
 
     /// Has the system begin to write what a `flush` would wait for. Of no effect where it cannot.
@@ -133,3 +134,7 @@ impl Log {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "flush_tests.rs"]
+mod tests;

@@ -97,11 +97,24 @@ impl Inventory {
         now_ms: TimestampMs,
     ) -> Result<(), StorageError> {
         let mut marked = Vec::new();
+        let mut unclear = false;
         for job in std::mem::take(jobs) {
-            match superseded_as(disk, &job.path)? {
-                Some(hex) => marked.push((job, hex)),
-                None => jobs.push(job),
+            match superseded_as(disk, &job.path) {
+                Ok(Some(hex)) => marked.push((job, hex)),
+                Ok(None) => jobs.push(job),
+                // Without its mark no directory says which of two logs counts.
+                Err(StorageError::Corrupt { path, reason }) => {
+                    let reason = format!("{}: {reason}", path.display());
+                    tracing::error!(partition = %job.partition, reason, "a log is not loaded");
+                    self.failed.insert(job.partition, (job.dir, reason));
+                    unclear = true;
+                }
+                Err(error) => return Err(error),
             }
+        }
+        if unclear {
+            jobs.clear();
+            return Ok(());
         }
         let (has_successor, alone) = (!jobs.is_empty(), marked.len() == 1);
         for (job, hex) in marked {

@@ -111,6 +111,8 @@ pub(crate) struct Changes {
     pub since_index: u64,
     /// A write failed: nothing more may be changed until the log is opened anew.
     pub failed: bool,
+    /// The directory has another name now and waits for its removal.
+    pub gone: bool,
     /// The epochs in memory are not in their file.
     pub epochs_dirty: bool,
     /// Offsets of the producer snapshots on disk, ascending.
@@ -148,6 +150,8 @@ pub struct Log {
     pub(crate) topic_id: RwLock<Option<Uuid>>,
     /// `partition.metadata` is durable, or there is none.
     pub(crate) metadata_synced: AtomicBool,
+    /// Bytes that were cut off when it was opened.
+    pub(crate) cut_bytes: u64,
 }
 
 impl Log {
@@ -181,6 +185,7 @@ impl Log {
         let changes = Changes {
             since_index: 0,
             failed: false,
+            gone: false,
             epochs_dirty: false,
             snapshots: loaded.snapshots,
             condemned: Vec::new(),
@@ -203,6 +208,7 @@ impl Log {
             topic_id: RwLock::new(topic_id),
             // Whoever wrote it may not have synced it.
             metadata_synced: AtomicBool::new(topic_id.is_none()),
+            cut_bytes: loaded.cut_bytes,
         }
     }
 
@@ -422,10 +428,27 @@ impl Log {
     }
 
     pub(crate) fn check_usable(&self, changes: &Changes) -> Result<(), StorageError> {
+        if changes.gone {
+            return Err(StorageError::Gone(self.partition.to_string()));
+        }
         if changes.failed {
             return Err(StorageError::Failed(self.partition.to_string()));
         }
         Ok(())
+    }
+
+    /// What an error means that was met without the lock: the files of a log that was deleted or
+    /// moved away meanwhile may be removed under whoever works on them (KAFKA-19571).
+    pub(crate) fn explain(&self, error: StorageError) -> StorageError {
+        let missing = match &error {
+            StorageError::Disk(disk) => disk.source.kind() == std::io::ErrorKind::NotFound,
+            StorageError::Failed(_) => true,
+            _ => false,
+        };
+        match missing && self.changes.lock().gone {
+            true => StorageError::Gone(self.partition.to_string()),
+            false => error,
+        }
     }
 
     /// Writes and syncs everything as Kafka leaves it after a clean stop. The log must not be

@@ -56,6 +56,7 @@ pub struct LogManager {
     /// One partition is made at a time.
     pub(crate) creating: Mutex<()>,
     lost_offsets: AtomicU64,
+    cut_bytes: AtomicU64,
     accept_loss: bool,
     accept_loss_of: BTreeSet<TopicPartition>,
 }
@@ -86,6 +87,7 @@ impl LogManager {
             doomed: Mutex::new(doomed),
             creating: Mutex::default(),
             lost_offsets: AtomicU64::new(0),
+            cut_bytes: AtomicU64::new(0),
             accept_loss,
             accept_loss_of: BTreeSet::new(),
         };
@@ -127,6 +129,7 @@ impl LogManager {
                         "committed records are not in the log any more");
                     self.lost_offsets.fetch_add((replicated - end) as u64, Ordering::Relaxed);
                 }
+                self.cut_bytes.fetch_add(log.cut_bytes, Ordering::Relaxed);
                 let hosted = Hosted { log: Arc::new(log), dir: job.dir };
                 let logs = if job.is_future { &self.futures } else { &self.logs };
                 logs.write().insert(job.partition, hosted);
@@ -167,6 +170,11 @@ impl LogManager {
     /// Offsets below the checkpointed high watermarks that no log had any more at this start.
     pub fn lost_offsets(&self) -> u64 {
         self.lost_offsets.load(Ordering::Relaxed)
+    }
+
+    /// Bytes behind the last whole batch of a log that this start cut off, zeros left out.
+    pub fn cut_bytes(&self) -> u64 {
+        self.cut_bytes.load(Ordering::Relaxed)
     }
 
     /// Loads everything on the calling thread.

@@ -102,6 +102,21 @@ fn what_is_appended_is_read_and_survives_a_clean_stop() {
     assert_eq!(log.end_offset_for_epoch(3), (3, end));
 }
 
+/// As Apache's broker finds them: records without a timestamp have −1, which is the largest too.
+#[test]
+fn without_timestamps_the_first_record_has_the_largest() {
+    let (_temp, _files, log) = made(&[]);
+    assert_eq!(log.max_timestamp_offset().unwrap(), None);
+    for _ in 0..2 {
+        let mut builder = BatchBuilder::new(BatchOptions::default());
+        builder.append(-1, None, Some(b"v"), &[]).unwrap();
+        let records = builder.finish().unwrap();
+        log.append_as_leader(&records, 4, AppendOrigin::Client, NOW).unwrap();
+    }
+    let found = log.max_timestamp_offset().unwrap().unwrap();
+    assert_eq!((found.offset, found.timestamp, found.leader_epoch), (0, -1, 4));
+}
+
 #[test]
 fn segments_roll_and_are_recovered_after_a_crash() {
     let temp = tempfile::tempdir().unwrap();

@@ -32,13 +32,12 @@ impl MetadataMark {
         }
     }
 
-    /// What the log directory says; nothing if it was not used before.
-    pub fn read(disk: &dyn Disk, dir: &Path) -> Result<MetadataMark, StorageError> {
+    /// What the log directory says; `None` if it was not used before.
+    pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<MetadataMark>, StorageError> {
         let path = dir.join(METADATA_MARK_FILE);
-        let Some(text) = read_text(disk, &path, BYTES_MAX)? else {
-            return Ok(MetadataMark::default());
-        };
-        parse(&text).ok_or_else(|| corrupt(&path, "not a mark of the metadata"))
+        let Some(text) = read_text(disk, &path, BYTES_MAX)? else { return Ok(None) };
+        let mark = parse(&text).ok_or_else(|| corrupt(&path, "not a mark of the metadata"))?;
+        Ok(Some(mark))
     }
 
     /// Durable when it returns.
@@ -69,10 +68,10 @@ mod tests {
     fn what_was_written_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let disk = OsDisk::default();
-        assert_eq!(MetadataMark::read(&disk, dir.path()).unwrap(), MetadataMark::default());
+        assert_eq!(MetadataMark::read(&disk, dir.path()).unwrap(), None);
         let mark = MetadataMark { czxid: 0x5_0000_0001, controller_epoch: 7 };
         mark.write(&disk, dir.path()).unwrap();
-        assert_eq!(MetadataMark::read(&disk, dir.path()).unwrap(), mark);
+        assert_eq!(MetadataMark::read(&disk, dir.path()).unwrap(), Some(mark));
     }
 
     #[test]

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use protocol::ids::{Offset, TimestampMs, TopicPartition, Uuid};
 
-use crate::checkpoint::corrupt;
+use crate::checkpoint::{corrupt, read_text};
 use crate::config::LogConfig;
 use crate::deletion::{deleted_name, hex};
-use crate::disk::{Disk, Durable, read_small, remove_if_there, replace_file};
+use crate::disk::{Disk, Durable, remove_if_there, replace_file};
 use crate::error::{At, DiskError, StorageError};
 use crate::log::Log;
 use crate::log_manager::{Hosted, LogManager};
@@ -216,13 +216,14 @@ fn unmark(disk: &dyn Disk, mark: &Path) -> Result<(), DiskError> {
     disk.sync_dir(dir).at("sync", dir)
 }
 
-/// The new name of a marked directory, in hex; `None` if no move has marked it.
+/// The new name of a marked directory, in hex; `None` if no move has marked it. An error if the
+/// mark is none that a move writes.
 pub(crate) fn superseded_as(disk: &dyn Disk, path: &Path) -> Result<Option<String>, StorageError> {
     let mark = path.join(SUPERSEDED_FILE);
-    let Some(name) = read_small(disk, &mark, SUPERSEDED_BYTES)? else { return Ok(None) };
-    let name = String::from_utf8(name).ok();
+    let Some(name) = read_text(disk, &mark, SUPERSEDED_BYTES)? else { return Ok(None) };
     let is_hex = |n: &String| n.len() == 32 && n.bytes().all(|b| b.is_ascii_hexdigit());
-    name.filter(is_hex).map(Some).ok_or_else(|| corrupt(&mark, "not the mark of a move"))
+    let name = Some(name).filter(is_hex);
+    name.map(Some).ok_or_else(|| corrupt(&mark, "not the mark of a move"))
 }
 
 /// The move that marked the directory had not come so far: it stays what it is.

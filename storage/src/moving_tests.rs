@@ -128,10 +128,20 @@ fn a_log_whose_successor_cannot_be_seen_is_not_served() {
 }
 
 #[test]
-fn a_mark_that_nobody_wrote_stops_the_start() {
-    let disk = moved_halfway();
-    let mark = Path::new("/a/t-0/ottla-superseded");
-    let file = disk.open(mark, crate::disk::OpenHow::Write).unwrap();
-    file.write_at(&[b"/../"], 0).unwrap();
-    assert!(matches!(open(&disk, None), Err(StorageError::Corrupt { .. })));
+fn a_mark_that_no_move_wrote_costs_its_partition_alone() {
+    for junk in [&b"/../"[..], b"", &[b'a'; 40], &[0xff; 32]] {
+        let disk = moved_halfway();
+        let other = TopicPartition::new("other", 0);
+        let mark = Path::new("/a/t-0/ottla-superseded");
+        disk.remove_file(mark).unwrap();
+        disk.create_dir(Path::new("/a/other-0")).unwrap();
+        let file = disk.open(mark, crate::disk::OpenHow::CreateNew).unwrap();
+        file.write_at(&[junk], 0).unwrap();
+        let manager = open(&disk, None).unwrap();
+        assert!(manager.log(&tp()).is_none(), "no log says which one counts");
+        assert!(manager.failure_of(&tp()).unwrap().contains("ottla-superseded"));
+        assert!(manager.log(&other).is_some());
+        let both = ["/a/t-0", "/b/t-0"].iter().all(|dir| exists(&disk, dir));
+        assert!(both, "nothing is thrown away");
+    }
 }

@@ -2,7 +2,7 @@
 //! the topic's rules, nothing of the log.
 
 use protocol::ids::{LeaderEpoch, Offset, TimestampMs};
-use protocol::records::batch::{self, BatchError, BatchHeader, CRC_FROM, HEADER_BYTES};
+use protocol::records::batch::{self, BatchError, CRC_FROM, HEADER_BYTES};
 use protocol::records::codec::{Codec, Limits};
 use protocol::records::validate::{Origin, Rules, ValidateError, Validated, validate};
 use protocol::records::view::{Batches, RawBatch, RecordsError};
@@ -38,19 +38,23 @@ impl Checked<'_> {
     }
 }
 
-/// Everything about a produced record set that the log's state does not decide.
+/// Everything about a produced record set that the log's state does not decide. `None` if no whole
+/// batch is in it.
 pub(crate) fn check<'a>(
     records: &'a [u8],
     origin: AppendOrigin,
     now_ms: TimestampMs,
     config: &LogConfig,
-) -> Result<Checked<'a>, AppendError> {
+) -> Result<Option<Checked<'a>>, AppendError> {
     let size_max = config.max_message_bytes as usize;
     let mut valid = 0;
     for raw in Batches::new(records) {
         let raw = raw.map_err(RecordsError::from)?;
         check_one(&raw, origin, size_max)?;
         valid += raw.bytes.len();
+    }
+    if valid == 0 {
+        return Ok(None);
     }
     let set = &records[..valid];
     let validated = validate(set, &rules(config, origin, now_ms))?;
@@ -62,12 +66,13 @@ pub(crate) fn check<'a>(
         let max = config.segment_bytes as usize;
         return Err(AppendError::RecordListTooLarge { size: checked.size(), max });
     }
-    Ok(checked)
+    Ok(Some(checked))
 }
 
+/// Base offset, size, CRC, codec: in the order in which Kafka asks.
 fn check_one(raw: &RawBatch<'_>, origin: AppendOrigin, max: usize) -> Result<(), AppendError> {
     if raw.magic >= 2 && origin == AppendOrigin::Client {
-        let base = BatchHeader::parse(raw.bytes).map_err(RecordsError::from)?.base_offset;
+        let base = raw.base_offset();
         if base != 0 {
             return Err(AppendError::BaseOffset(base));
         }
@@ -75,7 +80,9 @@ fn check_one(raw: &RawBatch<'_>, origin: AppendOrigin, max: usize) -> Result<(),
     if raw.bytes.len() > max {
         return Err(AppendError::MessageTooLarge { size: raw.bytes.len(), max });
     }
-    Ok(raw.verify()?)
+    raw.verify_crc()?;
+    // Not `Corrupt`: the bytes are those that the producer sent.
+    Codec::from_id(raw.codec_id()).map(drop).map_err(|error| ValidateError::from(error).into())
 }
 
 fn rules(config: &LogConfig, origin: AppendOrigin, now_ms: TimestampMs) -> Rules {

@@ -218,10 +218,12 @@ impl ProducerState {
         let known = self.producers.get(&id);
         let mut entry =
             updates.entries.get(&id).or(known).cloned().unwrap_or_else(ProducerEntry::unknown);
+        // A producer that was fenced may begin again, one whose batch is in no transaction may not:
+        // the epoch is looked at first (KAFKA-19690).
+        check_epoch(id, &entry, batch.producer_epoch, origin, batch.base_offset)?;
         if let Some(guard) = guard.filter(|_| batch.is_transactional()) {
             self.check_verified(id, &entry, guard)?;
         }
-        check_epoch(id, &entry, batch.producer_epoch, origin, batch.base_offset)?;
         if origin == AppendOrigin::Client {
             let never_seen = known.is_none_or(|e| e.producer_epoch == NO_EPOCH);
             let first = self.verifications.lowest_sequence(id);

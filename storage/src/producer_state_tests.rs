@@ -153,6 +153,22 @@ fn a_transaction_begins_only_with_the_guard_of_its_question() {
 }
 
 #[test]
+fn a_stale_epoch_is_told_before_a_missing_transaction() {
+    let none = VerificationGuard::NONE;
+    let mut state = ProducerState::default();
+    append(&mut state, &data(1, 3, 0, 1, 0, true)).unwrap();
+    end(&mut state, 1, 4, 1, false, 0).unwrap();
+    assert!(matches!(
+        verified(&mut state, &data(1, 3, 1, 1, 2, true), none),
+        Err(AppendError::InvalidProducerEpoch { got: 3, current: 4, .. })
+    ));
+    for epoch in [4, 5] {
+        let refused = verified(&mut state, &data(1, epoch, 0, 1, 2, true), none);
+        assert!(matches!(refused, Err(AppendError::InvalidTxnState { .. })), "epoch {epoch}");
+    }
+}
+
+#[test]
 fn a_later_batch_does_not_begin_a_transaction_before_the_first() {
     let mut state = ProducerState::default();
     let guard = VerificationGuard::new(1);

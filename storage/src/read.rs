@@ -186,13 +186,14 @@ impl Log {
         Ok(None)
     }
 
-    /// The first record that has the largest timestamp of the log; `None` if none has one.
+    /// The first record that has the largest timestamp of the log. Records without one count as −1,
+    /// but for those of format 0, which has no timestamps: `None` if there are no others.
     pub fn max_timestamp_offset(&self) -> Result<Option<TimestampOffset>, ReadError> {
         let snapshot = self.snapshot(0, 0);
         let mut best: Option<(usize, TimestampMs, Offset)> = None;
         for (i, segment) in snapshot.segments.iter().enumerate() {
             let max = segment.max_timestamp()?;
-            if max.timestamp >= 0 && best.is_none_or(|(_, t, _)| max.timestamp > t) {
+            if best.is_none_or(|(_, t, _)| max.timestamp > t) {
                 best = Some((i, max.timestamp, max.offset));
             }
         }
@@ -295,7 +296,7 @@ fn search(
             Ok(found) => found,
             Err(torn) => return Err(segment.corrupt(scan.position(), &torn)),
         };
-        if batch.max_timestamp < timestamp {
+        if batch.max_timestamp < timestamp || batch.magic == 0 {
             continue;
         }
         // The scan saw that the file has these bytes: the size is no one's mere claim.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use protocol::ids::{Offset, TimestampMs};
 
-use crate::batch::{Scan, Torn, later_batch};
+use crate::batch::{Scan, Torn, later_batch, only_zeros};
 use crate::checkpoint::{LEADER_EPOCH_FILE, corrupt};
 use crate::disk::{Durable, remove_if_there, replace_file};
 use crate::error::{At, DiskError, ReadError, StorageError};
@@ -17,7 +17,7 @@ use crate::partition_dir::{PartitionDir, segment_file_name};
 use crate::partition_files::{finish_interrupted, list_files};
 use crate::producer_snapshot;
 use crate::producer_state::ProducerState;
-use crate::replay::{apply_batch, epochs_of, read_epochs, replay};
+use crate::replay::{apply_batch, epochs_of, has_epochs, read_epochs, replay};
 use crate::segment::{FileLengths, Segment};
 use crate::split::split_overflowed;
 
@@ -30,6 +30,8 @@ pub(crate) struct Loaded {
     pub epochs: LeaderEpochs,
     pub producers: ProducerState,
     pub snapshots: Vec<Offset>,
+    /// Bytes that were no whole batches, nor zeros, and are cut off.
+    pub cut_bytes: u64,
 }
 
 /// A read error met while loading.
@@ -48,6 +50,7 @@ struct Loader<'a> {
     epochs: LeaderEpochs,
     producers: ProducerState,
     snapshots: Vec<Offset>,
+    cut_bytes: u64,
 }
 
 /// Loads, and recovers where the log was not closed cleanly.
@@ -66,6 +69,7 @@ pub(crate) fn load(
             epochs: LeaderEpochs::default(),
             producers: ProducerState::default(),
             snapshots,
+            cut_bytes: 0,
         };
         match loader.run(files) {
             Ok(loaded) => return Ok(loaded),
@@ -103,7 +107,8 @@ impl Loader<'_> {
         let epochs_before = read_epochs(self.dir)?;
         self.epochs = epochs_before.clone().unwrap_or_default();
         let (mut segments, recovered) = self.open_segments(&files)?;
-        if epochs_before.is_none() {
+        let none_known = epochs_before.as_ref().is_none_or(|epochs| epochs.latest().is_none());
+        if epochs_before.is_none() || none_known && has_epochs(&segments)? {
             self.epochs = epochs_of(&segments)?;
         }
         let mut log_start = self.options.log_start;
@@ -111,6 +116,9 @@ impl Loader<'_> {
             Some(last) => last.next_offset().map_err(unreadable)?,
             None => log_start,
         };
+        if !segments.is_empty() {
+            self.check_clean_end(log_end)?;
+        }
         if !segments.is_empty() && log_end < log_start {
             tracing::warn!(path = %self.dir.path().display(), log_end, log_start,
                 "the log ends before its checkpointed start; starting over there");
@@ -145,6 +153,7 @@ impl Loader<'_> {
             epochs: std::mem::take(&mut self.epochs),
             producers: std::mem::take(&mut self.producers),
             snapshots: std::mem::take(&mut self.snapshots),
+            cut_bytes: self.cut_bytes,
         })
     }
 
@@ -167,12 +176,14 @@ impl Loader<'_> {
                 self.remove_snapshots(|snapshot| snapshot >= *base)?;
                 continue;
             }
+            let is_last = files.keys().next_back() == Some(base);
             let opened = Segment::existing(self.dir, *base, lengths, self.now_ms);
             let segment = match opened {
-                Ok(segment) if *base < from && indexes_plausible(&segment, lengths)? => segment,
+                Ok(segment) if *base < from && segment.is_sound(lengths, is_last)? => segment,
                 Ok(_) | Err(StorageError::Corrupt { .. }) => {
                     recovered.get_or_insert(*base);
-                    let (segment, was_cut) = self.recover(&segments, *base, lengths.log)?;
+                    let found = (*base, lengths.log, is_last);
+                    let (segment, was_cut) = self.recover(&segments, found)?;
                     cut = was_cut;
                     segment
                 }
@@ -207,15 +218,37 @@ impl Loader<'_> {
             let reason = format!("offsets {next}..{base} are missing, but they were synced");
             return Err(corrupt(&self.dir.path(), reason));
         }
-        Ok(true)
+        // No write was interrupted between two segments: an earlier compaction left the hole.
+        Ok(!self.is_all_there())
+    }
+
+    /// Whether everything that was ever written can be read: no write was lost, at most the last
+    /// one was interrupted.
+    fn is_all_there(&self) -> bool {
+        self.options.clean || self.options.kept
+    }
+
+    /// A clean stop leaves the recovery point at the log's end: a log that ends before it has lost
+    /// synced records, and as a leader's it would make the followers lose them too.
+    fn check_clean_end(&self, log_end: Offset) -> Result<(), StorageError> {
+        let stopped_at = self.options.recovery_point;
+        if !self.options.clean || log_end >= stopped_at {
+            return Ok(());
+        }
+        let reason =
+            format!("the log ends at {log_end}, at the clean stop it ended at {stopped_at}");
+        if !self.options.accept_loss {
+            return Err(corrupt(&self.dir.path(), reason));
+        }
+        tracing::error!(path = %self.dir.path().display(), reason, "accepting loss as configured");
+        Ok(())
     }
 
     /// Rebuilds one segment from its log; `true` if bytes were cut off its end.
     fn recover(
         &mut self,
         earlier: &[Arc<Segment>],
-        base: Offset,
-        file_len: u64,
+        (base, file_len, is_last): (Offset, u64, bool),
     ) -> Result<(Segment, bool), Stop> {
         self.producers_at(earlier, base)?;
         let segment = Segment::new(self.dir, base, self.now_ms);
@@ -229,7 +262,8 @@ impl Loader<'_> {
             return Err(Stop::Overflow(base));
         }
         if let Rebuilt::Torn(torn) = &rebuilt {
-            self.judge_tail(&segment, end, next, file_len, torn)?;
+            let place = (end, next);
+            self.cut_bytes += self.judge_tail(&segment, place, (file_len, is_last), torn)?;
             let file = segment.file()?;
             file.set_len(end).at("truncate", &segment.log.path())?;
         }
@@ -282,20 +316,21 @@ impl Loader<'_> {
 
     /// A torn tail above the recovery point is an interrupted write. Below it the bytes were synced
     /// once, and where everything that was written is there, nothing follows an interrupted write:
-    /// that is damage, which is not thrown away silently.
+    /// that is damage, which is not thrown away silently. The bytes to cut, 0 if they are zeros.
     fn judge_tail(
         &self,
         segment: &Segment,
-        end: u64,
-        next: Offset,
-        file_len: u64,
+        (end, next): (u64, Offset),
+        (file_len, is_last): (u64, bool),
         torn: &Torn,
-    ) -> Result<(), StorageError> {
+    ) -> Result<u64, StorageError> {
         let path = segment.log.path();
         let file = segment.file()?;
         let damage = if next < self.options.recovery_point {
             Some(format!("but all below {} were synced", self.options.recovery_point))
-        } else if self.options.kept {
+        } else if self.is_all_there() && !is_last {
+            Some("but another segment follows".to_owned())
+        } else if self.is_all_there() {
             let follows = later_batch(&*file, end, file_len, next).at("read", &path)?;
             follows.map(|(at, offset)| format!("but a whole batch of {offset} is at byte {at}"))
         } else {
@@ -307,11 +342,13 @@ impl Loader<'_> {
                 return Err(corrupt(&path, reason));
             }
             tracing::error!(path = %path.display(), reason, "cutting damage off as configured");
-        } else if !only_zeros(&*file, end, file_len).at("read", &path)? {
+        } else if only_zeros(&*file, end, file_len).at("read", &path)? {
+            return Ok(0);
+        } else {
             tracing::warn!(path = %path.display(), at_byte = end, next_offset = next,
                 bytes = file_len - end, reason = %torn, "cutting a torn tail");
         }
-        Ok(())
+        Ok(file_len - end)
     }
 
     /// Brings the producer state to `base`, from a snapshot and the segments before.
@@ -416,41 +453,4 @@ impl Loader<'_> {
         }
         Ok(())
     }
-}
-
-/// `segment.index.bytes` goes no further.
-const INDEX_BYTES_MAX: u64 = i32::MAX as u64;
-
-/// Lengths that can be, and a last entry that lies inside the log.
-fn indexes_plausible(segment: &Segment, lengths: &FileLengths) -> Result<bool, StorageError> {
-    let Some(offset_bytes) = lengths.offset_index else { return Ok(false) };
-    let time_bytes = lengths.time_index.unwrap_or(0);
-    if !offset_bytes.is_multiple_of(8) || !time_bytes.is_multiple_of(12) {
-        return Ok(false);
-    }
-    // Kafka's are no longer; nor could memory take one that is.
-    if offset_bytes.max(time_bytes) > INDEX_BYTES_MAX {
-        return Ok(false);
-    }
-    let last = segment.offset_index.last_place()?;
-    Ok(last.is_none_or(|(offset, position)| {
-        offset >= segment.base_offset && position < lengths.log.max(1)
-    }))
-}
-
-fn only_zeros(file: &dyn crate::disk::DiskFile, from: u64, to: u64) -> std::io::Result<bool> {
-    let mut buffer = vec![0; 64 * 1024];
-    let mut at = from;
-    while at < to {
-        let want = buffer.len().min((to - at) as usize);
-        let read = file.read_at(&mut buffer[..want], at)?;
-        if buffer[..read].iter().any(|b| *b != 0) {
-            return Ok(false);
-        }
-        if read == 0 {
-            break;
-        }
-        at += read as u64;
-    }
-    Ok(true)
 }

@@ -93,6 +93,17 @@ pub(crate) fn read_epochs(dir: &PartitionDir) -> Result<Option<LeaderEpochs>, St
     Ok(epochs)
 }
 
+/// Whether the newest segment's batches have leader epochs. If the file has none then it was lost:
+/// a log without epochs would be cut at the high watermark.
+pub(crate) fn has_epochs(segments: &[Arc<Segment>]) -> Result<bool, StorageError> {
+    let Some(newest) = segments.iter().rfind(|segment| segment.size() > 0) else {
+        return Ok(false);
+    };
+    let file = newest.file()?;
+    let first = Scan::near(&*file, 0, newest.size()).next_batch().at("read", &newest.log.path())?;
+    Ok(matches!(first, Some(Ok((batch, _))) if batch.leader_epoch >= 0))
+}
+
 /// The epochs as the batches say them.
 pub(crate) fn epochs_of(segments: &[Arc<Segment>]) -> Result<LeaderEpochs, StorageError> {
     let mut epochs = LeaderEpochs::default();

@@ -23,6 +23,13 @@ pub(crate) const TXN_INDEX_SUFFIX: &str = ".txnindex";
 /// A removed file waits under this suffix for its deletion.
 pub(crate) const DELETED_SUFFIX: &str = ".deleted";
 
+/// `segment.index.bytes` goes no further.
+const INDEX_BYTES_MAX: u64 = i32::MAX as u64;
+
+/// Bytes at a segment's end whose CRCs are checked before anything is appended behind them after a
+/// clean stop; more than what follows an index entry, except where a follower wrote a lot at once.
+const VERIFIED_BYTES: u64 = 64 * 1024;
+
 /// The largest timestamp of a segment, and the last offset of the batch that has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MaxTimestamp {
@@ -177,6 +184,62 @@ impl Segment {
             }
         }
         Ok(next)
+    }
+
+    /// Whether the segment may be used as it is after a clean stop: its indexes can be right, and
+    /// if it is the one to be appended to, its end can be read back, as a later recovery must.
+    pub fn is_sound(&self, lengths: &FileLengths, is_last: bool) -> Result<bool, DiskError> {
+        Ok(self.indexes_plausible(lengths)? && (!is_last || self.verified_end()?.is_some()))
+    }
+
+    /// Lengths that can be, and a last entry that lies inside the log.
+    fn indexes_plausible(&self, lengths: &FileLengths) -> Result<bool, DiskError> {
+        let Some(offset_bytes) = lengths.offset_index else { return Ok(false) };
+        let time_bytes = lengths.time_index.unwrap_or(0);
+        if !offset_bytes.is_multiple_of(8) || !time_bytes.is_multiple_of(12) {
+            return Ok(false);
+        }
+        // Kafka's are no longer; nor could memory take one that is.
+        if offset_bytes.max(time_bytes) > INDEX_BYTES_MAX {
+            return Ok(false);
+        }
+        let last = self.offset_index.last_place()?;
+        Ok(last.is_none_or(|(offset, position)| {
+            offset >= self.base_offset && position < lengths.log.max(1)
+        }))
+    }
+
+    /// The offset after the last batch, if everything from the last index entry on is whole batches
+    /// with rising offsets, and the CRCs hold of the last one and of those in the last
+    /// [`VERIFIED_BYTES`]. `None` if not, or if no batch is where the entry says.
+    pub fn verified_end(&self) -> Result<Option<Offset>, DiskError> {
+        let end = self.size();
+        let mut next = self.base_offset;
+        if end == 0 {
+            return Ok(Some(next));
+        }
+        let entry = self.offset_index.last_place()?;
+        let (entry_offset, from) = entry.unwrap_or((next, 0));
+        if entry.is_some() && (from == 0 || from >= end) {
+            return Ok(None);
+        }
+        let path = self.log.path();
+        let file = self.file()?;
+        let mut scan = Scan::near(&*file, from, end);
+        while let Some(found) = scan.next_batch().at("read", &path)? {
+            let Ok((batch, at)) = found else { return Ok(None) };
+            let first = if batch.magic >= 2 { batch.base_offset } else { batch.last_offset };
+            let fits = at != from || entry.is_none() || batch.last_offset == entry_offset;
+            if !fits || first < next || batch.last_offset < first {
+                return Ok(None);
+            }
+            let behind = at + batch.size;
+            if behind + VERIFIED_BYTES > end && !scan.verify(&batch, at).at("read", &path)? {
+                return Ok(None);
+            }
+            next = batch.next_offset();
+        }
+        Ok(Some(next))
     }
 
     /// Timestamp of the first batch, for rolling by time; `None` while the segment is empty.

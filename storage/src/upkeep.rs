@@ -23,6 +23,16 @@ pub struct StepReport {
     pub errors: Vec<(TopicPartition, StorageError)>,
 }
 
+impl StepReport {
+    /// Notes an error, unless the log was deleted or moved away meanwhile.
+    fn failed(&mut self, log: &Log, error: StorageError) {
+        match log.explain(error) {
+            error @ StorageError::Gone(_) => tracing::debug!(%error, "upkeep came too late"),
+            error => self.errors.push((log.partition().clone(), error)),
+        }
+    }
+}
+
 impl LogManager {
     /// Removes deleted partitions and segments whose delay has passed.
     pub fn remove_doomed(&self, now_ms: TimestampMs) -> StepReport {
@@ -92,7 +102,7 @@ impl LogManager {
         if let Some(log) = self.log(&partition)
             && let Err(error) = log.prepare(now_ms)
         {
-            report.errors.push((partition, error.into()));
+            report.failed(&log, error.into());
         }
         Some(report)
     }
@@ -123,13 +133,13 @@ impl LogManager {
         for Hosted { log, dir } in some {
             match MetadataSync::begin(log) {
                 Ok(sync) => begun.push((log, *dir, sync)),
-                Err(error) => report.errors.push((log.partition().clone(), error.into())),
+                Err(error) => report.failed(log, error.into()),
             }
         }
         begun.retain(|(log, _, sync)| match sync.finish() {
             Ok(()) => true,
             Err(error) => {
-                report.errors.push((log.partition().clone(), error.into()));
+                report.failed(log, error.into());
                 false
             }
         });
@@ -188,7 +198,7 @@ impl LogManager {
         self.each_of(hosted, report, &mut work);
     }
 
-    fn each_of(
+    pub(crate) fn each_of(
         &self,
         hosted: Vec<Hosted>,
         report: &mut StepReport,
@@ -200,7 +210,7 @@ impl LogManager {
             }
             match work(&log) {
                 Ok(worked) => report.done += usize::from(worked),
-                Err(error) => report.errors.push((log.partition().clone(), error)),
+                Err(error) => report.failed(&log, error),
             }
         }
     }

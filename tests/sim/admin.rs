@@ -63,7 +63,7 @@ impl Admin {
         }
     }
 
-    fn submit(&mut self, ops: Vec<Op>, ctx: &mut Context<'_>) {
+    pub fn submit(&mut self, ops: Vec<Op>, ctx: &mut Context<'_>) {
         let session = self.zookeeper.session_id();
         let happened = self.zookeeper.submit(Owner::Admin, session, ops, ctx);
         self.notice(happened, ctx);

@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coordinator::znodes::partition_state::PartitionState;
-use coordinator::znodes::topic::TopicAssignment;
 use coordinator::znodes::{controller_epoch, topic};
 use protocol::ids::{BrokerId, LeaderEpoch, Offset, TopicPartition, Uuid};
 
-use crate::admin::VOLATILE;
-use crate::client::Place;
+use crate::admin::{PARTITIONS, VOLATILE};
+use crate::client::{Place, life_of};
 use crate::glance::Glance;
 use crate::producer::Producer;
 use crate::records::{self, Cell};
+use crate::topics::Topics;
 use crate::transactions::ledger::{Deed, Ledger};
 use crate::transactions::state_log;
 use crate::world::World;
@@ -87,6 +87,7 @@ pub struct Checker {
     once: BTreeSet<u64>,
     last_zxid: i64,
     controller_epoch: i32,
+    pub topics: Topics,
     pub acked: u64,
     pub ledger: Ledger,
 }
@@ -190,7 +191,8 @@ impl Checker {
                 continue;
             }
             let Glance { leads, leader_epoch, high_watermark, end, .. } = glance;
-            let place = (partition.name(), glance.topic_id);
+            let life_id = life_of(&partition.name().topic, glance.topic_id);
+            let place = (partition.name(), life_id);
             seen[at] = Some(glance);
             let last_stable = log.last_stable_offset(high_watermark);
             let replica = world.checker.replicas.entry((id, place.clone())).or_default();
@@ -348,6 +350,7 @@ impl Checker {
             }
             checker.controller_epoch = epoch;
         }
+        checker.topics.look_at(tree);
         let mut changed = Vec::new();
         for (path, node) in tree.nodes() {
             let Some(rest) = path.strip_prefix("/brokers/topics/") else { continue };
@@ -359,10 +362,8 @@ impl Checker {
                 continue;
             }
             let Some(topic) = tree.node(&topic::path(name)) else { continue };
-            let assignment = TopicAssignment::decode(name, topic.data.as_deref());
-            let assignment = assignment.expect("a topic");
+            let topic_id = life_of(name, checker.topics.life(topic.czxid));
             let state = PartitionState::decode(&tp, node.data.as_deref()).expect("a state");
-            let topic_id = assignment.topic_id.expect("every topic has an id");
             let now = Stored { mzxid: node.mzxid, czxid: node.czxid, topic_id, state };
             let before = before.filter(|before| before.czxid == node.czxid);
             if let Err(what) = check_step(before.as_ref().map(|b| &b.state), &now.state) {
@@ -380,6 +381,18 @@ impl Checker {
     pub fn stands_alone(world: &World, id: BrokerId) -> bool {
         let mut all = world.checker.stored.values().map(|stored| &stored.state.isr);
         all.all(|isr| isr.len() == world.machines.len() || *isr == [id])
+    }
+
+    /// Whether every broker runs and hosts all partitions of the topic that is in the tree.
+    pub fn is_hosted_everywhere(world: &World, name: &str) -> bool {
+        let Some(topic) = world.zookeeper.tree().node(&topic::path(name)) else { return false };
+        let id = life_of(name, world.checker.topics.life(topic.czxid));
+        let mut places = (0..PARTITIONS).map(|index| (TopicPartition::new(name, index), id));
+        let hosted = |place: Place| {
+            let mut ids = world.machines.keys();
+            ids.all(|id| world.checker.replicas.contains_key(&(*id, place.clone())))
+        };
+        places.all(hosted)
     }
 
     /// Why the cluster is not as it was meant to be yet; `None` once it is.
@@ -428,7 +441,7 @@ impl Checker {
             for partition in broker.partitions() {
                 let Some(log) = partition.log() else { continue };
                 let Some(topic_id) = log.topic_id() else { continue };
-                let place = (partition.name(), topic_id);
+                let place = (partition.name(), life_of(partition.topic(), topic_id));
                 let cells = records::read(&log, 0);
                 let committed = world.checker.committed.get(&place).cloned().unwrap_or_default();
                 let end = cells.len() as Offset;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use protocol::ids::{BrokerId, TopicPartition, Uuid};
 
-use crate::admin::Admin;
+use crate::admin::{Admin, VOLATILE};
 use crate::consumer::Consumer;
 use crate::context::{Context, Timer};
 use crate::message::{CallId, Flow, Metadata, Node, Packet, PartitionMetadata, Request, Response};
@@ -147,6 +147,7 @@ impl Bootstrap {
     /// An older leader epoch than the known one is an old broker's word, as for Kafka's clients.
     fn take_over(&mut self, mut metadata: Metadata) {
         for new in &mut metadata.partitions {
+            new.topic_id = life_of(&new.tp.topic, new.topic_id);
             let same = |p: &&PartitionMetadata| p.tp == new.tp && p.topic_id == new.topic_id;
             if let Some(known) = self.metadata.partitions.iter().find(same)
                 && known.leader_epoch > new.leader_epoch
@@ -191,5 +192,11 @@ pub fn call(broker: BrokerId, request: Request, ctx: &mut Context<'_>) -> CallId
 
 /// A partition of one life of a topic.
 pub type Place = (TopicPartition, Uuid);
+
+/// What tells one life of a topic from another. A topic that stays has one life, whatever id its
+/// znode has at the moment.
+pub fn life_of(topic: &str, id: Uuid) -> Uuid {
+    if topic == VOLATILE { id } else { Uuid::ZERO }
+}
 
 pub type Places<T> = BTreeMap<Place, T>;

@@ -26,6 +26,7 @@ mod run;
 mod serve;
 mod session;
 mod shutdown;
+mod topics;
 mod trace;
 mod transactions;
 mod view;
@@ -127,6 +128,7 @@ fn planted_faults_are_found() {
             ElectOutsideIsr,
             KeepLeaderEpoch,
             ForgetSequences,
+            ReplaceForeignLog,
         ],
         false,
     );

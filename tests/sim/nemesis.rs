@@ -3,10 +3,11 @@
 use protocol::ids::BrokerId;
 use storage::disk::Crash;
 
-use crate::admin::{PARTITIONS, VOLATILE};
+use crate::admin::{LASTING, PARTITIONS, VOLATILE};
 use crate::checker::Checker;
 use crate::client::{ADMIN, Client};
 use crate::message::Node;
+use crate::topics::{self, Rewritten};
 use crate::world::{BROKERS, World};
 
 /// Most faults at once.
@@ -22,6 +23,7 @@ pub enum Undo {
     Mend,
     Quorum,
     CreateVolatile,
+    MendId(Rewritten),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,7 @@ enum Fault {
     DeleteTopic,
     Reassign,
     Depose,
+    RewriteTopic,
 }
 
 #[derive(Debug)]
@@ -118,6 +121,8 @@ fn draw(world: &mut World) -> Fault {
         Reassign,
         PowerLoss,
         Depose,
+        RewriteTopic,
+        RewriteTopic,
     ];
     let gentle = [ElectPreferred, DeleteTopic, Reassign];
     let from = if world.now_us < world.nemesis.gentle_until_us { &gentle[..] } else { &all };
@@ -185,8 +190,27 @@ fn begin(world: &mut World, fault: Fault) {
             to.rotate_left(world.random.below(3) as usize);
             admin(world, |admin, ctx| admin.reassign(index, to, ctx));
         }
+        Fault::RewriteTopic => rewrite_topic(world, duration_ms),
         _ => {}
     }
+}
+
+/// A tool of a release before 2.8 changes a topic: its znode loses the topic's id, and the next
+/// controller, at once or not, draws another. An operator mends it later. A replica that was never
+/// made cannot be told from another topic's then, so all have been.
+fn rewrite_topic(world: &mut World, duration_ms: u64) {
+    let name = if world.random.one_in(3) { VOLATILE } else { LASTING };
+    let is_open = |(_, undo): &(u64, Undo)| matches!(undo, Undo::MendId(open) if open.name == name);
+    let open = world.nemesis.open.iter().any(is_open);
+    if open || !Checker::is_hosted_everywhere(world, name) {
+        return;
+    }
+    let Some((rewritten, op)) = topics::without_id(world.zookeeper.tree(), name) else { return };
+    admin(world, |admin, ctx| admin.submit(vec![op], ctx));
+    if world.random.one_in(2) {
+        admin(world, |admin, ctx| admin.depose(ctx));
+    }
+    world.nemesis.later(world.now_us, 2_000 + duration_ms, Undo::MendId(rewritten));
 }
 
 /// Cuts ways of the network at one broker.
@@ -247,6 +271,13 @@ fn undo_fault(world: &mut World, undo: Undo) {
         }
         Undo::CreateVolatile => {
             admin(world, |admin, ctx| admin.create_topic(VOLATILE, PARTITIONS, ctx))
+        }
+        Undo::MendId(rewritten) => {
+            let (tree, topics) = (world.zookeeper.tree(), &world.checker.topics);
+            if let Some(ops) = topics::mend(tree, topics, rewritten) {
+                admin(world, |admin, ctx| admin.submit(ops, ctx));
+                world.nemesis.later(world.now_us, RETRY_MS, undo);
+            }
         }
     }
     world.trace.note(world.now_us, &format!("{undo:?}"));

@@ -9,7 +9,7 @@ use broker::fetch::plan::{self, FetchParams, Plan, Source};
 use broker::fetch::session::{FetchContext, SessionRequest, Wanted as WantedPartition};
 use broker::handlers::fetch::code_of;
 use broker::replication::partition::{
-    AckOutcome, PartitionRead, ProduceError, ReadError, Reader, Room, Wanted,
+    AckOutcome, Partition, PartitionRead, ProduceError, ReadError, Reader, Room, Wanted,
 };
 use bytes::Bytes;
 use protocol::error_code::ErrorCode;
@@ -29,7 +29,7 @@ use crate::message::{Consumed, Metadata, Packet, PartitionMetadata, Response};
 use crate::transactions::Marked;
 
 const PRODUCE_TIMEOUT_MS: i64 = 2_000;
-const CONSUME_BYTES_MAX: u64 = 2_000;
+const CONSUME_BYTES_MAX: i64 = 2_000;
 
 /// A request that is answered later.
 pub enum Waiter {
@@ -63,7 +63,7 @@ impl Broker {
             let response = Response::Produced(result);
             ctx.send(to.node, to.flow, Packet::Answer { id: to.id, response });
         };
-        let partition = match self.replicas.find(&tp.topic, tp.partition) {
+        let partition = match self.known(&tp.topic, tp.partition) {
             Ok(partition) => partition,
             Err(code) => return answer(Err(code), ctx),
         };
@@ -90,6 +90,14 @@ impl Broker {
         ctx.wake_at(until_ms as u64, Timer::Waiters);
     }
 
+    /// A partition that the cluster's metadata has and that is hosted here.
+    fn known(&self, topic: &str, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+        match self.metadata.load().partition(topic, index) {
+            Some(_) => self.replicas.find(topic, index),
+            None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+        }
+    }
+
     pub fn consume(
         &mut self,
         tp: &TopicPartition,
@@ -98,7 +106,7 @@ impl Broker {
         isolation: Isolation,
         ctx: &mut Context<'_>,
     ) -> Result<Consumed, ErrorCode> {
-        let partition = self.replicas.find(&tp.topic, tp.partition)?;
+        let partition = self.known(&tp.topic, tp.partition)?;
         let ask = FetchAsk {
             fetch_offset: offset,
             current_leader_epoch: leader_epoch,
@@ -158,7 +166,7 @@ impl Broker {
                 throttled: false,
             },
             min_bytes: u64::try_from(request.min_bytes).unwrap_or(0),
-            max_bytes: u64::try_from(request.max_bytes).unwrap_or(0),
+            max_bytes: i64::from(request.max_bytes),
             hard_limit: false,
             max_wait_ms: request.max_wait_ms,
             nearby: None,
@@ -238,7 +246,7 @@ impl Broker {
             let standing = if topic.is_empty() {
                 Err(ErrorCode::UNKNOWN_TOPIC_ID)
             } else {
-                match self.replicas.find(topic, *partition) {
+                match self.known(topic, *partition) {
                     Ok(found) if !found.is_consistent_with(*topic_id) => {
                         Err(ErrorCode::INCONSISTENT_TOPIC_ID)
                     }

@@ -69,12 +69,14 @@ impl Pending {
 pub struct Isr {
     committed: Vec<BrokerId>,
     pending: Option<Pending>,
+    /// The controller knew another state than the pending change was asked for.
+    outdated: bool,
 }
 
 impl Isr {
     /// A set that the controller has committed.
     pub fn committed(isr: Vec<BrokerId>) -> Isr {
-        Isr { committed: isr, pending: None }
+        Isr { committed: isr, pending: None, outdated: false }
     }
 
     /// What the controller committed last: what an acks=all append is checked against.
@@ -147,6 +149,13 @@ impl Isr {
         Some(sent)
     }
 
+    /// The change to ask for again now that the controller has confirmed the leader epoch: it knew
+    /// another state before. `None` if none waits for that.
+    pub fn ask_again(&mut self) -> Option<IsrChange> {
+        let outdated = std::mem::take(&mut self.outdated);
+        self.pending.as_ref().filter(|_| outdated).map(|pending| pending.sent().clone())
+    }
+
     /// Takes the controller's answer to `asked`. On `Committed` the caller also takes over the
     /// answered partition epoch.
     pub fn answered(
@@ -167,10 +176,13 @@ impl Isr {
                 IsrOutcome::Committed
             }
             IsrAnswer::Rejected => {
-                self.pending = None;
+                (self.pending, self.outdated) = (None, false);
                 IsrOutcome::Reverted
             }
-            IsrAnswer::Outdated => IsrOutcome::Waiting,
+            IsrAnswer::Outdated => {
+                self.outdated = true;
+                IsrOutcome::Waiting
+            }
             IsrAnswer::Failed => IsrOutcome::Resend,
         }
     }
@@ -225,6 +237,19 @@ mod tests {
             assert_eq!(isr.members(), members, "{answer:?}");
             assert_eq!(isr.in_flight(), in_flight, "{answer:?}");
         }
+    }
+
+    #[test]
+    fn what_was_outdated_is_asked_for_once_more_when_the_controller_confirms_the_epoch() {
+        let mut isr = Isr::committed(vec![1, 2]);
+        assert_eq!(isr.ask_again(), None);
+        let sent = isr.shrink(&[2], 7, 4).expect("nothing is in flight");
+        assert_eq!(isr.ask_again(), None, "it is on its way");
+        assert_eq!(isr.answered(&sent, &IsrAnswer::Outdated, 4), IsrOutcome::Waiting);
+        assert_eq!((isr.ask_again(), isr.ask_again()), (Some(sent.clone()), None));
+        let committed = IsrAnswer::Committed { leader_epoch: 7, partition_epoch: 5, isr: vec![1] };
+        assert_eq!(isr.answered(&sent, &committed, 4), IsrOutcome::Committed);
+        assert_eq!(isr.ask_again(), None);
     }
 
     #[test]

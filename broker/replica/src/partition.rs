@@ -403,6 +403,11 @@ impl PartitionState {
         self.isr.shrink(&lagging, self.leader_epoch, self.partition_epoch)
     }
 
+    /// See [`Isr::ask_again`].
+    pub fn ask_isr_again(&mut self) -> Option<IsrChange> {
+        self.isr.ask_again()
+    }
+
     /// Takes the controller's answer to `asked`.
     pub fn isr_answered(&mut self, asked: &IsrChange, answer: &IsrAnswer) -> IsrOutcome {
         let outcome = self.isr.answered(asked, answer, self.partition_epoch);

@@ -109,10 +109,31 @@ impl BrokerConfig {
         })
     }
 
+    /// As `overlaid`, without values that do not go together with the others: this broker's own are
+    /// left out, or else all of them, as Kafka does that takes the cluster's over first.
+    pub fn with_dynamic(
+        &self,
+        cluster: &BTreeMap<String, String>,
+        broker: &BTreeMap<String, String>,
+    ) -> (BrokerConfig, Vec<InvalidValue>) {
+        let none = BTreeMap::new();
+        let (next, mut refused) = self.overlaid(cluster, broker);
+        let (bare, _) = self.overlaid(&none, &none);
+        // Where the file's do not go together, it is no fault of these.
+        let Err(error) = next.check() else { return (next, refused) };
+        if bare.check().is_err() {
+            return (next, refused);
+        }
+        refused.push(error);
+        let (next, _) = self.overlaid(cluster, &none);
+        let next = if next.check().is_ok() { next } else { bare };
+        (next, refused)
+    }
+
     /// This configuration with the dynamic settings of the cluster and of this broker in place of
     /// any former ones. What cannot be read or may not change while the broker runs is left out and
     /// handed back, as Kafka logs it and goes on.
-    pub fn with_dynamic(
+    pub fn overlaid(
         &self,
         cluster: &BTreeMap<String, String>,
         broker: &BTreeMap<String, String>,
@@ -335,5 +356,19 @@ mod tests {
         assert_eq!(bare.int("message.max.bytes"), 1_048_588);
         assert_eq!(bare.int("num.partitions"), 3);
         assert_eq!(bare.others().count(), 0);
+    }
+
+    #[test]
+    fn dynamic_values_that_do_not_go_together_are_left_out() {
+        let values = |key: &str, text: &str| BTreeMap::from([(key.to_owned(), text.to_owned())]);
+        let config = BrokerConfig::defaults();
+        let cluster = values("message.max.bytes", "5");
+        let (next, refused) = config.with_dynamic(&cluster, &values("listeners", "junk"));
+        assert_eq!(refused.len(), 1);
+        assert_eq!((next.int("message.max.bytes"), next.listeners().len()), (5, 1));
+        let own = values("message.max.bytes", "7");
+        let (next, refused) = config.with_dynamic(&values("log.roll.ms", "0"), &own);
+        assert_eq!(refused[0].key, "log.roll.ms");
+        assert_eq!(next.int("message.max.bytes"), 1_048_588);
     }
 }

@@ -83,11 +83,14 @@ pub async fn topic(
         return Err(AlterError::InvalidRequest(text.to_owned()));
     }
     let entity = ConfigEntity::topic(topic);
-    let values = changed(broker, &entity, change, |key| {
+    let stored = match &change {
+        Change::Replace(_) => ConfigValues::new(),
+        Change::Each(_) => entity::read(&*broker.store, &entity).await?,
+    };
+    let values = changed(stored, change, |key| {
         let key = topic_key(key)?;
         Some((key.value_type == ValueType::List, key.default))
-    });
-    let values = values.await?;
+    })?;
     if broker.metadata.load().topic(topic).is_none() {
         return Err(AlterError::UnknownTopic(topic.to_owned()));
     }
@@ -124,12 +127,12 @@ pub async fn brokers(
     {
         return Err(AlterError::InvalidRequest(format!("Unknown operations type {number}")));
     }
-    let values = changed(broker, &entity, change, |key| {
+    let stored = entity::read(&*broker.store, &entity).await?;
+    let values = changed(check::legal(&stored, whole_cluster), change, |key| {
         let key = BrokerConfig::definition(key)?;
         Some((key.kind == Kind::List, key.default.unwrap_or_default()))
-    });
-    let values = values.await?;
-    check::broker(&broker.config.load(), &values, whole_cluster)
+    })?;
+    check::broker(&broker.config.load(), &stored, &values, whole_cluster)
         .map_err(AlterError::InvalidRequest)?;
     if validate_only { Ok(()) } else { write(broker, entity, values).await }
 }
@@ -150,19 +153,18 @@ async fn write(
 }
 
 /// The values after `change`. `list` says of a key whether it is a list, and its default.
-async fn changed(
-    broker: &Broker,
-    entity: &ConfigEntity,
+fn changed(
+    mut stored: ConfigValues,
     change: Change,
     list: impl Fn(&str) -> Option<(bool, &'static str)>,
 ) -> Result<ConfigValues, AlterError> {
-    let operations = match change {
-        Change::Replace(values) => return Ok(values),
-        Change::Each(operations) => operations,
-    };
-    let mut values = entity::read(&*broker.store, entity).await?;
-    apply(&mut values, operations, list)?;
-    Ok(values)
+    match change {
+        Change::Replace(values) => Ok(values),
+        Change::Each(operations) => {
+            apply(&mut stored, operations, list)?;
+            Ok(stored)
+        }
+    }
 }
 
 fn apply(
@@ -198,18 +200,34 @@ fn apply(
             }
         };
         let old = values.get(&key).map_or(default, String::as_str);
-        let old: Vec<&str> = old.split(',').filter(|item| !item.is_empty()).collect();
-        let given: Vec<&str> = items.split(',').collect();
-        let new: Vec<&str> = if keep_old {
-            let added = given.iter().filter(|item| !old.contains(item));
-            old.iter().chain(added).copied().collect()
+        let (mut new, given) = (split(old), split(&items));
+        if keep_old {
+            if old.is_empty() {
+                new.clear();
+            }
+            let old = new.clone();
+            new.extend(given.into_iter().filter(|item| !old.contains(item)));
         } else {
-            old.iter().filter(|item| !given.contains(item)).copied().collect()
-        };
+            // As often as it is given: an item may be there twice.
+            for item in given {
+                if let Some(at) = new.iter().position(|other| *other == item) {
+                    new.remove(at);
+                }
+            }
+        }
         let new = new.join(",");
         values.insert(key, new);
     }
     Ok(())
+}
+
+/// Items as Java splits them: none that are empty behind the last that is not.
+fn split(text: &str) -> Vec<&str> {
+    let mut items: Vec<&str> = text.split(',').collect();
+    while items.len() > 1 && items.last() == Some(&"") {
+        items.pop();
+    }
+    items
 }
 
 #[cfg(test)]
@@ -243,6 +261,9 @@ mod tests {
         assert_eq!(after(&[], append("b,c")), one("a,b,c"));
         assert_eq!(after(&[("list", "x")], append("y")), one("x,y"));
         assert_eq!(after(&[("list", "x,y,z")], subtract("y,a")), one("x,z"));
+        assert_eq!(after(&[("list", "x,x,y")], subtract("x")), one("x,y"));
+        assert_eq!(after(&[("list", "x")], append("x,x,y,y,")), one("x,y,y"));
+        assert_eq!(after(&[("list", "")], append("y")), one("y"));
         assert_eq!(after(&[("list", "x")], vec![("list", Operation::Delete)]), Ok(vec![]));
         assert_eq!(
             after(&[], vec![("number", Operation::Append("2".into()))]),

@@ -2,6 +2,7 @@
 //! broker has written itself (Kafka's `ZkConfigManager`). One task does it, so that an older state
 //! never follows a newer one. Knows nothing of who changes what.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coordinator::metadata::retry;
@@ -117,20 +118,26 @@ impl Worker {
             |(_, name): &(i64, String)| Op::Get { path: config_change::path(name), watch: false };
         let reads = retry::read_all(&*store, found.iter().map(read).collect()).await;
         let now_ms = self.broker.clock.now_ms();
-        let mut expired = Vec::new();
+        let (mut changed, mut expired) = (BTreeSet::new(), Vec::new());
+        let mut outcome = Ok(());
         for ((number, name), reply) in found.into_iter().zip(reads) {
             let (data, stat) = match reply {
                 Ok(Reply::Data { data, stat }) => (data, stat),
                 // Another broker removed it: it was old.
                 Err(StoreError::NoNode(_)) => continue,
                 Ok(other) => {
-                    return Err(StoreError::Other(format!("a reply of another kind: {other:?}")));
+                    let text = format!("a reply of another kind: {other:?}");
+                    outcome = Err(StoreError::Other(text));
+                    break;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
             };
             if number > self.last {
                 match config_change::decode(&name, data.as_deref()) {
-                    Ok(entity) => self.take_over(vec![entity]).await,
+                    Ok(entity) => drop(changed.insert(entity)),
                     Err(error) => tracing::warn!(%error, "a notification is skipped"),
                 }
                 self.last = number;
@@ -139,11 +146,13 @@ impl Worker {
                 expired.push(Op::Delete { path: config_change::path(&name), version: -1 });
             }
         }
+        // However often somebody was named, what stands now is read once.
+        self.take_over(changed.into_iter().collect()).await;
         if !expired.is_empty() {
             // Whoever is first removes it; what fails is tried again with the next scan.
             store.submit(expired).await;
         }
-        Ok(())
+        outcome
     }
 
     /// Takes over every topic's values and the brokers', notified of or not.
@@ -161,15 +170,15 @@ impl Worker {
     async fn take_over(&self, entities: Vec<ConfigEntity>) {
         let is_topic = |entity: &ConfigEntity| matches!(entity, ConfigEntity::Topic(_));
         let (topics, others): (Vec<_>, Vec<_>) = entities.into_iter().partition(is_topic);
-        for entity in others {
-            let ours = match &entity {
-                ConfigEntity::Broker(id) => *id == self.broker.broker_id,
-                // Quotas are not enforced.
-                entity => *entity == ConfigEntity::BrokerDefault,
-            };
-            if ours && let Err(error) = self.brokers().await {
-                tracing::error!(%entity, %error, "a changed configuration is not in force");
-            }
+        let ours = |entity: &ConfigEntity| match entity {
+            ConfigEntity::Broker(id) => *id == self.broker.broker_id,
+            // Quotas are not enforced.
+            entity => *entity == ConfigEntity::BrokerDefault,
+        };
+        if others.iter().any(ours)
+            && let Err(error) = self.brokers().await
+        {
+            tracing::error!(%error, "a changed configuration of brokers is not in force");
         }
         for some in topics.chunks(READ_AT_ONCE) {
             self.topics(some).await;
@@ -208,8 +217,7 @@ impl Worker {
     async fn brokers(&self) -> Result<(), StoreError> {
         let broker = &self.broker;
         let store: &dyn MetadataStore = &*broker.store;
-        let cluster = entity::salvage(store, &ConfigEntity::BrokerDefault).await?;
-        let own = entity::salvage(store, &ConfigEntity::Broker(broker.broker_id)).await?;
+        let [cluster, own] = entity::of_brokers(store, broker.broker_id).await?;
         broker.quotas.configure(&cluster, &own);
         let (config, refused) = broker.config.load().with_dynamic(&cluster, &own);
         for error in refused {
@@ -233,8 +241,7 @@ impl Worker {
     /// Throttles' rates are in no file, so a start looks for them here.
     async fn throttles(&self) -> Result<(), StoreError> {
         let store: &dyn MetadataStore = &*self.broker.store;
-        let cluster = entity::salvage(store, &ConfigEntity::BrokerDefault).await?;
-        let own = entity::salvage(store, &ConfigEntity::Broker(self.broker.broker_id)).await?;
+        let [cluster, own] = entity::of_brokers(store, self.broker.broker_id).await?;
         self.broker.quotas.configure(&cluster, &own);
         Ok(())
     }

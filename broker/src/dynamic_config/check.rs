@@ -31,9 +31,26 @@ const THREADS: [&str; 5] = [
     "num.replica.fetchers",
 ];
 
-/// Checks `values` as all that is set for this broker or, `whole_cluster`, for all brokers.
+/// What counts of the stored values: a change of others takes the rest out of the store.
+pub fn legal(stored: &ConfigValues, whole_cluster: bool) -> ConfigValues {
+    let source = if whole_cluster { Source::DynamicDefault } else { Source::DynamicBroker };
+    let is_legal = |key: &str, value: &str| match BrokerConfig::definition(key) {
+        Some(known) => {
+            BrokerConfig::updatable(key, source)
+                && !PER_LISTENER.contains(&key)
+                && known.parse(value).is_ok()
+        }
+        None => definition(key).is_none_or(|rate| rate.parse(value).is_ok()),
+    };
+    let legal = stored.iter().filter(|(key, value)| is_legal(key, value));
+    legal.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// Checks `values` as all that is set for this broker or, `whole_cluster`, for all brokers, in
+/// place of those that are `stored`.
 pub fn broker(
     config: &BrokerConfig,
+    stored: &ConfigValues,
     values: &ConfigValues,
     whole_cluster: bool,
 ) -> Result<(), String> {
@@ -58,11 +75,13 @@ pub fn broker(
             "Cannot update these configs at default cluster level, broker id must be specified";
         refuse(&of(&|key| updates(key, Update::PerBroker)), text, "Set")?;
     }
-    refuse(&of(&is_not_served), "These configs are not served while the broker runs", "Set")?;
+    let changes = |key: &str| values.get(key) != stored.get(key);
+    let not_served = of(&|key| changes(key) && is_not_served(key));
+    refuse(&not_served, "These configs are not served while the broker runs", "Set")?;
     let kept = if whole_cluster { Source::DynamicBroker } else { Source::DynamicDefault };
     let other = config.settings_at(kept);
     let (cluster, own) = if whole_cluster { (values, &other) } else { (&other, values) };
-    let (next, _) = config.with_dynamic(cluster, own);
+    let (next, _) = config.overlaid(cluster, own);
     together(&next)?;
     reconfigured(config, &next).map_err(|why| {
         format!(
@@ -164,7 +183,33 @@ fn together(next: &BrokerConfig) -> Result<(), String> {
     let text = "max.connections.per.ip can be set to zero only if \
                 max.connections.per.ip.overrides property is set.";
     require(next.long("max.connections.per.ip") != 0 || !overrides.is_empty(), text)?;
+    address_limits(overrides)?;
     next.check().map_err(|error| format!("Invalid dynamic configuration: {error}"))
+}
+
+/// `address:count` pairs, with what Java says of those that are none.
+fn address_limits(text: &str) -> Result<(), String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-%._:".contains(c);
+    let mut invalid = Vec::new();
+    for item in text.split(',').map(str::trim).filter(|_| !text.is_empty()) {
+        let Some((address, count)) = item.rsplit_once(':') else {
+            let length = item.chars().count();
+            return Err(format!(
+                "Error parsing configuration property 'max.connections.per.ip.overrides': begin 0, \
+                 end -1, length {length}"
+            ));
+        };
+        let count = count.trim();
+        if count.parse::<i32>().is_err() {
+            return Err(format!("For input string: \"{count}\""));
+        }
+        invalid.extend(Some(address.trim()).filter(|address| !address.chars().all(legal)));
+    }
+    if invalid.is_empty() {
+        return Ok(());
+    }
+    let invalid = invalid.join(",");
+    Err(format!("max.connections.per.ip.overrides contains invalid addresses : {invalid}"))
 }
 
 /// What Kafka's own parts say when they are told of `next`: each only of what changes for it.
@@ -256,162 +301,4 @@ fn local_retention(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What Apache 3.9.2 answers to one key, to a broker and to all of them.
-    fn check(key: &str, value: &str) -> Result<(), String> {
-        let config = BrokerConfig::defaults();
-        let values = ConfigValues::from([(key.to_owned(), value.to_owned())]);
-        let outcome = broker(&config, &values, false);
-        assert_eq!(outcome, broker(&config, &values, true), "{key}={value}");
-        outcome
-    }
-
-    fn changed(why: &str) -> Result<(), String> {
-        let class = "org.apache.kafka.common.config.ConfigException";
-        Err(format!("Invalid value {class}: {why} for configuration Invalid dynamic configuration"))
-    }
-
-    #[test]
-    fn values_that_are_taken() {
-        for (key, value) in [
-            ("num.io.threads", "4"),
-            ("num.io.threads", "16"),
-            ("background.threads", "5"),
-            ("num.replica.fetchers", "2"),
-            ("log.cleaner.threads", "2"),
-            ("leader.replication.throttled.rate", "0"),
-            ("max.connections.per.ip.overrides", "127.0.0.1:5"),
-            ("metric.reporters", ""),
-            ("metric.reporters", JMX_REPORTER),
-            ("log.retention.ms", "-2"),
-            ("log.local.retention.bytes", "5"),
-            ("log.cleaner.min.compaction.lag.ms", "10"),
-            ("log.cleaner.dedupe.buffer.size", "1048577"),
-            ("log.cleanup.policy", ""),
-            ("message.max.bytes", " 7 "),
-            ("not.known.anywhere", ""),
-        ] {
-            assert_eq!(check(key, value), Ok(()), "{key}={value}");
-        }
-    }
-
-    #[test]
-    fn a_value_must_be_legal_by_itself() {
-        for (key, value, why) in [
-            ("num.io.threads", "0", "Value must be at least 1"),
-            ("num.io.threads", "x", "Not a number of type INT"),
-            ("message.max.bytes", "", "Not a number of type INT"),
-            ("message.max.bytes", "2147483648", "Not a number of type INT"),
-            ("leader.replication.throttled.rate", "-1", "Value must be at least 0"),
-            ("follower.replication.throttled.rate", "x", "Not a number of type LONG"),
-            ("replica.alter.log.dirs.io.max.bytes.per.second", "-1", "Value must be at least 0"),
-            ("log.cleaner.min.cleanable.ratio", "2", "Value must be no more than 1"),
-            ("log.cleaner.io.max.bytes.per.second", "x", "Not a number of type DOUBLE"),
-            ("compression.lz4.level", "18", "Value must be no more than 17"),
-            ("compression.gzip.level", "0", "Value must be between 1 and 9 or equal to -1"),
-            ("log.cleanup.policy", "x", "String must be one of: compact, delete"),
-            ("log.message.timestamp.type", "x", "String must be one of: CreateTime, LogAppendTime"),
-            ("unclean.leader.election.enable", "yes", "Expected value to be either true or false"),
-        ] {
-            let text = format!("Invalid value {value} for configuration {key}: {why}");
-            assert_eq!(check(key, value), Err(text));
-        }
-    }
-
-    #[test]
-    fn threads_are_halved_and_doubled_at_most() {
-        let threads = "Dynamic thread count update validation failed for";
-        for (key, value, why) in [
-            ("num.io.threads", "3", "be at least half the current value 8"),
-            ("num.io.threads", "100000", "not be greater than double the current value 8"),
-            ("num.network.threads", "1000", "not be greater than double the current value 3"),
-            ("background.threads", "2", "be at least half the current value 10"),
-            ("num.replica.fetchers", "3", "not be greater than double the current value 1"),
-            ("num.replica.fetchers", "0", "be at least 1"),
-            (
-                "num.recovery.threads.per.data.dir",
-                "9",
-                "not be greater than double the current value 1",
-            ),
-        ] {
-            let why = format!("{threads} {key}={value}, value should {why}");
-            assert_eq!(check(key, value), changed(&why));
-        }
-        let why = "Log cleaner threads cannot be increased to more than double the current value 1";
-        assert_eq!(check("log.cleaner.threads", "3"), changed(why));
-        assert_eq!(check("log.cleaner.threads", "0"), Err("/ by zero".to_owned()));
-    }
-
-    #[test]
-    fn what_changes_must_be_of_use() {
-        for (key, value, why) in [
-            ("max.connections", "0", "Invalid max.connections 0"),
-            ("max.connection.creation.rate", "0", "Invalid max.connection.creation.rate 0"),
-            (
-                "metric.reporters",
-                "no.such.Class",
-                "Validation of dynamic config update of Set(metric.reporters) failed with class \
-                 class kafka.server.DynamicMetricsReporters",
-            ),
-            (
-                "log.local.retention.ms",
-                "-1",
-                "Invalid value -1 for configuration log.local.retention.ms: Value must not be -1 \
-                 as log.retention.ms value is set as 604800000.",
-            ),
-        ] {
-            assert_eq!(check(key, value), changed(why));
-        }
-        // What a file says is not looked at again.
-        let mut config = BrokerConfig::defaults();
-        config.set(Source::Static, "metric.reporters", "no.such.Class").expect("legal");
-        config.set(Source::Static, "log.local.retention.ms", "-1").expect("legal");
-        let other = ConfigValues::from([("num.io.threads".to_owned(), "9".to_owned())]);
-        assert_eq!(broker(&config, &other, false), Ok(()));
-        let log = ConfigValues::from([("log.segment.bytes".to_owned(), "900".to_owned())]);
-        assert!(broker(&config, &log, false).is_err());
-    }
-
-    #[test]
-    fn values_must_go_together() {
-        for (key, value, why) in [
-            ("log.roll.ms", "0", "log.roll.ms must be greater than or equal to 1"),
-            (
-                "log.retention.ms",
-                "0",
-                "log.retention.ms must be unlimited (-1) or, greater than or equal to 1",
-            ),
-            (
-                "log.cleaner.dedupe.buffer.size",
-                "1048576",
-                "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.",
-            ),
-            (
-                "max.connections.per.ip",
-                "0",
-                "max.connections.per.ip can be set to zero only if \
-                 max.connections.per.ip.overrides property is set.",
-            ),
-        ] {
-            assert_eq!(check(key, value), Err(format!("requirement failed: {why}")));
-        }
-    }
-
-    #[test]
-    fn some_keys_are_for_one_broker_or_not_dynamic_at_all() {
-        let fixed = "Cannot update these configs dynamically: Set(broker.id)";
-        assert_eq!(check("broker.id", "7"), Err(fixed.to_owned()));
-        let listener = check("ssl.keystore.location", "x").expect_err("not for one listener");
-        assert!(listener.ends_with("prefix: HashSet(ssl.keystore.location)"), "{listener}");
-        let config = BrokerConfig::defaults();
-        let one = |key: &str, value: &str, whole_cluster: bool| {
-            let values = ConfigValues::from([(key.to_owned(), value.to_owned())]);
-            broker(&config, &values, whole_cluster)
-        };
-        let cluster = one("listeners", "PLAINTEXT://:1", true).expect_err("for one broker");
-        assert!(cluster.starts_with("Cannot update these configs at default cluster level"));
-        assert!(one("listeners", "PLAINTEXT://:1", false).is_err());
-    }
-}
+mod tests;

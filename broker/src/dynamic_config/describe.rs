@@ -4,8 +4,10 @@
 use coordinator::znodes::config::ConfigValues;
 use storage::config::{TOPIC_KEYS, TopicKey, ValueType, topic_key};
 
+use super::documentation;
+use crate::config::key::{Feature, KeyDef, Role, Update};
 use crate::config::keys::{KEYS, RATES};
-use crate::config::{BrokerConfig, Source, key::KeyDef, key::Update, synonyms};
+use crate::config::{BrokerConfig, Source, synonyms};
 use crate::logging::levels::{Level, Levels};
 use crate::replication::topic_configs;
 
@@ -66,8 +68,7 @@ pub fn topic(broker: &BrokerConfig, own: &ConfigValues) -> Vec<Entry> {
 
 fn topic_entry(broker: &BrokerConfig, key: &TopicKey, own: Option<&String>) -> Entry {
     let value = match own {
-        Some(own) if key.value_type == ValueType::List => items(own),
-        Some(own) => own.trim().to_owned(),
+        Some(own) => written(key.value_type, own),
         None => topic_configs::broker_value(broker, key).unwrap_or_else(|| key.default.to_owned()),
     };
     let mut synonyms = match key.broker_key {
@@ -81,7 +82,8 @@ fn topic_entry(broker: &BrokerConfig, key: &TopicKey, own: Option<&String>) -> E
     Entry {
         name: key.name.to_owned(),
         documentation: Documentation::Key(Some(format!(
-            "Default {}; without a value of its own a topic takes the broker's {}.",
+            "{} Default {}; without a value of its own a topic takes the broker's {}.",
+            documentation::of_topic(key.name).unwrap_or_default(),
             if key.default.is_empty() { "none" } else { key.default },
             key.broker_key.unwrap_or("default")
         ))),
@@ -190,8 +192,20 @@ fn broker_entry(config: &BrokerConfig, key: &KeyDef) -> Entry {
         is_sensitive,
         synonyms,
         kind: key.wire_type(),
-        documentation: Documentation::Key(Some(format!("Takes {}.", key.expected()))),
+        documentation: Documentation::Key(Some(what_it_does(key))),
     }
+}
+
+fn what_it_does(key: &KeyDef) -> String {
+    let takes = format!("Takes {}.", key.expected());
+    let role = match key.role {
+        Role::Honoured => String::new(),
+        Role::Ignored(instead) => format!("No effect here: {instead}."),
+        Role::Stops(why) => format!("Only the default here: {why}."),
+        Role::Belongs(_) => format!("Only where it has no effect: {}.", Feature::SECURITY),
+    };
+    let texts = [documentation::of_broker(key.name).unwrap_or_default(), &takes, &role];
+    texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a key that says the same was set while the broker runs, and this one was not: Kafka then
@@ -261,6 +275,19 @@ fn strongest(places: &[Synonym]) -> i8 {
     places.first().map_or(Source::Default as i8, |place| place.source)
 }
 
+/// A value as Kafka writes what it has read.
+fn written(kind: ValueType, text: &str) -> String {
+    let text = text.trim();
+    let read = match kind {
+        ValueType::List => Some(items(text)),
+        ValueType::Boolean => Some(text.to_ascii_lowercase()),
+        ValueType::Int | ValueType::Long => text.parse().ok().map(|n: i64| n.to_string()),
+        ValueType::Double => text.parse().ok().map(|n: f64| format!("{n:?}")),
+        ValueType::String => None,
+    };
+    read.unwrap_or_else(|| text.to_owned())
+}
+
 /// A list without blanks.
 fn items(text: &str) -> String {
     text.split(',').map(str::trim).collect::<Vec<_>>().join(",")
@@ -294,8 +321,16 @@ mod tests {
         let own = ConfigValues::from([
             ("segment.bytes".into(), " 2000 ".into()),
             ("cleanup.policy".into(), "compact, delete".into()),
+            ("preallocate".into(), "TRUE".into()),
+            ("retention.ms".into(), "+0700".into()),
+            ("min.cleanable.dirty.ratio".into(), "1".into()),
         ]);
         let own = topic(&config, &own);
+        for (name, value) in
+            [("preallocate", "true"), ("retention.ms", "700"), ("min.cleanable.dirty.ratio", "1.0")]
+        {
+            assert_eq!(find(&own, name).value.as_deref(), Some(value), "as Kafka writes it");
+        }
         let segment = find(&own, "segment.bytes");
         assert_eq!((segment.value.as_deref(), segment.source, segment.kind), (Some("2000"), 1, 3));
         assert_eq!(
@@ -323,6 +358,14 @@ mod tests {
         assert_eq!((bytes.value.as_deref(), bytes.source, bytes.read_only), (Some("7"), 2, false));
         let sources: Vec<i8> = bytes.synonyms.iter().map(|place| place.source).collect();
         assert_eq!(sources, [2, 3, 5]);
+        assert_eq!(
+            find(&all, "num.io.threads").documentation,
+            Documentation::Key(Some(
+                "Threads that serve requests. Takes an integer of at least 1. No effect here: \
+                 there is one worker per core, and bounds are in bytes."
+                    .to_owned()
+            ))
+        );
         let hours = find(&all, "log.retention.hours");
         assert_eq!((hours.source, hours.read_only), (4, true));
         let password = find(&all, "ssl.key.password");

@@ -5,6 +5,7 @@ use coordinator::metadata::retry;
 use coordinator::metadata::store::{CreateMode, MetadataStore, Op, Reply, StoreError};
 use coordinator::znodes::config::{ConfigEntity, ConfigValues};
 use coordinator::znodes::{self, ZnodeError, config_change, controller};
+use protocol::ids::BrokerId;
 
 /// Tries of a write that lost its connection, or a race with another writer.
 const TRIES_MAX: usize = 20;
@@ -34,19 +35,23 @@ pub async fn read(
     }
 }
 
-/// As `read`, for who must go on whatever the node holds: what is wrong with it is logged, and what
-/// can be made of it counts.
-pub async fn salvage(
+/// The values for all brokers, and those of one, for who must go on whatever the nodes hold: what
+/// can be made of them counts, and what is wrong with them is logged.
+pub async fn of_brokers(
     store: &dyn MetadataStore,
-    entity: &ConfigEntity,
-) -> Result<ConfigValues, StoreError> {
-    match retry::get(store, &entity.path(), false).await? {
-        Some((data, _)) => Ok(salvaged(entity, data.as_deref())),
-        None => Ok(ConfigValues::new()),
+    broker: BrokerId,
+) -> Result<[ConfigValues; 2], StoreError> {
+    let mut both = [const { ConfigValues::new() }; 2];
+    let entities = [ConfigEntity::BrokerDefault, ConfigEntity::Broker(broker)];
+    for (entity, values) in entities.iter().zip(&mut both) {
+        if let Some((data, _)) = retry::get(store, &entity.path(), false).await? {
+            *values = salvaged(entity, data.as_deref());
+        }
     }
+    Ok(both)
 }
 
-/// As `salvage`, of a node that was read already.
+/// As `of_brokers`, of any node that was read already.
 pub fn salvaged(entity: &ConfigEntity, data: Option<&[u8]>) -> ConfigValues {
     let (values, fault) = znodes::config::salvage(entity, data);
     if let Some(fault) = fault {

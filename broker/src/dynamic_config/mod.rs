@@ -6,5 +6,6 @@ pub mod alter;
 pub mod changes;
 mod check;
 pub mod describe;
+mod documentation;
 pub mod entity;
 pub mod log_levels;

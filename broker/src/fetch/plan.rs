@@ -20,8 +20,8 @@ pub struct FetchParams {
     pub nearby: Option<Nearby>,
     /// 0 to 2³¹ − 1.
     pub min_bytes: u64,
-    /// For all partitions together.
-    pub max_bytes: u64,
+    /// For all partitions together; a negative one is an error of the first that has something.
+    pub max_bytes: i64,
     /// Versions 0 to 2: the limits hold even for the first batch.
     pub hard_limit: bool,
     /// 0 or less: answer at once.
@@ -81,10 +81,10 @@ impl Plan {
 pub fn look(sources: &[Source], params: &FetchParams, first: bool, now_ms: TimestampMs) -> Plan {
     let mut plan = Plan { reads: Vec::with_capacity(sources.len()), bytes: 0, urgent: false };
     let mut at_least_one = !params.hard_limit;
+    let mut left = params.max_bytes;
     for Source { partition, ask } in sources {
-        let left = params.max_bytes.saturating_sub(plan.bytes);
         let room = Room {
-            bytes: u64::try_from(ask.max_bytes).unwrap_or(0).min(left),
+            bytes: i64::from(ask.max_bytes).min(left),
             at_least_one,
             may_cut: params.hard_limit,
         };
@@ -96,6 +96,7 @@ pub fn look(sources: &[Source], params: &FetchParams, first: bool, now_ms: Times
         match &read {
             Ok(read) => {
                 plan.bytes += read.len();
+                left = left.saturating_sub_unsigned(read.len()).max(0);
                 at_least_one &= read.is_empty();
                 plan.urgent |= read.diverging.is_some() || read.preferred.is_some();
             }

@@ -13,8 +13,11 @@
 //!
 //! Differs from Apache: a producer that begins while its transaction before is being ended waits up
 //! to 100 ms for that, where Apache answers CONCURRENT_TRANSACTIONS at once and is asked again
-//! after a pause of the client's own.
+//! after a pause of the client's own. Partitions come in the order of the request; there those that
+//! cannot be added come first, or in no order. A request without transactions is answered; there it
+//! never is.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coordinator::shard::Producer;
@@ -23,7 +26,8 @@ use protocol::error_code::ErrorCode;
 use protocol::ids::TopicPartition;
 use protocol::messages::add_partitions_to_txn::{
     AddPartitionsToTxnPartitionResult, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
-    AddPartitionsToTxnResult, AddPartitionsToTxnTopicResult, AddPartitionsToTxnTransaction,
+    AddPartitionsToTxnResult, AddPartitionsToTxnTopic, AddPartitionsToTxnTopicResult,
+    AddPartitionsToTxnTransaction,
 };
 
 use super::transaction_error;
@@ -36,7 +40,7 @@ const FENCED_FROM: i16 = 2;
 /// From here on only brokers ask, for several transactions at a time.
 const BATCHES_FROM: i16 = 4;
 
-type Codes = Vec<(TopicPartition, ErrorCode)>;
+type TopicResults = Vec<AddPartitionsToTxnTopicResult>;
 
 pub fn handle(
     broker: &Arc<Broker>,
@@ -55,7 +59,7 @@ pub fn handle(
         let adding = one(broker, context, &transaction);
         return Reply::later(async move {
             AddPartitionsToTxnResponse {
-                results_by_topic_v3_and_below: by_topic(adding.await),
+                results_by_topic_v3_and_below: adding.await,
                 ..Default::default()
             }
         });
@@ -69,7 +73,7 @@ pub fn handle(
         async move {
             AddPartitionsToTxnResult {
                 transactional_id: transaction.transactional_id,
-                topic_results: by_topic(codes.await),
+                topic_results: codes.await,
             }
         }
     });
@@ -84,51 +88,49 @@ fn one(
     broker: &Broker,
     context: &RequestContext,
     transaction: &AddPartitionsToTxnTransaction,
-) -> BoxFuture<'static, Codes> {
+) -> BoxFuture<'static, TopicResults> {
     let id = &transaction.transactional_id;
+    let of_client = context.api_version < BATCHES_FROM;
+    let resource = Resource::TransactionalId(id);
+    if of_client && broker.authorizer.authorize::<op::Write>(context, resource).is_err() {
+        let denied = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+        return Box::pin(std::future::ready(as_listed(&transaction.topics, denied)));
+    }
     let topics = transaction.topics.iter();
-    let partitions: Vec<TopicPartition> = topics
+    let partitions: BTreeSet<TopicPartition> = topics
         .flat_map(|topic| {
             topic.partitions.iter().map(|index| TopicPartition::new(topic.name.clone(), *index))
         })
         .collect();
-    let of_client = context.api_version < BATCHES_FROM;
-    if let Err(codes) = check(broker, context, id, &partitions, of_client) {
-        return Box::pin(std::future::ready(codes));
+    if let Err(codes) = check(broker, context, &partitions, of_client) {
+        return Box::pin(std::future::ready(by_topic(codes)));
     }
     let service = &broker.transactions.service;
     let producer = Producer { id: transaction.producer_id, epoch: transaction.producer_epoch };
     if transaction.verify_only {
-        let verifying = service.verify(id, producer, partitions);
+        let verifying = service.verify(id, producer, partitions.into_iter().collect());
         return Box::pin(async move {
             let verified = verifying.await.into_iter();
-            verified
-                .map(|(tp, error)| (tp, error.map_or(ErrorCode::NONE, transaction_error::code)))
-                .collect()
+            let code = |error: Option<_>| error.map_or(ErrorCode::NONE, transaction_error::code);
+            by_topic(verified.map(|(tp, error)| (tp, code(error))).collect())
         });
     }
-    let adding = service.add_partitions(id, producer, partitions.iter().cloned().collect());
+    let adding = service.add_partitions(id, producer, partitions.into_iter().collect());
+    let topics = transaction.topics.clone();
     let knows_fenced = context.api_version >= FENCED_FROM;
-    Box::pin(async move {
-        let code = transaction_error::code_of(adding.await, knows_fenced);
-        partitions.into_iter().map(|partition| (partition, code)).collect()
-    })
+    Box::pin(
+        async move { as_listed(&topics, transaction_error::code_of(adding.await, knows_fenced)) },
+    )
 }
 
 /// All partitions may be added, or none is.
 fn check(
     broker: &Broker,
     context: &RequestContext,
-    id: &str,
-    partitions: &[TopicPartition],
+    partitions: &BTreeSet<TopicPartition>,
     of_client: bool,
-) -> Result<(), Codes> {
+) -> Result<(), Vec<(TopicPartition, ErrorCode)>> {
     let authorizer = &broker.authorizer;
-    let transaction = Resource::TransactionalId(id);
-    if of_client && authorizer.authorize::<op::Write>(context, transaction).is_err() {
-        let denied = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-        return Err(partitions.iter().map(|partition| (partition.clone(), denied)).collect());
-    }
     let judge = |partition: &TopicPartition| {
         let topic = Resource::Topic(&partition.topic);
         let internal = name::is_internal(&partition.topic);
@@ -152,14 +154,25 @@ fn check(
     Err(codes.collect())
 }
 
-fn by_topic(codes: Codes) -> Vec<AddPartitionsToTxnTopicResult> {
-    let mut topics: Vec<AddPartitionsToTxnTopicResult> = Vec::new();
+/// One result for all, in the shape of the request: what is listed twice is answered twice.
+fn as_listed(topics: &[AddPartitionsToTxnTopic], code: ErrorCode) -> TopicResults {
+    let of_topic = |topic: &AddPartitionsToTxnTopic| AddPartitionsToTxnTopicResult {
+        name: topic.name.clone(),
+        results_by_partition: topic.partitions.iter().map(|index| result(*index, code)).collect(),
+    };
+    topics.iter().map(of_topic).collect()
+}
+
+fn result(partition_index: i32, code: ErrorCode) -> AddPartitionsToTxnPartitionResult {
+    AddPartitionsToTxnPartitionResult { partition_index, partition_error_code: code.0 }
+}
+
+/// Results of their own, which Kafka keeps in a map.
+fn by_topic(codes: Vec<(TopicPartition, ErrorCode)>) -> TopicResults {
+    let mut topics = TopicResults::new();
     for (partition, code) in codes {
-        let result = AddPartitionsToTxnPartitionResult {
-            partition_index: partition.partition,
-            partition_error_code: code.0,
-        };
-        match topics.iter_mut().find(|topic| topic.name == partition.topic) {
+        let result = result(partition.partition, code);
+        match topics.last_mut().filter(|topic| topic.name == partition.topic) {
             Some(topic) => topic.results_by_partition.push(result),
             None => topics.push(AddPartitionsToTxnTopicResult {
                 name: partition.topic,

@@ -7,14 +7,15 @@
 //! Errors: CLUSTER_AUTHORIZATION_FAILED, NOT_CONTROLLER, STALE_BROKER_EPOCH, UNKNOWN_SERVER_ERROR;
 //! per partition UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION, NOT_CONTROLLER (the leader knows
 //! more than this controller), FENCED_LEADER_EPOCH, INVALID_UPDATE_VERSION, INVALID_REQUEST,
-//! INELIGIBLE_REPLICA (OPERATION_NOT_ATTEMPTED until v1), UNKNOWN_SERVER_ERROR.
+//! INELIGIBLE_REPLICA (OPERATION_NOT_ATTEMPTED until v1), UNKNOWN_SERVER_ERROR. A recovery state
+//! that does not exist is UNKNOWN_SERVER_ERROR of the whole request.
 //!
 //! Differs from Apache:
 //! - A member whose broker epoch is given (v3) and is not that of its registration is ineligible,
 //!   as in KRaft: a broker that has come back without its log must not join by what it had before.
 //!   Apache's ZooKeeper controller ignores these epochs, and its leaders send −1.
 //! - INVALID_REQUEST, as in KRaft, from a broker that does not lead the partition, for an ISR
-//!   without its leader, for a member named twice and for a new member that is no replica.
+//!   without its leader, for a member named twice and for a living new member that is no replica.
 //! - A write whose answer was lost with the connection and then found done is a success; Apache
 //!   answers INVALID_UPDATE_VERSION, after which the leader waits for its next LeaderAndIsr.
 
@@ -39,6 +40,9 @@ const FIRST_WITH_IDS: i16 = 2;
 /// From here on members come with their epochs.
 const FIRST_WITH_EPOCHS: i16 = 3;
 
+/// `leader_recovery_state` of a leader from the ISR.
+const RECOVERED: i8 = 0;
+
 /// `leader_recovery_state` of a leader from outside the ISR.
 const RECOVERING: i8 = 1;
 
@@ -60,6 +64,14 @@ async fn alter(
     request: AlterPartitionRequest,
     _: Authorized<op::ClusterAction>,
 ) -> AlterPartitionResponse {
+    let strange = |partition: &PartitionRequest| {
+        ![RECOVERED, RECOVERING].contains(&partition.leader_recovery_state)
+    };
+    if request.topics.iter().flat_map(|topic| &topic.partitions).any(strange) {
+        let leads = broker.controller.handle.is_controller();
+        let code = ErrorCode::UNKNOWN_SERVER_ERROR;
+        return refusal(if leads { code } else { ErrorCode::NOT_CONTROLLER });
+    }
     let asked = as_asked(version, request);
     match broker.controller.handle.alter_partition(asked).await {
         Ok(answers) => respond(version, answers),

@@ -15,6 +15,7 @@
 //!   cancellation after the former replicas have died. Apache deletes the last copy.
 //! - A topic that is marked for deletion meanwhile is deleted once its reassignments are through,
 //!   and gets leaders until then; Apache elects none, so that both may wait for ever.
+//! - Lists in texts are written `[1, 1]`, not as Scala writes them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -5,7 +5,8 @@
 //! answered with REPLICA_NOT_AVAILABLE.
 //!
 //! Errors, per partition: CLUSTER_AUTHORIZATION_FAILED, LOG_DIR_NOT_FOUND, KAFKA_STORAGE_ERROR,
-//! REPLICA_NOT_AVAILABLE, INVALID_TOPIC_EXCEPTION (the name is too long).
+//! REPLICA_NOT_AVAILABLE, UNKNOWN_TOPIC_OR_PARTITION (it is nowhere), INVALID_TOPIC_EXCEPTION (the
+//! name is too long).
 //!
 //! Differs from Apache: a kill while the new log takes the old one's place needs no hand at the
 //! next start. Of `num.replica.alter.log.dirs.threads`, each takes whatever partition is next.
@@ -45,7 +46,9 @@ pub fn handle(
                 if let Err(error) = &result {
                     tracing::warn!(%partition, to = %root.display(), %error, "not moved");
                 }
-                (partition.clone(), code_of(result))
+                let TopicPartition { topic, partition: index } = partition;
+                let known = broker.replicas.cluster().has_partition(topic, *index);
+                (partition.clone(), code_of(result, known))
             });
             respond(results)
         };
@@ -67,13 +70,15 @@ fn orders_of(request: &AlterReplicaLogDirsRequest) -> BTreeMap<TopicPartition, P
     orders
 }
 
-fn code_of(result: Result<(), MoveError>) -> ErrorCode {
+/// `known`: the cluster has such a partition.
+fn code_of(result: Result<(), MoveError>, known: bool) -> ErrorCode {
     match result {
         Ok(()) => ErrorCode::NONE,
         Err(MoveError::NameTooLong) => ErrorCode::INVALID_TOPIC_EXCEPTION,
         Err(MoveError::UnknownDir) => ErrorCode::LOG_DIR_NOT_FOUND,
         Err(MoveError::Offline | MoveError::Storage(_)) => ErrorCode::KAFKA_STORAGE_ERROR,
-        Err(MoveError::NoLog) => ErrorCode::REPLICA_NOT_AVAILABLE,
+        Err(MoveError::NoLog) if known => ErrorCode::REPLICA_NOT_AVAILABLE,
+        Err(MoveError::NoLog) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
     }
 }
 

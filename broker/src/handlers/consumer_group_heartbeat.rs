@@ -2,8 +2,8 @@
 //!
 //! Versions 0 and 1: v1 a regular expression instead of topics, members that name themselves.
 //! Served with `group.coordinator.rebalance.protocols=classic,consumer`, while every registered
-//! broker is one of ours with that setting. Without the setting version 0 alone is advertised;
-//! UNSUPPORTED_VERSION says why it is not served.
+//! broker is one of ours with that setting; beside others UNSUPPORTED_VERSION says why it is not.
+//! Without the setting version 0 alone is advertised, and the code is all that is answered.
 //!
 //! Errors: GROUP_AUTHORIZATION_FAILED, UNSUPPORTED_VERSION, INVALID_REQUEST, INVALID_GROUP_ID,
 //! COORDINATOR_NOT_AVAILABLE, COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, GROUP_ID_NOT_FOUND,
@@ -43,7 +43,9 @@ pub fn handle(
         if context.api_version > 0 && why == NotServed::Off {
             return Reply::Close(why.to_string());
         }
-        return Reply::Now(refuse(not_served(&why), Some(why.to_string())));
+        // Apache has no more to say than the code.
+        let message = (why != NotServed::Off).then(|| why.to_string());
+        return Reply::Now(refuse(not_served(&why), message));
     }
     let group = Resource::Group(&request.group_id);
     if broker.authorizer.authorize::<op::Read>(context, group).is_err() {

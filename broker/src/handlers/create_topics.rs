@@ -11,6 +11,9 @@
 //! REQUEST_TIMED_OUT.
 //!
 //! Differs from Apache: at most 100,000 partitions a topic; more do not fit in its znode.
+//! Configurations are in the order of their names, where Kafka has none. A negative partition in an
+//! assignment is INVALID_REPLICA_ASSIGNMENT; there the broker fails. Lists in texts are written
+//! `[1, 1]`, not as Scala writes them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -3,11 +3,15 @@
 //! Versions 0 to 2: v2 flexible. Offset −1 means the high watermark. Answers when the log start of
 //! every living replica has reached the offset, or after `timeout_ms`.
 //!
+//! A partition that is listed twice is treated and answered once, as its last entry says.
+//!
 //! Errors: UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, OFFSET_OUT_OF_RANGE (negative or
 //! above the high watermark), POLICY_VIOLATION (`cleanup.policy` does not delete),
-//! REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR, TOPIC_AUTHORIZATION_FAILED.
+//! INVALID_TOPIC_EXCEPTION (an internal topic), REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR,
+//! TOPIC_AUTHORIZATION_FAILED.
 //!
-//! Differs from Apache: in nothing known.
+//! Differs from Apache: topics and partitions come in the order of the request, there in that of a
+//! hash table.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +23,12 @@ use protocol::messages::delete_records::{
 };
 use storage::Log;
 
+use super::distinct::DistinctPartitions;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
 use crate::delayed::offset::Countdown;
 use crate::replication::partition::{DeleteError, Deleted, Partition};
+use crate::topics::name;
 
 struct Part {
     topic: usize,
@@ -69,21 +75,25 @@ fn delete_all(
     context: &RequestContext,
     request: DeleteRecordsRequest,
 ) -> (Vec<String>, Vec<Part>) {
-    let mut names = Vec::with_capacity(request.topics.len());
-    let mut parts = Vec::new();
+    let mut distinct = DistinctPartitions::default();
     for topic in request.topics {
-        let allowed = broker
-            .authorizer
-            .authorize::<op::Delete>(context, Resource::Topic(&topic.name))
-            .is_ok();
         for asked in &topic.partitions {
+            distinct.put(&topic.name, asked.partition_index, asked.offset);
+        }
+    }
+    let mut names = Vec::new();
+    let mut parts = Vec::new();
+    for (name, partitions) in distinct.into_topics() {
+        let allowed =
+            broker.authorizer.authorize::<op::Delete>(context, Resource::Topic(&name)).is_ok();
+        for (index, offset) in partitions {
             let outcome = match allowed {
-                true => delete(broker, &topic.name, asked.partition_index, asked.offset),
+                true => delete(broker, &name, index, offset),
                 false => Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
             };
-            parts.push(Part { topic: names.len(), index: asked.partition_index, outcome });
+            parts.push(Part { topic: names.len(), index, outcome });
         }
-        names.push(topic.name);
+        names.push(name);
     }
     (names, parts)
 }
@@ -94,9 +104,11 @@ fn delete(
     index: i32,
     offset: i64,
 ) -> Result<(Arc<Partition>, Deleted), ErrorCode> {
-    if broker.metadata.load().partition(topic, index).is_none() {
-        // Perhaps it is still led here: its topic is being deleted.
+    if !broker.replicas.cluster().has_partition(topic, index) {
         return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    }
+    if name::is_internal(topic) {
+        return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
     }
     let partition = broker.replicas.find(topic, index)?;
     let remove = |log: &Log, offset, high_watermark| {

@@ -12,7 +12,8 @@
 //!
 //! Differs from Apache: keys of our own (`ottla.`) are told too; documentation is in our own words;
 //! loggers are this broker's modules, and those of Kafka's names that stand for modules; texts that
-//! only repeat the code are in our own words.
+//! only repeat the code are in our own words; keys are in the order of their names, where Kafka has
+//! none.
 
 use std::sync::Arc;
 

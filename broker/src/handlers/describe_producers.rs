@@ -3,7 +3,7 @@
 //! Version 0. Errors: UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, KAFKA_STORAGE_ERROR,
 //! INVALID_TOPIC_EXCEPTION, TOPIC_AUTHORIZATION_FAILED.
 //!
-//! Differs from Apache: a name that can be no topic's is answered as an unknown topic.
+//! Differs from Apache: in nothing known.
 
 use std::sync::Arc;
 
@@ -13,8 +13,10 @@ use protocol::messages::describe_producers::{
     TopicResponse,
 };
 
+use super::api_error::ApiError;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
+use crate::topics::name;
 
 pub fn handle(
     broker: &Arc<Broker>,
@@ -25,29 +27,41 @@ pub fn handle(
         .topics
         .into_iter()
         .map(|topic| {
-            let allowed =
-                broker.authorizer.authorize::<op::Read>(context, Resource::Topic(&topic.name));
-            let partitions = topic
-                .partition_indexes
-                .iter()
-                .map(|index| {
-                    let producers = match allowed {
-                        Ok(_) => producers(broker, &topic.name, *index),
-                        Err(_) => Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
-                    };
-                    let mut response =
-                        PartitionResponse { partition_index: *index, ..Default::default() };
-                    match producers {
-                        Ok(active) => response.active_producers = active,
-                        Err(code) => response.error_code = code.0,
-                    }
-                    response
-                })
-                .collect();
+            let topic_error = refuse(broker, context, &topic.name);
+            let partition = |index: &i32| {
+                let mut response =
+                    PartitionResponse { partition_index: *index, ..Default::default() };
+                if let Err(error) = &topic_error {
+                    response.error_code = error.code.0;
+                    response.error_message = error.message.clone();
+                    return response;
+                }
+                match producers(broker, &topic.name, *index) {
+                    Ok(active) => response.active_producers = active,
+                    Err(code) => response.error_code = code.0,
+                }
+                response
+            };
+            let partitions = topic.partition_indexes.iter().map(partition).collect();
             TopicResponse { name: topic.name, partitions }
         })
         .collect();
     Reply::Now(DescribeProducersResponse { topics, ..Default::default() })
+}
+
+/// Why no partition of the topic is looked at, if so. Only these errors come with a text.
+fn refuse(broker: &Broker, context: &RequestContext, topic: &str) -> Result<(), ApiError> {
+    let invalid =
+        |error: name::InvalidName| ApiError::new(ErrorCode::INVALID_TOPIC_EXCEPTION, &error);
+    name::check(topic).map_err(invalid)?;
+    let refuse = |code: ErrorCode| Err(ApiError::new(code, &code.message()));
+    if broker.authorizer.authorize::<op::Read>(context, Resource::Topic(topic)).is_err() {
+        return refuse(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    }
+    if broker.metadata.load().topic(topic).is_none() {
+        return refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    }
+    Ok(())
 }
 
 fn producers(broker: &Broker, topic: &str, index: i32) -> Result<Vec<ProducerState>, ErrorCode> {

@@ -5,7 +5,8 @@
 //! COORDINATOR_LOAD_IN_PROGRESS.
 //!
 //! Differs from Apache: an id without a transaction has the start time −1 at once, where Apache
-//! tells that of the transaction before until the coordinator is loaded anew.
+//! tells that of the transaction before until the coordinator is loaded anew;
+//! partitions are in the order of their numbers, where Kafka has none.
 
 use std::sync::Arc;
 

@@ -103,7 +103,7 @@ async fn elect(
         let error = match result {
             Ok(leader) if told(&cluster, &(tp.clone(), leader)) => ApiError::plain(ErrorCode::NONE),
             Ok(_) => ApiError::plain(ErrorCode::REQUEST_TIMED_OUT),
-            Err(refused) => ApiError::new(code(refused), &refused),
+            Err(refused) => ApiError::new(code(refused), &text(&tp, refused)),
         };
         (tp, error)
     };
@@ -127,6 +127,16 @@ fn code(refused: ElectRefusal) -> ErrorCode {
         ElectRefusal::PreferredNotAvailable => ErrorCode::PREFERRED_LEADER_NOT_AVAILABLE,
         ElectRefusal::NobodyEligible => ErrorCode::ELIGIBLE_LEADERS_NOT_AVAILABLE,
     }
+}
+
+/// What Kafka's controller says of it; failed elections name the partition and the strategy.
+fn text(tp: &TopicPartition, refused: ElectRefusal) -> String {
+    let strategy = match refused {
+        ElectRefusal::PreferredNotAvailable => "PreferredReplicaPartitionLeaderElectionStrategy",
+        ElectRefusal::NobodyEligible => "OfflinePartitionLeaderElectionStrategy(true)",
+        other => return other.to_string(),
+    };
+    format!("Failed to elect leader for partition {tp} under strategy {strategy}")
 }
 
 /// Version 0 has no error of the whole.

@@ -15,14 +15,18 @@
 //! FETCH_SESSION_TOPIC_ID_ERROR; of a partition UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION,
 //! INCONSISTENT_TOPIC_ID, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH,
 //! OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR, UNSUPPORTED_COMPRESSION_TYPE (zstd before v10),
-//! UNSUPPORTED_VERSION (`message.downconversion.enable=false`), TOPIC_AUTHORIZATION_FAILED.
+//! UNSUPPORTED_VERSION (`message.downconversion.enable=false`), UNKNOWN_SERVER_ERROR (a negative
+//! limit where there is something to read, an isolation level that does not exist),
+//! TOPIC_AUTHORIZATION_FAILED.
 //!
 //! Differs from Apache: a session that another request is using counts as being at another epoch.
 //! A disk that fails only as records are being sent takes its directory offline, as one does that
 //! fails the read; Kafka then closes the connection and leaves a leader that nobody can read from.
 //! A zstd batch read before v10 is refused by what the topic's `compression.type` says, as there.
 
+mod levels;
 mod old_format;
+mod parts;
 mod resolve;
 
 use std::sync::Arc;
@@ -30,16 +34,15 @@ use std::sync::Arc;
 use protocol::error_code::ErrorCode;
 use protocol::ids::Uuid;
 use protocol::messages::fetch::{
-    AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse,
-    LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, PartitionData,
 };
 use protocol::wire::Records;
-use replica::fetch_session::{FetchAnswer, FetchAsk, FetchTarget};
+use replica::fetch_session::{FetchAsk, FetchTarget};
 use replica::partition::AccessError;
 use replica::session_cache::SessionError;
 use storage::config::TopicCompression;
 
-use super::current_leader;
+use self::parts::{failed, name_leader, push, refused, told_of};
 use crate::broker::{Broker, Reply, RequestContext};
 use crate::delayed::fetch::Isolation;
 use crate::fetch::plan::{self, FetchParams, Plan, Source};
@@ -47,7 +50,6 @@ use crate::fetch::preferred::{self, Nearby};
 use crate::fetch::session::{FetchContext, SessionRequest, Wanted};
 use crate::network::payload::FilePayload;
 use crate::quota::LEADER_REPLICAS;
-use crate::replication::cluster_view::BrokerEndpoint;
 use crate::replication::partition::{PartitionRead, ReadError, Reader};
 
 const CONSUMER: i32 = -1;
@@ -97,6 +99,10 @@ pub fn handle(
         sources: Vec::with_capacity(wanted.len()),
     };
     fetch.resolve(wanted);
+    let any_known = fetch.items.iter().any(|(_, s)| !matches!(s, Standing::Refused(_)));
+    if any_known && !levels::exists(request.isolation_level) {
+        return Reply::Now(levels::failure(context.api_version, &request));
+    }
     // Old records may have to be looked for on the disk, which is no work for a worker.
     if !fetch.sources.iter().all(Source::is_at_tail) {
         return Reply::later(async move {
@@ -136,7 +142,7 @@ fn params_of(broker: &Broker, context: &RequestContext, request: &FetchRequest) 
         rack: request.rack_id.clone(),
         listener: context.connection.listener.clone(),
     });
-    let max_bytes = u64::try_from(request.max_bytes.min(ours)).unwrap_or(0);
+    let max_bytes = i64::from(request.max_bytes).min(ours.into());
     FetchParams {
         reader: Reader {
             follower: is_follower.then_some((replica, epoch)),
@@ -146,7 +152,7 @@ fn params_of(broker: &Broker, context: &RequestContext, request: &FetchRequest) 
             throttled: is_follower && broker.quotas.leader.is_exceeded(broker.clock.now_ms()),
         },
         nearby,
-        min_bytes: u64::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
+        min_bytes: i64::from(request.min_bytes).min(max_bytes).max(0) as u64,
         max_bytes,
         hard_limit: version <= 2,
         max_wait_ms: request.max_wait_ms,
@@ -175,8 +181,9 @@ fn open_session(
             };
             let ask = FetchAsk {
                 fetch_offset: partition.fetch_offset,
-                current_leader_epoch: partition.current_leader_epoch,
-                last_fetched_epoch: partition.last_fetched_epoch,
+                // Any negative epoch is none.
+                current_leader_epoch: partition.current_leader_epoch.max(-1),
+                last_fetched_epoch: partition.last_fetched_epoch.max(-1),
                 log_start: partition.log_start_offset,
                 max_bytes: partition.partition_max_bytes,
             };
@@ -216,6 +223,7 @@ pub fn code_of(error: &ReadError) -> ErrorCode {
         ReadError::InconsistentTopicId => ErrorCode::INCONSISTENT_TOPIC_ID,
         ReadError::OffsetOutOfRange => ErrorCode::OFFSET_OUT_OF_RANGE,
         ReadError::OffsetNotAvailable => ErrorCode::OFFSET_NOT_AVAILABLE,
+        ReadError::NegativeSize => ErrorCode::UNKNOWN_SERVER_ERROR,
         ReadError::Corrupt(_) | ReadError::Disk(_) => ErrorCode::KAFKA_STORAGE_ERROR,
     }
 }
@@ -304,6 +312,9 @@ impl Fetch {
         magic: Option<i8>,
     ) -> PartitionData {
         let index = source.partition.index();
+        if let Some(code) = self.withheld(source, magic) {
+            return PartitionData { records: None, ..refused(index, code) };
+        }
         let read = match read {
             Ok(read) => read,
             Err(error) => {
@@ -322,7 +333,7 @@ impl Fetch {
         let bytes = read.len();
         let records = match self.records(source, &read, magic) {
             Ok(records) => records,
-            Err(code) => return refused(index, code),
+            Err(code) => return PartitionData { records: None, ..refused(index, code) },
         };
         let is_follower = self.params.reader.follower.is_some();
         source.partition.metrics().fetched(bytes, is_follower);
@@ -351,6 +362,20 @@ impl Fetch {
         }
     }
 
+    /// Why the topic's configuration keeps the records from this version, whatever was read.
+    fn withheld(&self, source: &Source, magic: Option<i8>) -> Option<ErrorCode> {
+        if self.context.api_version >= 10 {
+            return None;
+        }
+        let config = source.partition.log().map(|log| log.config())?;
+        if config.compression_type == TopicCompression::Zstd {
+            return Some(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE);
+        }
+        let convertible = magic.is_none() || config.message_downconversion_enable;
+        let of_client = self.params.reader.follower.is_none();
+        (of_client && !convertible).then_some(ErrorCode::UNSUPPORTED_VERSION)
+    }
+
     /// The records as this version may have them.
     fn records(
         &self,
@@ -358,17 +383,6 @@ impl Fetch {
         read: &PartitionRead,
         magic: Option<i8>,
     ) -> Result<Records, ErrorCode> {
-        let version = self.context.api_version;
-        if version < 10 {
-            let config = source.partition.log().map(|log| log.config());
-            if config.as_ref().is_some_and(|c| c.compression_type == TopicCompression::Zstd) {
-                return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE);
-            }
-            let convertible = config.is_none_or(|c| c.message_downconversion_enable);
-            if magic.is_some() && self.params.reader.follower.is_none() && !convertible {
-                return Err(ErrorCode::UNSUPPORTED_VERSION);
-            }
-        }
         let slices = read.records.as_ref().map_or(&[][..], |records| &records.slices);
         match magic {
             _ if slices.is_empty() => Ok(Records::default()),
@@ -397,72 +411,5 @@ impl Fetch {
             push(&mut response, target, data);
         }
         response
-    }
-}
-
-/// What a session must know of an answer.
-fn told_of(data: &PartitionData) -> FetchAnswer {
-    FetchAnswer {
-        high_watermark: data.high_watermark,
-        log_start: data.log_start_offset,
-        has_records: data.records.as_ref().is_some_and(|records| !records.is_empty()),
-        is_error: data.error_code != 0,
-        is_redirect: data.diverging_epoch.epoch >= 0 || data.preferred_read_replica >= 0,
-    }
-}
-
-fn push(response: &mut FetchResponse, target: &FetchTarget, data: PartitionData) {
-    let same = |topic: &FetchableTopicResponse| match target.topic_id.is_zero() {
-        true => *topic.topic == *target.topic,
-        false => topic.topic_id == target.topic_id,
-    };
-    match response.responses.last_mut() {
-        Some(topic) if same(topic) => topic.partitions.push(data),
-        _ => response.responses.push(FetchableTopicResponse {
-            topic: target.topic.to_string(),
-            topic_id: target.topic_id,
-            partitions: vec![data],
-        }),
-    }
-}
-
-/// A partition that could not be read. Kafka tells neither offsets nor aborted transactions then.
-fn failed(partition_index: i32, code: ErrorCode) -> PartitionData {
-    PartitionData { aborted_transactions: None, ..refused(partition_index, code) }
-}
-
-fn refused(partition_index: i32, code: ErrorCode) -> PartitionData {
-    PartitionData {
-        partition_index,
-        error_code: code.0,
-        high_watermark: -1,
-        records: Some(Records::default()),
-        ..Default::default()
-    }
-}
-
-/// Says where the leader is to those who came to the wrong broker.
-fn name_leader(
-    broker: &Broker,
-    context: &RequestContext,
-    target: &FetchTarget,
-    data: &mut PartitionData,
-    response: &mut FetchResponse,
-) {
-    let code = ErrorCode(data.error_code);
-    if code != ErrorCode::NOT_LEADER_OR_FOLLOWER && code != ErrorCode::FENCED_LEADER_EPOCH {
-        return;
-    }
-    let Some((leader, node)) =
-        current_leader::find(broker, context, &target.topic, target.partition)
-    else {
-        return;
-    };
-    data.current_leader = LeaderIdAndEpoch { leader_id: leader.id, leader_epoch: leader.epoch };
-    let endpoints = &mut response.node_endpoints;
-    if let Some(BrokerEndpoint { host, port, rack }) = node
-        && !endpoints.iter().any(|known| known.node_id == leader.id)
-    {
-        endpoints.push(NodeEndpoint { node_id: leader.id, host, port, rack });
     }
 }

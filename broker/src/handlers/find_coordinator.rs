@@ -7,7 +7,7 @@
 //! Errors: GROUP_AUTHORIZATION_FAILED, TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 //! CLUSTER_AUTHORIZATION_FAILED, INVALID_REQUEST (key type), COORDINATOR_NOT_AVAILABLE.
 //!
-//! Differs from Apache: in nothing known.
+//! Differs from Apache: texts that only repeat the code are in our own words.
 
 use std::sync::Arc;
 
@@ -44,8 +44,9 @@ pub fn handle(
             let found = find(broker, context, request.key_type, &key);
             let code = found.as_ref().err().copied().unwrap_or(ErrorCode::NONE);
             let node = found.unwrap_or_else(|_| nobody());
-            // Kafka has a text only where it refuses the request as a whole.
-            let refused = code == ErrorCode::INVALID_REQUEST;
+            // Kafka has a text only where it refuses the request as a whole: for a type that it
+            // does not know, not for a share group before v6.
+            let refused = code == ErrorCode::INVALID_REQUEST && request.key_type != KEY_SHARE;
             let message = if refused { code.message() } else { "" };
             Coordinator {
                 key,

@@ -1,18 +1,20 @@
 //! IncrementalAlterConfigs (key 44): changes single keys of the dynamic configuration of a topic,
-//! of this broker, or of all brokers (an empty name), and levels of this broker's loggers (KIP-412),
-//! which are not stored. In force here when it is answered (KIP-339).
+//! of this broker, or of all brokers (an empty name), and levels of this broker's loggers
+//! (KIP-412), which are not stored. In force here when it is answered (KIP-339).
 //!
 //! Versions 0–1.
 //!
 //! Errors per resource: those of AlterConfigs; INVALID_CONFIG also for adding to what is no list,
-//! for a logger and for a level that do not exist; INVALID_REQUEST for an operation on a broker that
-//! is not known, and for taking the root logger's level away. As Apache, UNKNOWN_SERVER_ERROR without
-//! a text for adding to a key that does not exist, and for an unknown operation on anything else.
+//! for a logger and for a level that do not exist; INVALID_REQUEST for an operation on a broker
+//! that is not known, and for taking the root logger's level away. As Apache, UNKNOWN_SERVER_ERROR
+//! without a text for adding to a key that does not exist, and for an unknown operation on anything
+//! else.
 //!
 //! Differs from Apache: listeners and the settings of TLS and SASL cannot be changed while the
-//! broker runs, nor one listener's own; a logger is a module of this broker, or one of Kafka's names
-//! that stands for modules; `${provider:…}` is never looked up in a value that comes by a request,
-//! also where `config.providers` is set: it could name any file of the broker.
+//! broker runs, nor one listener's own; a logger is a module of this broker, or one of Kafka's
+//! names that stands for modules; `max.connections.per.ip.overrides` is refused in our own words;
+//! `${provider:…}` is never looked up in a value that comes by a request, also where
+//! `config.providers` is set: it could name any file of the broker.
 
 use std::sync::Arc;
 

@@ -8,7 +8,8 @@
 //! Errors: UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH,
 //! UNKNOWN_LEADER_EPOCH, KAFKA_STORAGE_ERROR, OFFSET_NOT_AVAILABLE (LEADER_NOT_AVAILABLE before
 //! v5), INVALID_REQUEST (a partition listed twice), UNSUPPORTED_VERSION (a negative time that the
-//! version does not know), TOPIC_AUTHORIZATION_FAILED.
+//! version does not know), TOPIC_AUTHORIZATION_FAILED, UNKNOWN_SERVER_ERROR (an isolation level
+//! that does not exist, or in v0 a negative number of offsets: Apache's broker fails).
 //!
 //! Differs from Apache: nothing is tiered, so −5 finds nothing and −4 is the start.
 
@@ -30,6 +31,7 @@ use crate::replication::partition::{FoundOffset, ReadError, Wanted};
 const CONSUMER: i32 = -1;
 /// Kafka's replica verification tool: any replica may answer it.
 const DEBUGGING: i32 = -2;
+const READ_UNCOMMITTED: i8 = 0;
 const READ_COMMITTED: i8 = 1;
 
 const LATEST: i64 = -1;
@@ -121,6 +123,7 @@ fn find(
 ) -> Result<ListOffsetsPartitionResponse, ErrorCode> {
     let version = context.api_version;
     let wanted = wanted(asked.timestamp, version).ok_or(ErrorCode::UNSUPPORTED_VERSION)?;
+    let isolation = isolation(request.replica_id, request.isolation_level)?;
     let partition = broker.replicas.find(topic, asked.partition_index)?;
     let leader_only = request.replica_id != DEBUGGING;
     let consumer = request.replica_id == CONSUMER;
@@ -134,7 +137,8 @@ fn find(
     };
     let mut response = response_of(asked, ErrorCode::NONE);
     if version == 0 {
-        let count = usize::try_from(asked.max_num_offsets).unwrap_or(0);
+        let count =
+            usize::try_from(asked.max_num_offsets).map_err(|_| ErrorCode::UNKNOWN_SERVER_ERROR)?;
         response.old_style_offsets =
             partition.legacy_offsets(wanted, count, consumer, leader_only).map_err(code)?;
         return Ok(response);
@@ -142,11 +146,6 @@ fn find(
     if asked.timestamp == LATEST_TIERED {
         return Ok(response);
     }
-    let isolation = match (consumer, request.isolation_level) {
-        (true, READ_COMMITTED) => Isolation::LastStable,
-        (true, _) => Isolation::HighWatermark,
-        (false, _) => Isolation::LogEnd,
-    };
     let found = partition
         .find_offset(wanted, isolation, asked.current_leader_epoch, leader_only)
         .map_err(code)?;
@@ -156,6 +155,16 @@ fn find(
         response.leader_epoch = if version >= 4 { leader_epoch } else { -1 };
     }
     Ok(response)
+}
+
+/// How far the asker may read. A level that does not exist matters to consumers alone, as there.
+fn isolation(replica_id: i32, level: i8) -> Result<Isolation, ErrorCode> {
+    match (replica_id, level) {
+        (CONSUMER, READ_UNCOMMITTED) => Ok(Isolation::HighWatermark),
+        (CONSUMER, READ_COMMITTED) => Ok(Isolation::LastStable),
+        (CONSUMER, _) => Err(ErrorCode::UNKNOWN_SERVER_ERROR),
+        _ => Ok(Isolation::LogEnd),
+    }
 }
 
 /// What a time asks for; negative ones have meanings that came one by one.
@@ -174,6 +183,15 @@ fn wanted(timestamp: i64, version: i16) -> Option<Wanted> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn levels_that_do_not_exist_fail_for_consumers() {
+        assert_eq!(isolation(CONSUMER, 0), Ok(Isolation::HighWatermark));
+        assert_eq!(isolation(CONSUMER, 1), Ok(Isolation::LastStable));
+        assert_eq!(isolation(CONSUMER, 2), Err(ErrorCode::UNKNOWN_SERVER_ERROR));
+        assert_eq!(isolation(CONSUMER, -1), Err(ErrorCode::UNKNOWN_SERVER_ERROR));
+        assert_eq!(isolation(DEBUGGING, 2), Ok(Isolation::LogEnd));
+    }
 
     #[test]
     fn negative_times_by_version() {

@@ -11,12 +11,13 @@
 //!
 //! Errors per topic: TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID,
 //! INVALID_TOPIC_EXCEPTION, LEADER_NOT_AVAILABLE, INVALID_REPLICATION_FACTOR and the others of
-//! CreateTopics, INVALID_REQUEST (a null name before v12, an id before v12). Per partition:
-//! LEADER_NOT_AVAILABLE, LISTENER_NOT_FOUND, REPLICA_NOT_AVAILABLE (v0).
+//! CreateTopics, INVALID_REQUEST (a null name before v12, an id before v12), UNKNOWN_SERVER_ERROR
+//! (neither, from v12 on). Per partition: LEADER_NOT_AVAILABLE, LISTENER_NOT_FOUND,
+//! REPLICA_NOT_AVAILABLE (v0).
 //!
-//! Differs from Apache: topics are in the order of the request, or of their names, where Kafka has
-//! none. While a leader is gone and the controller has named no other, the answer waits for a
-//! moment (`replication::lost_leaders`).
+//! Differs from Apache: topics are in the order of the request, or of their names, and partitions
+//! in that of their numbers, where Kafka has none. While a leader is gone and the controller has
+//! named no other, the answer waits for a moment (`replication::lost_leaders`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,14 +42,10 @@ pub fn handle(
     request: MetadataRequest,
 ) -> Reply<MetadataResponse> {
     let version = context.api_version;
-    let is_odd = |topic: &MetadataRequestTopic| {
-        (version < 12 && !topic.topic_id.is_zero())
-            || (topic.name.is_none() && (version < 12 || topic.topic_id.is_zero()))
-    };
     if let Some(topics) = &request.topics
-        && topics.iter().any(is_odd)
+        && let Some(code) = refusal(topics, version)
     {
-        return Reply::Now(refused(topics));
+        return Reply::Now(refused(topics, code));
     }
     let now_ms = broker.clock.monotonic_ms();
     if broker.lost_leaders.patience(&broker.metadata.load(), now_ms).is_some() {
@@ -313,12 +310,50 @@ fn may_create(
     anything.or_else(|_| authorizer.authorize(context, Resource::Topic(topic))).ok()
 }
 
-fn refused(topics: &[MetadataRequestTopic]) -> MetadataResponse {
+/// Why topics cannot be looked up as they are asked for. From v12 on names are read only where no
+/// id is given, and one that is null is then a failure of Apache's broker.
+fn refusal(topics: &[MetadataRequestTopic], version: i16) -> Option<ErrorCode> {
+    let has_id = |topic: &MetadataRequestTopic| !topic.topic_id.is_zero();
+    let has_no_name = topics.iter().any(|topic| topic.name.is_none());
+    let has_ids = topics.iter().any(has_id);
+    match version {
+        ..12 => (has_no_name || has_ids).then_some(ErrorCode::INVALID_REQUEST),
+        _ => (has_no_name && !has_ids).then_some(ErrorCode::UNKNOWN_SERVER_ERROR),
+    }
+}
+
+fn refused(topics: &[MetadataRequestTopic], code: ErrorCode) -> MetadataResponse {
     let topics = topics.iter().map(|topic| MetadataResponseTopic {
-        error_code: ErrorCode::INVALID_REQUEST.0,
+        error_code: code.0,
         name: Some(topic.name.clone().unwrap_or_default()),
         topic_id: topic.topic_id,
         ..Default::default()
     });
     MetadataResponse { topics: topics.collect(), ..Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(id: u8, name: Option<&str>) -> MetadataRequestTopic {
+        MetadataRequestTopic { topic_id: Uuid([id; 16]), name: name.map(str::to_owned) }
+    }
+
+    #[test]
+    fn what_cannot_be_looked_up() {
+        let (invalid, failed) = (ErrorCode::INVALID_REQUEST, ErrorCode::UNKNOWN_SERVER_ERROR);
+        let table = [
+            (vec![topic(0, Some("t"))], None, None),
+            (vec![topic(1, None)], Some(invalid), None),
+            (vec![topic(1, Some("t"))], Some(invalid), None),
+            (vec![topic(0, None)], Some(invalid), Some(failed)),
+            (vec![topic(0, Some("t")), topic(0, None)], Some(invalid), Some(failed)),
+            (vec![topic(0, None), topic(1, None)], Some(invalid), None),
+        ];
+        for (topics, before, from_v12) in table {
+            assert_eq!(refusal(&topics, 11), before, "{topics:?}");
+            assert_eq!(refusal(&topics, 12), from_v12, "{topics:?}");
+        }
+    }
 }

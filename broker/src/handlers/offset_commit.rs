@@ -11,10 +11,12 @@
 //! OFFSET_METADATA_TOO_LARGE, INVALID_COMMIT_OFFSET_SIZE, REQUEST_TIMED_OUT; in version 0
 //! UNKNOWN_SERVER_ERROR when the store fails.
 //!
+//! A partition that is listed twice is committed as its last entry says and answered once; one that
+//! is not known is answered as often as it is listed.
+//!
 //! Differs from Apache: topics and partitions come in the order of the request; there those that
 //! cannot be committed come first.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use coordinator::group::GroupError;
@@ -29,6 +31,8 @@ use protocol::messages::offset_commit::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 
+use super::asked_offsets::AskedOffsets;
+use super::distinct::DistinctPartitions;
 use super::group_error;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
@@ -36,42 +40,31 @@ use crate::broker::{Broker, Reply, RequestContext};
 /// From here on the generation may be a member's epoch.
 const EPOCHS_FROM: i16 = 9;
 
-/// Results so far, by partition.
-type Results = HashMap<TopicPartition, ErrorCode>;
-
-/// The partitions asked for, in the order of the request.
-type Asked = Vec<(String, Vec<i32>)>;
+/// What may be committed, each partition with what is to be stored for it.
+type Allowed<'a> = Vec<(TopicPartition, &'a OffsetCommitRequestPartition)>;
 
 pub fn handle(
     broker: &Arc<Broker>,
     context: &RequestContext,
     request: OffsetCommitRequest,
 ) -> Reply<OffsetCommitResponse> {
-    let asked: Asked = request
-        .topics
-        .iter()
-        .map(|topic| {
-            (topic.name.clone(), topic.partitions.iter().map(|p| p.partition_index).collect())
-        })
-        .collect();
-    let mut results = Results::new();
     let group = Resource::Group(&request.group_id);
     if broker.authorizer.authorize::<op::Read>(context, group).is_err() {
-        let denied = ErrorCode::GROUP_AUTHORIZATION_FAILED;
-        return Reply::Now(respond(&asked, &results, denied));
+        return Reply::Now(refuse_all(&request, ErrorCode::GROUP_AUTHORIZATION_FAILED));
     }
-    let allowed = sort_out(broker, context, &request, &mut results);
+    let mut asked = AskedOffsets::default();
+    let allowed = sort_out(broker, context, &request, &mut asked);
     if allowed.is_empty() {
-        return Reply::Now(respond(&asked, &results, ErrorCode::NONE));
+        return Reply::Now(respond(asked));
     }
     if context.api_version == 0 {
         let group_id = request.group_id.clone();
         let max_units = broker.config.load().long("offset.metadata.max.bytes");
-        let offsets = in_store(allowed, usize::try_from(max_units).unwrap_or(0), &mut results);
+        let offsets = in_store(allowed, usize::try_from(max_units).unwrap_or(0), &mut asked);
         let store = broker.store.clone();
         return Reply::later(async move {
-            store_all(&*store, &group_id, offsets, &mut results).await;
-            respond(&asked, &results, ErrorCode::NONE)
+            store_all(&*store, &group_id, offsets, &mut asked).await;
+            respond(asked)
         });
     }
     let knows_epochs = context.api_version >= EPOCHS_FROM;
@@ -79,42 +72,58 @@ pub fn handle(
     let committing = broker.groups.commit(&request.group_id, commit);
     Reply::later(async move {
         for (partition, error) in committing.await {
-            results.insert(partition, error.map_or(ErrorCode::NONE, group_error::code));
+            asked.set(partition, error.map_or(ErrorCode::NONE, group_error::code));
         }
-        respond(&asked, &results, ErrorCode::NONE)
+        respond(asked)
     })
 }
 
-/// The partitions that exist and that the caller may read; the others get their error.
+/// The partitions that exist and that the caller may read, with their last entries; the others get
+/// their error.
 fn sort_out<'a>(
     broker: &Broker,
     context: &RequestContext,
     request: &'a OffsetCommitRequest,
-    results: &mut Results,
-) -> Vec<(TopicPartition, &'a OffsetCommitRequestPartition)> {
-    let mut allowed = Vec::new();
+    asked: &mut AskedOffsets,
+) -> Allowed<'a> {
+    let mut every = Vec::new();
+    let mut distinct = DistinctPartitions::default();
     for topic in &request.topics {
         let resource = Resource::Topic(&topic.name);
         let denied = broker.authorizer.authorize::<op::Read>(context, resource).is_err();
+        if denied || broker.metadata.load().topic(&topic.name).is_none() {
+            asked.name(&topic.name);
+        }
         for partition in &topic.partitions {
             let name = TopicPartition::new(topic.name.clone(), partition.partition_index);
             if denied {
-                results.insert(name, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+                let code = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+                asked.refuse(&topic.name, name.partition, code);
             } else if !broker.replicas.cluster().has_partition(&topic.name, name.partition) {
-                results.insert(name, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+                let code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+                asked.refuse(&topic.name, name.partition, code);
+            } else if context.api_version == 0 {
+                asked.admit_each(&name);
+                every.push((name, partition));
             } else {
-                allowed.push((name, partition));
+                asked.admit(&name);
+                distinct.put(&topic.name, name.partition, partition);
             }
         }
     }
-    allowed
+    let of_topic = |(topic, partitions): (String, Vec<(i32, _)>)| {
+        let named = move |(index, value)| (TopicPartition::new(topic.clone(), index), value);
+        partitions.into_iter().map(named)
+    };
+    every.extend(distinct.into_topics().into_iter().flat_map(of_topic));
+    every
 }
 
 fn to_commit(
     now_ms: i64,
     request: &OffsetCommitRequest,
     knows_epochs: bool,
-    allowed: Vec<(TopicPartition, &OffsetCommitRequestPartition)>,
+    allowed: Allowed<'_>,
 ) -> CommitRequest {
     let retention_ms = request.retention_time_ms;
     let expire_ms = (retention_ms != -1).then(|| now_ms.saturating_add(retention_ms));
@@ -143,16 +152,16 @@ fn to_commit(
 
 /// What version 0 writes: offsets alone, but their metadata must not be too long either.
 fn in_store(
-    allowed: Vec<(TopicPartition, &OffsetCommitRequestPartition)>,
+    allowed: Allowed<'_>,
     max_units: usize,
-    results: &mut Results,
+    asked: &mut AskedOffsets,
 ) -> Vec<(TopicPartition, Offset)> {
     let mut offsets = Vec::new();
     for (name, partition) in allowed {
         let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
         if metadata.encode_utf16().count() > max_units {
             let too_large = group_error::code(GroupError::OffsetMetadataTooLarge);
-            results.insert(name, too_large);
+            asked.set(name, too_large);
         } else {
             offsets.push((name, partition.committed_offset));
         }
@@ -164,7 +173,7 @@ async fn store_all(
     store: &dyn MetadataStore,
     group_id: &str,
     offsets: Vec<(TopicPartition, Offset)>,
-    results: &mut Results,
+    asked: &mut AskedOffsets,
 ) {
     for (partition, offset) in offsets {
         let code = match store_one(store, group_id, &partition, offset).await {
@@ -174,7 +183,7 @@ async fn store_all(
                 ErrorCode::UNKNOWN_SERVER_ERROR
             }
         };
-        results.insert(partition, code);
+        asked.set(partition, code);
     }
 }
 
@@ -201,21 +210,24 @@ async fn store_one(
     }
 }
 
-/// Every partition with its result, or with `unanswered` if it has none.
-fn respond(asked: &Asked, results: &Results, unanswered: ErrorCode) -> OffsetCommitResponse {
-    let partition = |topic: &str, index: i32| {
-        let result = results.get(&TopicPartition::new(topic, index)).copied();
-        OffsetCommitResponsePartition {
-            partition_index: index,
-            error_code: result.unwrap_or(unanswered).0,
-        }
-    };
-    let topics = asked
-        .iter()
-        .map(|(name, partitions)| OffsetCommitResponseTopic {
-            name: name.clone(),
-            partitions: partitions.iter().map(|index| partition(name, *index)).collect(),
-        })
-        .collect();
+/// Every partition as it is listed, with the same error.
+fn refuse_all(request: &OffsetCommitRequest, code: ErrorCode) -> OffsetCommitResponse {
+    let topics = request.topics.iter().map(|topic| {
+        let codes = topic.partitions.iter().map(|p| (p.partition_index, code));
+        topic_of((topic.name.clone(), codes.collect()))
+    });
+    OffsetCommitResponse { throttle_time_ms: 0, topics: topics.collect() }
+}
+
+fn respond(asked: AskedOffsets) -> OffsetCommitResponse {
+    let topics = asked.answers(ErrorCode::NONE).into_iter().map(topic_of).collect();
     OffsetCommitResponse { throttle_time_ms: 0, topics }
+}
+
+fn topic_of((name, codes): (String, Vec<(i32, ErrorCode)>)) -> OffsetCommitResponseTopic {
+    let partition = |(partition_index, code): (i32, ErrorCode)| OffsetCommitResponsePartition {
+        partition_index,
+        error_code: code.0,
+    };
+    OffsetCommitResponseTopic { name, partitions: codes.into_iter().map(partition).collect() }
 }

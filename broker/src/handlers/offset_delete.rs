@@ -1,6 +1,7 @@
 //! OffsetDelete (key 47): deletes committed offsets of a group (KIP-496).
 //!
-//! Version 0. Of a consumer group at work only what it is not subscribed to.
+//! Version 0. Of a consumer group at work only what it is not subscribed to. A partition that is
+//! listed twice is answered once, but one that is not known as often as it is listed.
 //!
 //! Errors: GROUP_AUTHORIZATION_FAILED, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE,
 //! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP; per
@@ -9,21 +10,19 @@
 //! Differs from Apache: topics and partitions come in the order of the request; there those that
 //! are not known or not to be read come first.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use protocol::error_code::ErrorCode;
 use protocol::ids::TopicPartition;
 use protocol::messages::offset_delete::{
-    OffsetDeleteRequest, OffsetDeleteRequestTopic, OffsetDeleteResponse,
-    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+    OffsetDeleteRequest, OffsetDeleteResponse, OffsetDeleteResponsePartition,
+    OffsetDeleteResponseTopic,
 };
 
+use super::asked_offsets::AskedOffsets;
 use super::group_error;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
-
-type Results = HashMap<TopicPartition, ErrorCode>;
 
 pub fn handle(
     broker: &Arc<Broker>,
@@ -34,17 +33,22 @@ pub fn handle(
     if broker.authorizer.authorize::<op::Delete>(context, group).is_err() {
         return Reply::Now(refuse(ErrorCode::GROUP_AUTHORIZATION_FAILED));
     }
-    let (mut results, mut allowed) = (Results::new(), Vec::new());
+    let (mut asked, mut allowed) = (AskedOffsets::default(), Vec::new());
     for topic in &request.topics {
         let resource = Resource::Topic(&topic.name);
         let denied = broker.authorizer.authorize::<op::Read>(context, resource).is_err();
+        if denied || broker.metadata.load().topic(&topic.name).is_none() {
+            asked.name(&topic.name);
+        }
         for partition in &topic.partitions {
             let name = TopicPartition::new(topic.name.clone(), partition.partition_index);
             if denied {
-                results.insert(name, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+                let code = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+                asked.refuse(&topic.name, name.partition, code);
             } else if !broker.replicas.cluster().has_partition(&topic.name, name.partition) {
-                results.insert(name, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-            } else {
+                let code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+                asked.refuse(&topic.name, name.partition, code);
+            } else if asked.admit(&name) {
                 allowed.push(name);
             }
         }
@@ -53,9 +57,10 @@ pub fn handle(
     Reply::later(async move {
         match deleting.await {
             Ok(deleted) => {
-                let code = |error: Option<_>| error.map_or(ErrorCode::NONE, group_error::code);
-                results.extend(deleted.into_iter().map(|(name, error)| (name, code(error))));
-                respond(request.topics, &results)
+                for (name, error) in deleted {
+                    asked.set(name, error.map_or(ErrorCode::NONE, group_error::code));
+                }
+                respond(asked)
             }
             Err(error) => refuse(group_error::code(error)),
         }
@@ -66,18 +71,15 @@ fn refuse(code: ErrorCode) -> OffsetDeleteResponse {
     OffsetDeleteResponse { error_code: code.0, ..Default::default() }
 }
 
-fn respond(topics: Vec<OffsetDeleteRequestTopic>, results: &Results) -> OffsetDeleteResponse {
-    let topic = |topic: OffsetDeleteRequestTopic| {
-        let partition = |index: i32| {
-            let result = results.get(&TopicPartition::new(topic.name.clone(), index));
-            OffsetDeleteResponsePartition {
-                partition_index: index,
-                error_code: result.copied().unwrap_or(ErrorCode::NONE).0,
-            }
-        };
-        let partitions = topic.partitions.iter().map(|p| partition(p.partition_index)).collect();
-        OffsetDeleteResponseTopic { name: topic.name.clone(), partitions }
+fn respond(asked: AskedOffsets) -> OffsetDeleteResponse {
+    let partition = |(partition_index, code): (i32, ErrorCode)| OffsetDeleteResponsePartition {
+        partition_index,
+        error_code: code.0,
     };
-    let topics = topics.into_iter().map(topic).collect();
+    let topic = |(name, codes): (String, Vec<(i32, ErrorCode)>)| OffsetDeleteResponseTopic {
+        name,
+        partitions: codes.into_iter().map(partition).collect(),
+    };
+    let topics = asked.answers(ErrorCode::NONE).into_iter().map(topic).collect();
     OffsetDeleteResponse { topics, ..Default::default() }
 }

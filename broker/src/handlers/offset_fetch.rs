@@ -1,17 +1,18 @@
 //! OffsetFetch (key 9): reads what groups have committed.
 //!
 //! Versions 0 to 9: v0 reads the metadata store · v2 null asks for all topics, an error of the
-//! whole · v5 leader epoch · v7 stable offsets only · v8 several groups · v9 the member that asks,
-//! which a group of the new protocol checks. A partition without an offset has −1 and no error; in
-//! version 0 it has UNKNOWN_TOPIC_OR_PARTITION.
+//! whole, which before goes with every partition · v5 leader epoch · v7 stable offsets only · v8
+//! several groups · v9 the member that asks, which a group of the new protocol checks. A partition
+//! without an offset has −1 and no error; in version 0 it has UNKNOWN_TOPIC_OR_PARTITION. A
+//! partition that is listed twice is answered once.
 //!
 //! Errors: per group GROUP_AUTHORIZATION_FAILED, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE,
 //! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH; per
 //! partition TOPIC_AUTHORIZATION_FAILED, UNSTABLE_OFFSET_COMMIT, UNKNOWN_TOPIC_OR_PARTITION and
 //! UNKNOWN_SERVER_ERROR (version 0).
 //!
-//! Differs from Apache: in version 1, which has no error of the whole, every partition asked for
-//! carries it; there the answer is empty.
+//! Differs from Apache: all offsets of a group come in the order of their topics and partitions,
+//! where Kafka has none. A request without groups is answered; there it never is.
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ use protocol::messages::offset_fetch::{
     OffsetFetchResponseTopics,
 };
 
+use super::distinct::DistinctPartitions;
 use super::group_error;
 use crate::authorizer::{Authorizer, Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
@@ -73,12 +75,12 @@ pub fn handle(
             let member = group.member_id.map(|id| (id, group.member_epoch));
             (group.group_id, group.topics.map(topics), member)
         };
-        request.groups.into_iter().map(group).collect()
+        request.groups.into_iter().map(group).map(each_once).collect()
     } else {
         let topics = request.topics.map(|topics| {
             topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect()
         });
-        vec![(request.group_id, topics, None)]
+        vec![each_once((request.group_id, topics, None))]
     };
     if version == 0 {
         return from_store(broker, context, groups);
@@ -91,6 +93,22 @@ pub fn handle(
         })
         .collect();
     Reply::later(async move { respond(version, join_all(fetching).await) })
+}
+
+/// Topics and partitions once each, however often they are listed; no topic without partitions.
+fn each_once((group_id, asked, member): (String, Asked, Member)) -> (String, Asked, Member) {
+    let distinct = |topics: Vec<(String, Vec<i32>)>| {
+        let mut distinct = DistinctPartitions::default();
+        for (topic, partitions) in &topics {
+            for index in partitions {
+                distinct.put(topic, *index, ());
+            }
+        }
+        let indexes = |all: Vec<(i32, ())>| all.into_iter().map(|(index, ())| index).collect();
+        let topics = distinct.into_topics().into_iter();
+        topics.map(|(topic, partitions)| (topic, indexes(partitions))).collect()
+    };
+    (group_id, asked.map(distinct), member)
 }
 
 /// Asks the coordinator in the call; only the answer is awaited.

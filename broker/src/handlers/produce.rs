@@ -12,7 +12,8 @@
 //!
 //! Errors: INVALID_REQUIRED_ACKS, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER,
 //! INVALID_TOPIC_EXCEPTION (an internal topic), CORRUPT_MESSAGE, INVALID_RECORD, INVALID_TIMESTAMP,
-//! MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, UNSUPPORTED_COMPRESSION_TYPE,
+//! MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, UNSUPPORTED_COMPRESSION_TYPE, UNKNOWN_SERVER_ERROR
+//! (bytes that no codec reads, an unknown codec, null, a batch cut within its header),
 //! UNSUPPORTED_FOR_MESSAGE_FORMAT, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH,
 //! INVALID_TXN_STATE (from v11 on TRANSACTION_ABORTABLE: the partition was not added to the
 //! transaction), INVALID_PRODUCER_ID_MAPPING, NOT_ENOUGH_REPLICAS (also: it is not known yet
@@ -20,10 +21,17 @@
 //! REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR, TOPIC_AUTHORIZATION_FAILED,
 //! TRANSACTIONAL_ID_AUTHORIZATION_FAILED.
 //!
-//! Differs from Apache: a partition that is listed twice is appended twice and answered twice,
-//! where Kafka keeps the last entry only. An empty record set of v0 to v2 is INVALID_RECORD, where
-//! Kafka takes it and appends nothing.
+//! A partition that is listed twice is appended to and answered once, the last record set; a topic
+//! is answered once however often it is listed, and not at all without partitions. Before version 3
+//! a record set may hold no whole message: it is taken, with base offset −1. From version 5 on a
+//! refused append tells the log start, but for the errors that need no look into the log.
+//!
+//! Differs from Apache: topics and partitions come in the order of the request, there in that of a
+//! hash table. At most 1,000 single records of a batch get a reason. Apache never answers a request
+//! with a null record set.
 
+mod failure;
+mod screen;
 mod verify;
 
 use std::sync::Arc;
@@ -32,22 +40,20 @@ use std::time::Duration;
 use protocol::error_code::ErrorCode;
 use protocol::ids::VerificationGuard;
 use protocol::messages::produce::{
-    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
-    ProduceRequest, ProduceResponse, TopicProduceResponse,
+    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceRequest, ProduceResponse,
+    TopicProduceResponse,
 };
-use protocol::records::batch::{BatchHeader, MAGIC_AT};
-use protocol::records::codec::Codec;
-use protocol::records::validate::Refusal;
-use protocol::wire::Records;
-use storage::{AppendError, AppendInfo, AppendOrigin};
+use storage::{AppendInfo, AppendOrigin};
 
+use self::failure::Failure;
+pub use self::failure::{code_of, refused};
+use self::screen::{Screened, screen};
 use self::verify::{Begun, Verified};
 use super::current_leader;
-use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
 use crate::delayed::offset::Countdown;
 use crate::replication::cluster_view::BrokerEndpoint;
-use crate::replication::partition::{AckOutcome, Partition, ProduceError};
+use crate::replication::partition::{AckOutcome, Partition};
 use crate::topics::name;
 use crate::transactions::verification;
 
@@ -77,32 +83,42 @@ pub fn handle(
     context: &RequestContext,
     request: ProduceRequest,
 ) -> Reply<ProduceResponse> {
-    let verified = match refuse_request(broker, context, &request) {
-        Some(code) => Err(code),
-        None => verify::begin(broker, context, &request),
+    let id = request.transactional_id.clone();
+    let wait = Wait { acks: request.acks, timeout_ms: request.timeout_ms };
+    let (screened, whole) = screen(broker, context, request);
+    let begun = match whole {
+        Some(whole) => Err(whole),
+        None => verify::begin(broker, context, id.as_deref(), &screened),
     };
-    let open = match verified {
-        Ok(Begun::Ready(verified)) => return finish(broker, context, request, Ok(verified)),
-        Err(code) => return finish(broker, context, request, Err(code)),
+    let open = match begun {
+        Ok(Begun::Ready(verified)) => return finish(broker, context, wait, screened, Ok(verified)),
+        Err(whole) => return finish(broker, context, wait, screened, Err(whole)),
         Ok(Begun::Asks(open)) => open,
     };
     let answer = verification::ask(broker, open.question.clone());
     let (broker, context) = (broker.clone(), context.clone());
     Reply::Held(Box::pin(async move {
         let verified = open.answered(answer.await);
-        finish(&broker, &context, request, Ok(verified))
+        finish(&broker, &context, wait, screened, Ok(verified))
     }))
+}
+
+/// How long the request waits, for whom.
+#[derive(Clone, Copy)]
+struct Wait {
+    acks: i16,
+    timeout_ms: i32,
 }
 
 /// Appends, and answers once it may. The error is why nothing of the request may be appended.
 fn finish(
     broker: &Arc<Broker>,
     context: &RequestContext,
-    request: ProduceRequest,
-    verified: Result<Verified, ErrorCode>,
+    Wait { acks, timeout_ms }: Wait,
+    screened: Screened,
+    verified: Result<Verified, Failure>,
 ) -> Reply<ProduceResponse> {
-    let (acks, timeout_ms) = (request.acks, request.timeout_ms);
-    let mut answers = append_all(broker, context, request, &verified);
+    let mut answers = append_all(broker, context, acks, screened, &verified);
     // `flush.messages` and `flush.ms`: on disk before it is acknowledged or seen.
     let flushes = answers.parts.iter().any(|part| part.flush_due());
     if !flushes {
@@ -127,7 +143,7 @@ fn finish(
     let finish = async move {
         for (part, failed) in flushed.await.unwrap_or_default() {
             if failed {
-                answers.parts[part].fail(ErrorCode::KAFKA_STORAGE_ERROR);
+                answers.parts[part].fail();
             }
         }
         if acks == ACKS_ALL {
@@ -148,72 +164,32 @@ fn patience(timeout_ms: i32) -> Duration {
 fn append_all(
     broker: &Broker,
     context: &RequestContext,
-    request: ProduceRequest,
-    verified: &Result<Verified, ErrorCode>,
+    acks: i16,
+    screened: Screened,
+    verified: &Result<Verified, Failure>,
 ) -> Answers {
-    let acks_all = request.acks == ACKS_ALL;
-    let mut answers = Answers { topics: Vec::new(), parts: Vec::new() };
-    let cluster = broker.metadata.load();
-    for topic in request.topic_data {
-        let verified = match (verified, refuse_topic(broker, context, &topic.name)) {
-            (Err(code), _) => Err(*code),
-            (Ok(_), Some(code)) => Err(code),
-            (Ok(verified), None) => Ok(verified),
-        };
-        let known = cluster.topic(&topic.name);
-        for data in &topic.partition_data {
-            let outcome = verified.map_err(Failure::code).and_then(|verified| {
-                if known.is_none_or(|known| !known.partitions.contains_key(&data.index)) {
-                    return Err(Failure::code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+    let acks_legal = [ACKS_NONE, ACKS_LEADER, ACKS_ALL].contains(&acks);
+    let mut parts = Vec::with_capacity(screened.entries.len());
+    for entry in &screened.entries {
+        let topic = screened.topics[entry.topic].as_str();
+        let outcome = match verified {
+            Err(whole) => Err(whole.clone()),
+            Ok(_) if entry.records.is_none() => Err(Failure::code(ErrorCode::NONE)),
+            Ok(verified) => verified.guard(topic, entry.index).and_then(|guard| {
+                if !acks_legal {
+                    return Err(Failure::code(ErrorCode::INVALID_REQUIRED_ACKS));
                 }
-                let guard = verified.guard(&topic.name, data.index)?;
-                let to = Target { topic: &topic.name, index: data.index, acks_all, guard };
-                append(broker, context, &to, &data.records)
-            });
-            answers.parts.push(Part::new(answers.topics.len(), data.index, outcome));
-        }
-        answers.topics.push(topic.name);
+                let to = Target { topic, index: entry.index, acks_all: acks == ACKS_ALL, guard };
+                append(broker, context, &to, entry.set())
+            }),
+        };
+        let outcome = match (&entry.refused, verified) {
+            (Some(refused), Ok(_)) => Err(refused.clone()),
+            _ => outcome,
+        };
+        parts.push(Part::new(entry.topic, entry.index, outcome));
     }
-    answers
-}
-
-/// Why nothing of the request may be appended, if so.
-fn refuse_request(
-    broker: &Broker,
-    context: &RequestContext,
-    request: &ProduceRequest,
-) -> Option<ErrorCode> {
-    if ![ACKS_NONE, ACKS_LEADER, ACKS_ALL].contains(&request.acks) {
-        return Some(ErrorCode::INVALID_REQUIRED_ACKS);
-    }
-    let mut batches = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
-    if !batches.any(|data| verify::transactional(data).is_some()) {
-        return None;
-    }
-    let may = request.transactional_id.as_deref().is_some_and(|id| {
-        let resource = Resource::TransactionalId(id);
-        broker.authorizer.authorize::<op::Write>(context, resource).is_ok()
-    });
-    (!may).then_some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
-}
-
-fn refuse_topic(broker: &Broker, context: &RequestContext, topic: &str) -> Option<ErrorCode> {
-    let allowed = broker.authorizer.authorize::<op::Write>(context, Resource::Topic(topic));
-    allowed.err().map(|_| ErrorCode::TOPIC_AUTHORIZATION_FAILED)
-}
-
-/// Why a partition was not appended to, with what the response says about it.
-struct Failure {
-    code: ErrorCode,
-    log_start: i64,
-    message: Option<String>,
-    records: Vec<BatchIndexAndErrorMessage>,
-}
-
-impl Failure {
-    fn code(code: ErrorCode) -> Failure {
-        Failure { code, log_start: -1, message: None, records: Vec::new() }
-    }
+    Answers { topics: screened.topics, parts }
 }
 
 /// Where one record set goes, and how.
@@ -228,14 +204,12 @@ fn append(
     broker: &Broker,
     context: &RequestContext,
     to: &Target<'_>,
-    records: &Option<Records>,
+    set: &[u8],
 ) -> Result<(Arc<Partition>, AppendInfo), Failure> {
-    let partition = broker.replicas.find(to.topic, to.index).map_err(Failure::code)?;
-    let set = records.as_ref().and_then(Records::bytes).map_or(&[][..], |bytes| bytes);
-    check_format(context.api_version, set).map_err(Failure::code)?;
     if name::is_internal(to.topic) && context.client_id() != ADMIN_CLIENT_ID {
         return Err(Failure::code(ErrorCode::INVALID_TOPIC_EXCEPTION));
     }
+    let partition = broker.replicas.find(to.topic, to.index).map_err(Failure::code)?;
     let now_ms = broker.clock.now_ms();
     partition.arriving(context.arrived_ms);
     let origin = AppendOrigin::Client;
@@ -246,78 +220,7 @@ fn append(
             }
             Ok((partition, info))
         }
-        Err(error) => Err(failure(broker, &partition, error)),
-    }
-}
-
-/// What a version may carry: before 3 anything that the log can convert, from 3 one magic-2 batch.
-fn check_format(version: i16, set: &[u8]) -> Result<(), ErrorCode> {
-    if version < 3 {
-        return Ok(());
-    }
-    if set.get(MAGIC_AT) != Some(&2) {
-        return Err(ErrorCode::INVALID_RECORD);
-    }
-    let header = BatchHeader::parse(set).map_err(|_| ErrorCode::CORRUPT_MESSAGE)?;
-    if version < 7 && header.codec() == Codec::Zstd.id() {
-        return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE);
-    }
-    Ok(())
-}
-
-fn failure(broker: &Broker, partition: &Partition, error: ProduceError) -> Failure {
-    let code = refused(broker, partition, &error);
-    let ProduceError::Append(AppendError::Invalid(invalid)) = &error else {
-        return Failure::code(code);
-    };
-    let records: Vec<_> = invalid
-        .rejections()
-        .iter()
-        .map(|record| BatchIndexAndErrorMessage {
-            batch_index: record.index,
-            batch_index_error_message: Some(record.message.clone()),
-        })
-        .collect();
-    let message = (!records.is_empty()).then(|| invalid.to_string());
-    Failure { code, log_start: partition.log_start(), message, records }
-}
-
-/// Notes a refused append; gives its error code.
-pub fn refused(broker: &Broker, partition: &Partition, error: &ProduceError) -> ErrorCode {
-    tracing::debug!(?partition, %error, "records were not appended");
-    if let ProduceError::Append(AppendError::Disk(disk)) = error
-        && !disk.is_full()
-    {
-        broker.replicas.disk_failed(&partition.name(), disk);
-    }
-    code_of(error)
-}
-
-/// The error code of a refused append.
-pub fn code_of(error: &ProduceError) -> ErrorCode {
-    let error = match error {
-        ProduceError::NotLeader => return ErrorCode::NOT_LEADER_OR_FOLLOWER,
-        ProduceError::NotEnoughReplicas => return ErrorCode::NOT_ENOUGH_REPLICAS,
-        ProduceError::Append(error) => error,
-    };
-    match error {
-        AppendError::Corrupt(_) => ErrorCode::CORRUPT_MESSAGE,
-        AppendError::Invalid(invalid) => match invalid.refusal() {
-            Refusal::InvalidRecord => ErrorCode::INVALID_RECORD,
-            Refusal::InvalidTimestamp => ErrorCode::INVALID_TIMESTAMP,
-            Refusal::CorruptMessage => ErrorCode::CORRUPT_MESSAGE,
-            Refusal::UnsupportedCompressionType => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
-            Refusal::MessageTooLarge => ErrorCode::MESSAGE_TOO_LARGE,
-        },
-        AppendError::BaseOffset(_) => ErrorCode::INVALID_RECORD,
-        AppendError::MessageTooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
-        AppendError::RecordListTooLarge { .. } => ErrorCode::RECORD_LIST_TOO_LARGE,
-        AppendError::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
-        AppendError::InvalidProducerEpoch { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
-        AppendError::InvalidTxnState { .. } => ErrorCode::INVALID_TXN_STATE,
-        AppendError::CoordinatorFenced { .. } => ErrorCode::TRANSACTION_COORDINATOR_FENCED,
-        AppendError::UnexpectedOffset { .. } => ErrorCode::UNKNOWN_SERVER_ERROR,
-        AppendError::Disk(_) | AppendError::Failed(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+        Err(error) => Err(Failure::of_append(broker, &partition, &error)),
     }
 }
 
@@ -350,9 +253,10 @@ impl Part {
         self.pending.as_ref().is_some_and(|(_, info)| info.flush_due)
     }
 
-    fn fail(&mut self, code: ErrorCode) {
+    /// The records did not reach the disk.
+    fn fail(&mut self) {
         self.pending = None;
-        self.response.error_code = code.0;
+        self.response.error_code = ErrorCode::KAFKA_STORAGE_ERROR.0;
         self.response.base_offset = -1;
         self.response.log_append_time_ms = -1;
         self.response.log_start_offset = -1;
@@ -378,10 +282,14 @@ fn flush(
     let owner = broker.clone();
     broker.tasks.spawn(async move {
         let now_ms = owner.clock.now_ms();
+        let replicas = owner.replicas.clone();
         let work = move || {
             due.into_iter()
                 .map(|(at, partition, info)| {
                     let shown = partition.flush_and_show(&info, AppendOrigin::Client, now_ms);
+                    if let Err(error) = &shown {
+                        replicas.upkeep_failed(&partition.name(), error);
+                    }
                     (at, shown.is_err())
                 })
                 .collect()
@@ -408,25 +316,36 @@ fn await_replicas(answers: &Answers) -> Arc<Countdown<AckOutcome>> {
 
 fn settle(broker: &Broker, answers: &mut Answers, outcomes: Vec<Option<AckOutcome>>) {
     for (part, outcome) in answers.parts.iter_mut().zip(outcomes) {
-        let Some((partition, _)) = &part.pending else { continue };
-        let code = ack_code(broker, partition, outcome);
-        if !code.is_ok() {
-            part.fail(code);
+        // The offsets stay: the records are in the log.
+        if let Some((partition, _)) = part.pending.take() {
+            part.response.error_code = ack_code_of(broker, &partition, outcome).0;
         }
     }
 }
 
-/// What a wait for replicas means to whoever appended; `None`: it was not long enough. A partition
-/// that went meanwhile gets the code of one that is not here: it was deleted, or lives elsewhere.
-pub fn ack_code(broker: &Broker, partition: &Partition, outcome: Option<AckOutcome>) -> ErrorCode {
+/// What a wait for replicas means to whoever appended; `None`: it was not long enough.
+pub fn ack_code(outcome: Option<AckOutcome>) -> ErrorCode {
     match outcome {
         Some(AckOutcome::Replicated) => ErrorCode::NONE,
         Some(AckOutcome::NotEnoughReplicas) => ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
-        Some(AckOutcome::NotLeader) => {
+        Some(AckOutcome::NotLeader) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        None => ErrorCode::REQUEST_TIMED_OUT,
+    }
+}
+
+/// The same for one partition: one that went meanwhile gets the code of one that is not here,
+/// because it was deleted or lives elsewhere.
+pub fn ack_code_of(
+    broker: &Broker,
+    partition: &Partition,
+    outcome: Option<AckOutcome>,
+) -> ErrorCode {
+    match ack_code(outcome) {
+        ErrorCode::NOT_LEADER_OR_FOLLOWER => {
             let found = broker.replicas.find(partition.topic(), partition.index());
             found.err().unwrap_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)
         }
-        None => ErrorCode::REQUEST_TIMED_OUT,
+        code => code,
     }
 }
 

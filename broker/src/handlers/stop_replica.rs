@@ -46,12 +46,12 @@ pub fn obey(broker: &Broker, request: StopReplicaRequest) -> StopReplicaResponse
     let (controller_epoch, epoch) = (request.controller_epoch, request.broker_epoch);
     let orders = orders_of(request);
     if is_stale(broker, epoch) {
-        return refuse(&orders, ErrorCode::STALE_BROKER_EPOCH);
+        return stale(ErrorCode::STALE_BROKER_EPOCH);
     }
     match broker.replicas.stop(controller_epoch, &orders, broker.clock.now_ms()) {
-        Err(stale) => {
-            tracing::warn!(%stale, "StopReplica of a former controller");
-            refuse(&orders, ErrorCode::STALE_CONTROLLER_EPOCH)
+        Err(former) => {
+            tracing::warn!(stale = %former, "StopReplica of a former controller");
+            stale(ErrorCode::STALE_CONTROLLER_EPOCH)
         }
         Ok(results) => {
             let stopped = orders.iter().zip(&results).filter(|(_, result)| result.is_ok());
@@ -91,6 +91,11 @@ fn orders_of(request: StopReplicaRequest) -> Vec<StopOrder> {
         }));
     }
     orders
+}
+
+/// Partitions are not named then.
+fn stale(code: ErrorCode) -> StopReplicaResponse {
+    StopReplicaResponse { error_code: code.0, ..Default::default() }
 }
 
 fn refuse(orders: &[StopOrder], code: ErrorCode) -> StopReplicaResponse {

@@ -12,9 +12,12 @@
 //! INVALID_TXN_STATE (from v4 on TRANSACTION_ABORTABLE: the group was not added to the
 //! transaction), CONCURRENT_TRANSACTIONS, REQUEST_TIMED_OUT.
 //!
-//! Differs from Apache: in nothing known.
+//! A partition that is listed twice is committed as its last entry says and answered once; one that
+//! is not known is answered as often as it is listed.
+//!
+//! Differs from Apache: topics and partitions come in the order of the request; there those that
+//! cannot be committed come first.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use coordinator::group::request::{Caller, CommitRequest, OffsetCommit};
@@ -29,6 +32,8 @@ use protocol::messages::txn_offset_commit::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
 
+use super::asked_offsets::AskedOffsets;
+use super::distinct::DistinctPartitions;
 use super::group_error;
 use crate::authorizer::{Resource, op};
 use crate::broker::{Broker, Reply, RequestContext};
@@ -41,39 +46,25 @@ const NO_SEQUENCE: i32 = -1;
 /// From here on producers know what to do while the coordinator loads.
 const LOADING_FROM: i16 = 2;
 
-/// Results so far, by partition.
-type Results = HashMap<TopicPartition, ErrorCode>;
-
-/// The partitions asked for, in the order of the request.
-type Asked = Vec<(String, Vec<i32>)>;
-
 pub fn handle(
     broker: &Arc<Broker>,
     context: &RequestContext,
     request: TxnOffsetCommitRequest,
 ) -> Reply<TxnOffsetCommitResponse> {
-    let asked: Asked = request
-        .topics
-        .iter()
-        .map(|topic| {
-            (topic.name.clone(), topic.partitions.iter().map(|p| p.partition_index).collect())
-        })
-        .collect();
     let authorizer = &broker.authorizer;
     let transaction = Resource::TransactionalId(&request.transactional_id);
     if authorizer.authorize::<op::Write>(context, transaction).is_err() {
         let denied = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-        return Reply::Now(respond(&asked, &Results::new(), denied));
+        return Reply::Now(refuse_all(&request, denied));
     }
     let group = Resource::Group(&request.group_id);
     if authorizer.authorize::<op::Read>(context, group).is_err() {
-        let denied = ErrorCode::GROUP_AUTHORIZATION_FAILED;
-        return Reply::Now(respond(&asked, &Results::new(), denied));
+        return Reply::Now(refuse_all(&request, ErrorCode::GROUP_AUTHORIZATION_FAILED));
     }
-    let mut results = Results::new();
-    let offsets = sort_out(broker, context, &request, &mut results);
+    let mut asked = AskedOffsets::default();
+    let offsets = sort_out(broker, context, &request, &mut asked);
     if offsets.is_empty() {
-        return Reply::Now(respond(&asked, &results, ErrorCode::NONE));
+        return Reply::Now(respond(asked, ErrorCode::NONE));
     }
     let version = context.api_version;
     let told = move |code: ErrorCode| match code {
@@ -83,14 +74,14 @@ pub fn handle(
         code => code,
     };
     if let Err(error) = broker.groups.check(&request.group_id) {
-        return Reply::Now(respond(&asked, &results, told(group_error::code(error))));
+        return Reply::Now(respond(asked, told(group_error::code(error))));
     }
     let verifying = verify(broker, context, &request);
     let broker = broker.clone();
     Reply::later(async move {
         let guard = match verifying.await {
             Ok(guard) => guard,
-            Err(code) => return respond(&asked, &results, told(code)),
+            Err(code) => return respond(asked, told(code)),
         };
         let commit = CommitRequest {
             caller: Caller {
@@ -105,9 +96,9 @@ pub fn handle(
         };
         for (partition, error) in broker.groups.commit(&request.group_id, commit).await {
             let code = error.map_or(ErrorCode::NONE, group_error::code);
-            results.insert(partition, told(code));
+            asked.set(partition, told(code));
         }
-        respond(&asked, &results, ErrorCode::NONE)
+        respond(asked, ErrorCode::NONE)
     })
 }
 
@@ -157,30 +148,39 @@ fn of_coordinator(code: ErrorCode) -> ErrorCode {
     }
 }
 
-/// The partitions that exist and that the caller may read; the others get their error.
+/// The partitions that exist and that the caller may read, with their last entries; the others get
+/// their error.
 fn sort_out(
     broker: &Broker,
     context: &RequestContext,
     request: &TxnOffsetCommitRequest,
-    results: &mut Results,
+    asked: &mut AskedOffsets,
 ) -> Vec<(TopicPartition, OffsetCommit)> {
     let now_ms = broker.clock.now_ms();
-    let mut allowed = Vec::new();
+    let mut allowed = DistinctPartitions::default();
     for topic in &request.topics {
         let resource = Resource::Topic(&topic.name);
         let denied = broker.authorizer.authorize::<op::Read>(context, resource).is_err();
+        if denied || broker.metadata.load().topic(&topic.name).is_none() {
+            asked.name(&topic.name);
+        }
         for partition in &topic.partitions {
-            let name = TopicPartition::new(topic.name.clone(), partition.partition_index);
+            let index = partition.partition_index;
             if denied {
-                results.insert(name, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
-            } else if !broker.replicas.cluster().has_partition(&topic.name, name.partition) {
-                results.insert(name, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+                asked.refuse(&topic.name, index, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+            } else if !broker.replicas.cluster().has_partition(&topic.name, index) {
+                asked.refuse(&topic.name, index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
             } else {
-                allowed.push((name, offset_of(partition, now_ms)));
+                asked.admit(&TopicPartition::new(topic.name.clone(), index));
+                allowed.put(&topic.name, index, offset_of(partition, now_ms));
             }
         }
     }
-    allowed
+    let of_topic = |(topic, partitions): (String, Vec<(i32, OffsetCommit)>)| {
+        let named = move |(index, offset)| (TopicPartition::new(topic.clone(), index), offset);
+        partitions.into_iter().map(named)
+    };
+    allowed.into_topics().into_iter().flat_map(of_topic).collect()
 }
 
 fn offset_of(partition: &TxnOffsetCommitRequestPartition, now_ms: TimestampMs) -> OffsetCommit {
@@ -193,21 +193,25 @@ fn offset_of(partition: &TxnOffsetCommitRequestPartition, now_ms: TimestampMs) -
     }
 }
 
+/// Every partition as it is listed, with the same error.
+fn refuse_all(request: &TxnOffsetCommitRequest, code: ErrorCode) -> TxnOffsetCommitResponse {
+    let topics = request.topics.iter().map(|topic| {
+        let codes = topic.partitions.iter().map(|p| (p.partition_index, code));
+        topic_of((topic.name.clone(), codes.collect()))
+    });
+    TxnOffsetCommitResponse { throttle_time_ms: 0, topics: topics.collect() }
+}
+
 /// Every partition with its result, or with `unanswered` if it has none.
-fn respond(asked: &Asked, results: &Results, unanswered: ErrorCode) -> TxnOffsetCommitResponse {
-    let partition = |topic: &str, index: i32| {
-        let result = results.get(&TopicPartition::new(topic, index)).copied();
-        TxnOffsetCommitResponsePartition {
-            partition_index: index,
-            error_code: result.unwrap_or(unanswered).0,
-        }
-    };
-    let topics = asked
-        .iter()
-        .map(|(name, partitions)| TxnOffsetCommitResponseTopic {
-            name: name.clone(),
-            partitions: partitions.iter().map(|index| partition(name, *index)).collect(),
-        })
-        .collect();
+fn respond(asked: AskedOffsets, unanswered: ErrorCode) -> TxnOffsetCommitResponse {
+    let topics = asked.answers(unanswered).into_iter().map(topic_of).collect();
     TxnOffsetCommitResponse { throttle_time_ms: 0, topics }
+}
+
+fn topic_of((name, codes): (String, Vec<(i32, ErrorCode)>)) -> TxnOffsetCommitResponseTopic {
+    let partition = |(partition_index, code): (i32, ErrorCode)| TxnOffsetCommitResponsePartition {
+        partition_index,
+        error_code: code.0,
+    };
+    TxnOffsetCommitResponseTopic { name, partitions: codes.into_iter().map(partition).collect() }
 }

@@ -10,9 +10,10 @@
 //! NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR.
 //!
 //! Differs from Apache: a partition that lives elsewhere is NOT_LEADER_OR_FOLLOWER at once, where
-//! Apache says UNKNOWN_TOPIC_OR_PARTITION; its sender looks for the leader anew after either.
+//! Apache says UNKNOWN_TOPIC_OR_PARTITION; its sender looks for the leader anew after either. A
+//! marker that lists a partition twice is written there once; Apache never answers it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,7 +84,7 @@ pub fn write(
         let patience = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
         for (part, outcome) in parts.iter_mut().zip(countdown.outcomes(patience).await) {
             if let Some((partition, _)) = part.pending.take() {
-                part.code = produce::ack_code(&broker, &partition, outcome);
+                part.code = produce::ack_code_of(&broker, &partition, outcome);
             }
         }
         for part in parts.iter_mut().filter(|part| part.topic == OFFSETS_TOPIC) {
@@ -109,6 +110,8 @@ fn parts_of(request: WriteTxnMarkersRequest) -> impl Iterator<Item = (End, Part)
             let name = topic.name;
             topic.partition_indexes.into_iter().map(move |index| (name.clone(), index))
         });
+        // A marker that stood in a partition twice would end a transaction that has begun since.
+        let partitions = partitions.collect::<BTreeSet<_>>().into_iter();
         partitions.map(move |(topic, index)| {
             let part = Part {
                 producer_id,

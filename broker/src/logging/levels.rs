@@ -122,23 +122,26 @@ impl Levels {
 
     /// Every logger with its level, by name.
     pub fn all(&self) -> BTreeMap<String, Level> {
-        let known = TARGETS.iter().copied().chain(KAFKA.iter().map(|(name, _)| *name));
-        let set = self.targets.keys().map(String::as_str);
-        let names = known.chain(set).chain([ROOT]);
-        names.map(|name| (name.to_owned(), self.of(name))).collect()
+        let modules = TARGETS.iter().copied().chain(self.targets.keys().map(String::as_str));
+        let modules = modules.map(|target| target.replace("::", "."));
+        let others = KAFKA.iter().map(|(name, _)| *name).chain([ROOT]).map(str::to_owned);
+        let level = |name: String| {
+            let level = self.of(&name);
+            (name, level)
+        };
+        modules.chain(others).map(level).collect()
     }
 
     pub fn exists(&self, logger: &str) -> bool {
-        logger == ROOT
-            || TARGETS.contains(&logger)
-            || self.targets.contains_key(logger)
-            || modules(logger).is_some()
+        let known =
+            |target: &String| TARGETS.contains(&&**target) || self.targets.contains_key(target);
+        logger == ROOT || targets(logger).iter().all(known)
     }
 
     /// The level in force for a logger.
     pub fn of(&self, logger: &str) -> Level {
-        let target = modules(logger).and_then(|modules| modules.first()).unwrap_or(&logger);
-        let mut above = Some(*target);
+        let targets = targets(logger);
+        let mut above = targets.first().map(String::as_str);
         while let Some(name) = above {
             if let Some(level) = self.targets.get(name) {
                 return *level;
@@ -153,28 +156,25 @@ impl Levels {
             self.root = level;
         }
         for target in targets(logger) {
-            self.targets.insert(target.to_owned(), level);
+            self.targets.insert(target, level);
         }
     }
 
     /// Takes a logger's own level away. The root has always one.
     pub fn unset(&mut self, logger: &str) {
         for target in targets(logger) {
-            self.targets.remove(target);
+            self.targets.remove(&target);
         }
     }
 }
 
-/// What one of Kafka's names stands for.
-fn modules(logger: &str) -> Option<&'static [&'static str]> {
-    KAFKA.iter().find(|(name, _)| *name == logger).map(|(_, modules)| *modules)
-}
-
-fn targets(logger: &str) -> Vec<&str> {
-    match modules(logger) {
-        Some(modules) => modules.to_vec(),
+/// The modules that a logger is for: those that one of Kafka's names stands for, or the one that it
+/// names itself, with dots, as Kafka's tools take no colons. None of the root.
+fn targets(logger: &str) -> Vec<String> {
+    match KAFKA.iter().find(|(name, _)| *name == logger) {
+        Some((_, modules)) => modules.iter().map(|module| (*module).to_owned()).collect(),
         None if logger == ROOT => Vec::new(),
-        None => vec![logger],
+        None => vec![logger.replace('.', "::")],
     }
 }
 
@@ -196,7 +196,8 @@ mod tests {
     fn loggers_inherit_and_kafkas_names_stand_for_modules() {
         let mut levels = Levels::default();
         assert!(levels.exists("root") && levels.exists("kafka.controller"));
-        assert!(levels.exists("storage::compaction") && !levels.exists("no.such"));
+        assert!(levels.exists("storage.compaction") && !levels.exists("no.such"));
+        assert!(levels.all().keys().all(|name| !name.contains(':')));
         levels.set("kafka", Level::Warn);
         let of = |levels: &Levels, names: [&str; 3]| names.map(|name| levels.of(name));
         let names = ["kafka", "kafka.request.logger", "kafka.controller"];
@@ -204,7 +205,7 @@ mod tests {
         assert_eq!(levels.of("org.apache.kafka"), Level::Info);
         levels.set("kafka.controller", Level::Error);
         assert_eq!(levels.of("kafka.controller.KafkaController"), Level::Error);
-        assert_eq!(levels.of("coordinator::controller::run"), Level::Error);
+        assert_eq!(levels.of("coordinator.controller.run"), Level::Error);
         levels.unset("kafka");
         assert_eq!(of(&levels, names), [Level::Info, Level::Info, Level::Error]);
         levels.set("root", Level::Fatal);

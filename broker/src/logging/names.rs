@@ -4,9 +4,11 @@
 /// The logger that is for all lines no other is for.
 pub const ROOT: &str = "root";
 
-/// Modules, as log lines name them. A logger is for its module and all below it.
+/// Modules, as log lines name them. A logger, whose name has dots where these have colons, is for
+/// its module and all below it.
 pub const TARGETS: &[&str] = &[
     "broker",
+    "broker::authorizer",
     "broker::consumer_protocol",
     "broker::controller_channel",
     "broker::controller_client",
@@ -72,6 +74,7 @@ pub const TARGETS: &[&str] = &[
     "ottla",
     "storage",
     "storage::append",
+    "storage::checkpoint",
     "storage::compaction",
     "storage::disk",
     "storage::inventory",
@@ -205,6 +208,9 @@ mod tests {
     fn names_are_sorted_and_unique() {
         assert!(TARGETS.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(KAFKA.windows(2).all(|pair| pair[0].0 < pair[1].0));
-        assert!(KAFKA.iter().all(|(_, targets)| !targets.is_empty()));
+        assert!(KAFKA.iter().all(|(_, modules)| !modules.is_empty()));
+        let mut modules = KAFKA.iter().flat_map(|(_, modules)| *modules);
+        let unknown = modules.find(|module| !TARGETS.contains(module));
+        assert_eq!(unknown, None);
     }
 }

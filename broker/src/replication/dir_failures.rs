@@ -20,9 +20,14 @@ use crate::broker::Broker;
 const RETRY: Duration = Duration::from_millis(500);
 
 impl ReplicaManager {
-    /// A file of this partition failed: nothing in its directory can be trusted any more.
-    pub fn disk_failed(&self, partition: &TopicPartition, error: &dyn std::error::Error) {
-        let Some(dir) = self.logs().dir_of(partition).map(Path::to_owned) else { return };
+    /// A file of this partition failed: nothing in its directory can be trusted any more. The
+    /// partition may have moved to another one since.
+    pub fn disk_failed(&self, partition: &TopicPartition, error: &DiskError) {
+        let paths = self.logs().dirs().iter().map(LogDir::path);
+        let of_file = paths.filter(|dir| error.path.starts_with(dir)).max();
+        let Some(dir) = of_file.or(self.logs().dir_of(partition)).map(Path::to_owned) else {
+            return;
+        };
         tracing::error!(%partition, "a file of this partition failed");
         self.dir_failed(&dir, error);
     }
@@ -47,12 +52,20 @@ impl ReplicaManager {
     /// The same of upkeep, for which a full disk is no reason to give a directory up: appends are
     /// refused by themselves until there is room again.
     pub fn upkeep_failed(&self, partition: &TopicPartition, error: &StorageError) {
+        if matches!(error, StorageError::Gone(_)) {
+            tracing::debug!(%partition, "a log was deleted or moved away under its upkeep");
+            return;
+        }
         let unharmed = || self.logs().log(partition).is_none_or(|log| !log.has_failed());
         if error.is_full() && unharmed() {
             tracing::warn!(%partition, %error, "no room for a log's upkeep; it is tried again");
             return;
         }
-        self.disk_failed(partition, error);
+        match (error, self.logs().dir_of(partition).map(Path::to_owned)) {
+            (StorageError::Disk(disk), _) => self.disk_failed(partition, disk),
+            (_, Some(dir)) => self.dir_failed(&dir, error),
+            (_, None) => {}
+        }
     }
 
     /// The same of a checkpoint: without room the one of before stays, which is never wrong.

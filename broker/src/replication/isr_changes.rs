@@ -212,7 +212,7 @@ fn sync_all(broker: &Broker) {
     let replicas = &broker.replicas;
     let find = |name: &TopicPartition| replicas.hosted(&name.topic, name.partition).ok();
     for (name, error) in replicas.isr_changes().sync_waiting(find, broker.clock.now_ms()) {
-        replicas.disk_failed(&name, &error);
+        replicas.upkeep_failed(&name, &error);
     }
 }
 

@@ -256,7 +256,7 @@ impl ReplicaManager {
         let unseen = std::mem::take(&mut *self.unseen.lock());
         for Unseen { partition, info, origin } in unseen {
             if let Err(error) = partition.flush_and_show(&info, origin, now_ms) {
-                self.disk_failed(&partition.name(), &error);
+                self.upkeep_failed(&partition.name(), &error);
             }
         }
     }
@@ -340,7 +340,7 @@ impl ReplicaManager {
 
     fn take_role(&self, order: &RoleOrder, now_ms: TimestampMs) -> Result<Became, OrderError> {
         let partition = self.host(&order.topic, order.index)?;
-        if !partition.is_consistent_with(order.topic_id) {
+        if !partition.is_consistent_with(order.topic_id) && !self.replaces_log(&partition, now_ms) {
             return Err(OrderError::InconsistentTopicId {
                 ours: partition.topic_id().unwrap_or_default(),
                 theirs: order.topic_id,
@@ -357,7 +357,11 @@ impl ReplicaManager {
                     self.fetchers.set_topic_id(&partition.name(), order.topic_id);
                     return Ok(Became::Unchanged);
                 }
-                return Err(if same { OrderError::KnownEpoch } else { OrderError::StaleEpoch });
+                if !same {
+                    return Err(OrderError::StaleEpoch);
+                }
+                partition.ask_isr_again();
+                return Err(OrderError::KnownEpoch);
             }
             Verdict::Lead | Verdict::Follow => {}
         }

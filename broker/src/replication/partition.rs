@@ -14,7 +14,7 @@ use protocol::ids::{
 };
 use replica::partition::{AcksAll, PartitionState};
 use replica::watermark::LogOffsets;
-use storage::{AppendError, AppendInfo, AppendOrigin, Log};
+use storage::{AppendError, AppendInfo, AppendOrigin, Log, StorageError};
 
 use crate::delayed::arrival::Arrival;
 use crate::delayed::fetch::{FetchWaiters, Isolation, Moved, UNKNOWN_BYTES};
@@ -94,8 +94,8 @@ impl std::fmt::Debug for Partition {
 }
 
 impl Partition {
-    /// Without a log and unknown to the controller. `found_id` is the topic id of the log that is on
-    /// disk, if there is one.
+    /// Without a log and unknown to the controller. `found_id` is the topic id of the log that is
+    /// on disk, if there is one.
     pub fn new(
         topic: Arc<str>,
         index: i32,
@@ -247,7 +247,7 @@ impl Partition {
             return Err(ProduceError::NotEnoughReplicas);
         }
         let info = log.append_verified(records, epoch, origin, guard, now_ms)?;
-        if !info.duplicate && !info.flush_due {
+        if info.bytes > 0 && !info.flush_due {
             self.advance(&inner, log, now_ms);
             self.tell_grown(log, &info, origin);
         }
@@ -278,9 +278,9 @@ impl Partition {
         info: &AppendInfo,
         origin: AppendOrigin,
         now_ms: TimestampMs,
-    ) -> Result<(), ProduceError> {
-        let log = self.log().ok_or(ProduceError::NotLeader)?;
-        log.flush(now_ms).map_err(|error| AppendError::Failed(error.to_string()))?;
+    ) -> Result<(), StorageError> {
+        let log = self.log().ok_or_else(|| StorageError::Gone(self.name().to_string()))?;
+        log.flush(now_ms)?;
         let inner = self.inner.read();
         self.advance(&inner, &log, now_ms);
         self.tell_grown(&log, info, origin);

@@ -14,6 +14,8 @@ const REMOVAL: Duration = Duration::from_secs(5);
 
 /// Offsets below the high watermarks of the last run that this start did not find.
 const LOST: &str = "ottla_log_offsets_lost_at_start";
+/// Bytes behind the last whole batch of a log that this start cut off.
+const CUT: &str = "ottla_log_bytes_cut_at_start";
 
 /// Starts every loop. They end when the broker stops.
 pub fn start(broker: &Arc<Broker>) {
@@ -43,6 +45,7 @@ pub fn start(broker: &Arc<Broker>) {
     prepare_when_asked(broker);
     super::cleaner::start(broker);
     metrics::gauge!(LOST).set(broker.replicas.logs().lost_offsets() as f64);
+    metrics::gauge!(CUT).set(broker.replicas.logs().cut_bytes() as f64);
     // A closed segment is synced at once, a new partition's topic id before anybody appends.
     let owner = broker.clone();
     broker.tasks.spawn_until_stop(async move {

@@ -30,16 +30,17 @@ pub struct DataDirs {
 }
 
 impl DataDirs {
-    /// Makes what is missing, locks all and reads their `meta.properties`. A directory that cannot
-    /// be read is left out while another can, as Kafka does it; `first_needed`: but not the first,
-    /// which holds the embedded metadata.
+    /// Makes what is missing, locks all and reads their small files. A directory that cannot be
+    /// read, or whose files are damaged, is left out while another can be used, as Kafka does it;
+    /// `first_needed`: but not the first, which holds the embedded metadata.
     pub fn open(
         disk: &Arc<dyn Disk>,
         paths: &[PathBuf],
         first_needed: bool,
     ) -> Result<DataDirs, StartError> {
-        let mark = MetadataMark::default();
+        let mark = read_marks(&**disk, paths)?;
         let mut all = DataDirs { paths: Vec::new(), known: None, mark, dirs: Vec::new() };
+        let mut reasons = Vec::new();
         for (index, path) in paths.iter().enumerate() {
             match all.add(disk, path) {
                 Ok(()) => {}
@@ -51,10 +52,11 @@ impl DataDirs {
                     let dir = path.display();
                     tracing::error!(%dir, reason, "a log directory cannot be used: left out");
                     all.dirs.push(LogDir::unusable(disk.clone(), path));
+                    reasons.push(reason);
                 }
             }
         }
-        all.some_usable()?;
+        all.some_usable(&reasons)?;
         Ok(all)
     }
 
@@ -63,30 +65,25 @@ impl DataDirs {
         let path = std::fs::canonicalize(path);
         let path = path.map_err(|error| NotAdded::Unreadable(error.to_string()))?;
         let dir = LogDir::open(disk.clone(), &path)?;
-        let mark = MetadataMark::read(&**disk, &path)?;
-        match (dir.meta(), &self.known) {
-            (None, _) => {}
-            (Some(meta), None) => self.known = Some(meta),
-            (Some(meta), Some(known)) => {
-                let same = meta.broker_id == known.broker_id && meta.cluster_id == known.cluster_id;
-                if !same {
-                    let reason =
-                        "it is of another broker or cluster than the directories before it";
-                    return Err(NotAdded::Refused(unusable(&path, &reason)));
-                }
+        if let Some(meta) = dir.meta() {
+            let known = self.known.get_or_insert_with(|| meta.clone());
+            let other_broker = differ(&mut known.broker_id, meta.broker_id);
+            if other_broker | differ(&mut known.cluster_id, meta.cluster_id) {
+                let reason = "it is of another broker or cluster than the directories before it";
+                return Err(NotAdded::Refused(unusable(&path, &reason)));
             }
         }
-        self.mark = self.mark.max(mark);
         self.paths.push(path);
         self.dirs.push(dir);
         Ok(())
     }
 
-    fn some_usable(&self) -> Result<(), StartError> {
-        match self.dirs.iter().all(LogDir::is_offline) {
-            true => Err(StartError::DataDir("no log directory can be used".to_owned())),
-            false => Ok(()),
+    fn some_usable(&self, reasons: &[String]) -> Result<(), StartError> {
+        if self.dirs.iter().any(|dir| !dir.is_offline()) {
+            return Ok(());
         }
+        let reasons = reasons.join("; ");
+        Err(StartError::DataDir(format!("no log directory can be used: {reasons}")))
     }
 
     /// Marks the directories as this broker's, then loads every log, with
@@ -100,17 +97,19 @@ impl DataDirs {
         clock: Clock,
         tasks: &Tasks,
     ) -> Result<LogManager, StartError> {
+        let mut reasons = Vec::new();
         for dir in self.dirs.iter().filter(|dir| !dir.is_offline()) {
             match dir.check_identity(broker_id, cluster_id) {
                 Ok(()) => {}
                 Err(StorageError::Disk(error)) => {
                     tracing::error!(dir = %dir.path().display(), %error, "left out");
                     dir.set_offline();
+                    reasons.push(error.to_string());
                 }
                 Err(error) => return Err(refused(error)),
             }
         }
-        self.some_usable()?;
+        self.some_usable(&reasons)?;
         let threads = config.int("num.recovery.threads.per.data.dir").max(1) as usize;
         let threads = threads.saturating_mul(self.dirs.len());
         let accepted: Vec<TopicPartition> = config
@@ -149,9 +148,49 @@ enum NotAdded {
 impl From<StorageError> for NotAdded {
     fn from(error: StorageError) -> NotAdded {
         match error {
-            StorageError::Disk(error) => NotAdded::Unreadable(error.to_string()),
+            StorageError::Disk(_) | StorageError::Corrupt { .. } => {
+                NotAdded::Unreadable(error.to_string())
+            }
             error => NotAdded::Refused(refused(error)),
         }
+    }
+}
+
+/// Whether both are known and differ; what only the second knows, the first then knows too.
+fn differ<T: PartialEq>(known: &mut Option<T>, found: Option<T>) -> bool {
+    match (&known, found) {
+        (Some(known), Some(found)) => *known != found,
+        (None, found) => {
+            *known = found;
+            false
+        }
+        _ => false,
+    }
+}
+
+/// The highest epochs that the directories tell of, read before anything is changed. A damaged mark
+/// counts for nothing beside a readable one; alone it stops the start, because nothing else tells
+/// that ZooKeeper was not set back.
+fn read_marks(disk: &dyn Disk, paths: &[PathBuf]) -> Result<MetadataMark, StartError> {
+    let mut highest = None;
+    let mut damaged = None;
+    for path in paths {
+        match MetadataMark::read(disk, path) {
+            Ok(None) => {}
+            Ok(Some(mark)) => highest = Some(mark.max(highest.unwrap_or_default())),
+            Err(error @ StorageError::Corrupt { .. }) => {
+                tracing::warn!(%error, "a mark of the metadata's epochs is damaged");
+                damaged = Some(error);
+            }
+            // The directory is left out for it.
+            Err(_) => {}
+        }
+    }
+    match (highest, damaged) {
+        (None, Some(error)) => Err(StartError::DataDir(format!(
+            "{error}; remove the file if ZooKeeper was not restored from an older state"
+        ))),
+        (highest, _) => Ok(highest.unwrap_or_default()),
     }
 }
 
@@ -174,5 +213,78 @@ fn refused(error: StorageError) -> StartError {
     match &error {
         StorageError::Locked { path } => unusable(path, &"another process has it locked"),
         _ => StartError::DataDir(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::checkpoint::{HIGH_WATERMARK_FILE, META_PROPERTIES_FILE, RECOVERY_POINT_FILE};
+    use storage::disk::OsDisk;
+    use storage::metadata_mark::METADATA_MARK_FILE;
+
+    use super::*;
+
+    /// Two directories of broker 1 with these bytes in the first one's file.
+    fn two(file: &str, bytes: &[u8]) -> (tempfile::TempDir, Vec<PathBuf>) {
+        let temp = tempfile::tempdir().unwrap();
+        let paths = ["a", "b"].map(|name| temp.path().join(name)).to_vec();
+        for path in &paths {
+            std::fs::create_dir(path).unwrap();
+            let meta = "version=0\nbroker.id=1\ncluster.id=x\n";
+            std::fs::write(path.join(META_PROPERTIES_FILE), meta).unwrap();
+        }
+        std::fs::write(paths[0].join(file), bytes).unwrap();
+        (temp, paths)
+    }
+
+    fn open(paths: &[PathBuf], first_needed: bool) -> Result<DataDirs, String> {
+        let disk: Arc<dyn Disk> = Arc::new(OsDisk::default());
+        DataDirs::open(&disk, paths, first_needed).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_damaged_file_costs_at_most_its_directory() {
+        for (file, bytes, lost) in [
+            (HIGH_WATERMARK_FILE, &b"junk"[..], true),
+            (HIGH_WATERMARK_FILE, b"1\n0\n", true),
+            (HIGH_WATERMARK_FILE, b"0\n2\nt 0 5\n", true),
+            (HIGH_WATERMARK_FILE, b"\xff\xfe\n", true),
+            (HIGH_WATERMARK_FILE, b"", false),
+            (RECOVERY_POINT_FILE, b"junk", false),
+            (META_PROPERTIES_FILE, b"version=2\n", true),
+            (META_PROPERTIES_FILE, b"broker.id=abc\n", true),
+            (META_PROPERTIES_FILE, b"", false),
+            (META_PROPERTIES_FILE, b"\xff\xfe\n", false),
+        ] {
+            let what = format!("{file} {bytes:?}");
+            let (_temp, paths) = two(file, bytes);
+            let all = open(&paths, false).expect(&what);
+            assert_eq!(all.paths.len(), if lost { 1 } else { 2 }, "{what}");
+            assert_eq!(all.known.as_ref().and_then(|meta| meta.broker_id), Some(1), "{what}");
+            drop(all);
+            assert_eq!(open(&paths[..1], false).is_err(), lost, "{what}: the only one");
+            let reason = open(&paths, true).err();
+            assert_eq!(reason.is_some(), lost, "{what}: the one with the embedded metadata");
+            assert!(reason.is_none_or(|reason| reason.contains(file)), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_directory_of_another_broker_or_mode_stops_the_start() {
+        for text in ["broker.id=2\n", "cluster.id=y\n", "version=1\nnode.id=1\n"] {
+            let (_temp, paths) = two(META_PROPERTIES_FILE, text.as_bytes());
+            assert!(open(&paths, false).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_readable_mark_is_enough() {
+        let (_temp, paths) = two(METADATA_MARK_FILE, b"junk");
+        let reason = open(&paths, false).err().expect("nothing tells of the metadata");
+        assert!(reason.contains(METADATA_MARK_FILE) && reason.contains("remove"), "{reason}");
+        let mark = MetadataMark { czxid: 9, controller_epoch: 4 };
+        mark.write(&OsDisk::default(), &paths[1]).unwrap();
+        let all = open(&paths, false).unwrap();
+        assert_eq!((all.mark, all.paths.len()), (mark, 2));
     }
 }

@@ -112,8 +112,7 @@ pub async fn with_dynamic(
     config: BrokerConfig,
     broker_id: i32,
 ) -> Result<BrokerConfig, StartError> {
-    let cluster = entity::salvage(store, &ConfigEntity::BrokerDefault).await?;
-    let broker = entity::salvage(store, &ConfigEntity::Broker(broker_id)).await?;
+    let [cluster, broker] = entity::of_brokers(store, broker_id).await?;
     let (config, refused) = config.with_dynamic(&cluster, &broker);
     for error in refused {
         tracing::error!(%error, "a dynamic setting of the broker is not in force");

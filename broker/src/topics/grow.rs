@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use coordinator::metadata::retry;
 use coordinator::metadata::store::{MetadataStore, Op, StoreError};
 use coordinator::znodes::topic::{self, ReplicaAssignment, TopicAssignment};
-use coordinator::znodes::{ZnodeError, delete_topics};
+use coordinator::znodes::{self, ZnodeError, delete_topics};
 use protocol::error_code::ErrorCode;
 use protocol::ids::BrokerId;
 
@@ -82,7 +82,13 @@ pub async fn plan(
     }
     let found = retry::get(store, &topic::path(name), false).await?;
     let Some((data, _)) = found else { return Err(GrowError::Unknown(name.clone())) };
-    let mut znode = TopicAssignment::decode(name, data.as_deref())?;
+    let mut znode = match TopicAssignment::decode(name, data.as_deref()) {
+        Ok(znode) => znode,
+        Err(_) if znodes::is_garbled(data.as_deref()) => {
+            return Err(GrowError::Unknown(name.clone()));
+        }
+        Err(error) => return Err(error.into()),
+    };
     if znode.partitions.values().any(ReplicaAssignment::is_being_reassigned) {
         return Err(GrowError::BeingReassigned(name.clone()));
     }

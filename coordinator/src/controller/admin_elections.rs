@@ -19,9 +19,9 @@ pub enum ElectRefusal {
     BeingDeleted,
     #[error("Leader election not needed for topic partition.")]
     NotNeeded,
-    #[error("The preferred leader was not available.")]
+    #[error("the first replica is not in sync or not alive")]
     PreferredNotAvailable,
-    #[error("Eligible topic partition leaders are not available.")]
+    #[error("no replica is alive")]
     NobodyEligible,
 }
 

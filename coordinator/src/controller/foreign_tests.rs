@@ -250,6 +250,18 @@ fn a_mended_topic_lives_on() {
     }
 }
 
+/// Apache's controller leaves such a topic half deleted.
+#[test]
+fn a_broken_state_does_not_hold_a_deletion_up() {
+    for shape in shapes() {
+        let mut bed = leading();
+        scribble(&mut bed, &state_path("victim"), shape);
+        bed.mark_deleted("victim");
+        assert!(bed.tree.node(&topic::path("victim")).is_none());
+        assert!(bed.tree.node(&delete_topics::path("victim")).is_none());
+    }
+}
+
 /// JSON without partitions is a topic without partitions.
 fn is_empty_topic(data: Option<&[u8]>) -> bool {
     TopicAssignment::decode("t", data).is_ok()

@@ -237,16 +237,14 @@ fn judge(
     let alone = isr.len() == 1;
     let twice = isr.iter().enumerate().any(|(i, id)| isr[..i].contains(id));
     let stranger = |id: &BrokerId| !state.isr.contains(id) && !replicas.contains(id);
-    if change.recovering && !(alone && state.recovering)
-        || from != state.leader
-        || !isr.contains(&from)
-        || twice
-        || isr.iter().any(stranger)
-    {
+    if change.recovering && !(alone && state.recovering) {
         return Verdict::Refuse(IsrRefusal::InvalidRequest);
     }
     if !change.isr.iter().all(eligible) {
         return Verdict::Refuse(IsrRefusal::IneligibleReplica);
+    }
+    if from != state.leader || !isr.contains(&from) || twice || isr.iter().any(stranger) {
+        return Verdict::Refuse(IsrRefusal::InvalidRequest);
     }
     let state = PartitionState {
         leader: from,
@@ -294,7 +292,8 @@ mod tests {
         1,2    | 1 | 6 | 9  | 1            | NewerThanController
         1,2    | 1 | 4 | 9  | 1            | FencedLeaderEpoch
         1,2    | 1 | 4 | 9  | 1,2          | FencedLeaderEpoch
-        1,2    | 1 | 5 | 9  | 1,2,5        | InvalidRequest
+        1,2    | 1 | 5 | 9  | 1,2,5        | IneligibleReplica
+        1,2    | 2 | 5 | 9  | 2,5          | IneligibleReplica
         1,2,5  | 1 | 5 | 9  | 1,5          | IneligibleReplica
         1,2    | 1 | 5 | 9  | 1,2,4        | InvalidRequest
         1,2    | 1 | 5 | 9  | 1@10,2@20    | done

@@ -104,7 +104,14 @@ impl Core {
         }
         let (led, never_led): (Vec<_>, Vec<_>) =
             tps.iter().cloned().partition(|tp| self.cluster.leadership(tp).is_some());
-        for (tp, leadership) in self.leave_isr(broker, &led).await? {
+        let left = self.leave_isr(broker, &led).await?;
+        // A topic on its way out needs no ISR: one that cannot be read does not hold it up.
+        let mut going = led;
+        going.retain(|tp| {
+            self.cluster.is_queued_for_deletion(&tp.topic) && !left.iter().any(|(of, _)| of == tp)
+        });
+        self.mark(broker, &going, ReplicaPhase::Offline);
+        for (tp, leadership) in left {
             let Some(partition) = self.cluster.partition_mut(&tp) else { continue };
             partition.leadership = Some(leadership);
             let others = partition.assignment.replicas.iter().copied().filter(|id| *id != broker);

@@ -1,5 +1,5 @@
-//! JSON as Kafka's readers take it from nodes (Jackson, as `kafka.utils.Json` sets it up): they look
-//! at the first value and no further, of members that stand twice the last counts, and a byte
+//! JSON as Kafka's readers take it from nodes (Jackson, as `kafka.utils.Json` sets it up): they
+//! look at the first value and no further, of members that stand twice the last counts, and a byte
 //! order mark is no harm. Knows no node.
 
 use serde::Deserialize;
@@ -19,6 +19,13 @@ pub(super) fn parse(data: Option<&[u8]>) -> Result<Value, String> {
     }
     let mut reader = serde_json::Deserializer::from_slice(data);
     Value::deserialize(&mut reader).map_err(|error| error.to_string())
+}
+
+/// Whether there is something that is no JSON. Apache's readers take that for no content, where
+/// they throw for nothing at all and for JSON of another shape.
+pub fn is_garbled(data: Option<&[u8]>) -> bool {
+    let blank = data.is_none_or(|data| data.iter().all(u8::is_ascii_whitespace));
+    !blank && parse(data).is_err()
 }
 
 /// An object of this shape; anything else is an error that names the node.
@@ -62,6 +69,7 @@ mod tests {
             assert!(parsed(text).is_err(), "{text:?}");
         }
         assert!(parse(None).is_err());
+        assert!(is_garbled(Some(b"{")) && !is_garbled(Some(b"")) && !is_garbled(None));
         assert!(parse(Some(b"\"\xff\"")).is_err());
     }
 }

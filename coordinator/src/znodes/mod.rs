@@ -27,6 +27,7 @@ pub mod topic;
 use bytes::Bytes;
 use serde::Serialize;
 
+pub use self::json::is_garbled;
 pub(crate) use self::json::read as decode_json;
 
 /// The containers that every broker makes at its start, parents too, all persistent with null data

@@ -39,7 +39,8 @@ impl From<CodecError> for ConvertError {
 ///
 /// Record headers and, in format 0, timestamps are lost. Control batches are left out. Records
 /// below `first_offset`, the offset asked for, are left out of uncompressed batches only: old
-/// clients skip them in a compressed set but not otherwise. A cut-off last batch is dropped.
+/// clients skip them in a compressed set but not otherwise. A cut-off last batch is dropped. A zstd
+/// batch ends the set; it is an error only if nothing comes before it.
 pub fn down_convert(
     set: &[u8],
     magic: i8,
@@ -52,7 +53,10 @@ pub fn down_convert(
         if raw.magic <= magic {
             out.extend_from_slice(raw.bytes);
         } else {
-            down_convert_batch(&raw, magic, first_offset, limits, &mut out)?;
+            match down_convert_batch(&raw, magic, first_offset, limits, &mut out) {
+                Err(ConvertError::Zstd) if !out.is_empty() => break,
+                converted => converted?,
+            }
         }
     }
     Ok(out)

@@ -12,7 +12,7 @@ use crate::ids::{Offset, TimestampMs};
 
 /// Smallest `size`: crc, magic, attributes, two null lengths.
 pub const SIZE_MIN: i32 = 14;
-const ATTRIBUTES_AT: usize = 17;
+pub(super) const ATTRIBUTES_AT: usize = 17;
 const TIMESTAMP_AT: usize = 18;
 const CRC_AT: usize = 12;
 const CRC_FROM: usize = 16;
@@ -85,6 +85,10 @@ impl<'a> Message<'a> {
         self.bytes.len()
     }
 
+    pub fn attributes(&self) -> u8 {
+        self.bytes[ATTRIBUTES_AT]
+    }
+
     pub fn codec(&self) -> Result<Codec, CodecError> {
         Codec::from_id(i16::from(self.bytes[ATTRIBUTES_AT] & CODEC_MASK))
     }
@@ -106,12 +110,7 @@ impl<'a> Message<'a> {
 
     /// Checks the CRC-32 of everything behind it.
     pub fn verify(&self) -> Result<(), LegacyError> {
-        let stored = self.crc();
-        let computed = crc32fast::hash(&self.bytes[CRC_FROM..]);
-        match stored == computed {
-            true => Ok(()),
-            false => Err(LegacyError::Crc { stored, computed }),
-        }
+        verify_crc(self.bytes)
     }
 
     /// The same, without what only stored messages have.
@@ -124,6 +123,17 @@ impl<'a> Message<'a> {
             value: self.value,
             headers: Headers::default(),
         }
+    }
+}
+
+/// Checks the CRC-32 of one message's bytes.
+pub(super) fn verify_crc(message: &[u8]) -> Result<(), LegacyError> {
+    let mut stored = message.get(CRC_AT..).unwrap_or_default();
+    let stored = u32::from_be_bytes(*take(&mut stored)?);
+    let computed = crc32fast::hash(&message[CRC_FROM..]);
+    match stored == computed {
+        true => Ok(()),
+        false => Err(LegacyError::Crc { stored, computed }),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod control;
 pub mod convert;
 pub mod legacy;
 pub mod record;
+pub mod refusal;
 pub mod scan;
 pub mod validate;
 pub mod view;

@@ -17,7 +17,16 @@ const WINDOW_BYTES: usize = 16 << 10;
 pub struct ScannedRecord {
     pub offset_delta: i32,
     pub timestamp: TimestampMs,
-    pub has_key: bool,
+    /// Negative: null.
+    pub key_size: i32,
+    /// Negative: null.
+    pub value_size: i32,
+}
+
+impl ScannedRecord {
+    pub fn has_key(&self) -> bool {
+        self.key_size >= 0
+    }
 }
 
 /// The records of one batch, in order. Ends after the first error.
@@ -85,7 +94,7 @@ impl<'a> Scanner<'a> {
             return Err(RecordError::Trailing(self.filled - self.at).into());
         }
         let timestamp = self.header.record_timestamp(timestamp_delta);
-        Ok(ScannedRecord { offset_delta, timestamp, has_key: key_size >= 0 })
+        Ok(ScannedRecord { offset_delta, timestamp, key_size, value_size })
     }
 
     /// Makes at least one byte ready; false at the end of the stream.
@@ -180,8 +189,8 @@ impl<'a> PlainScanner<'a> {
         take(&mut record, 1)?;
         let timestamp_delta = varlong(&mut record)?;
         let offset_delta = varint(&mut record)?;
-        let has_key = skip_nullable(&mut record)?;
-        skip_nullable(&mut record)?;
+        let key_size = skip_nullable(&mut record)?;
+        let value_size = skip_nullable(&mut record)?;
         let headers = varint(&mut record)?;
         if headers != 0 {
             skip_headers(&mut record, headers)?;
@@ -193,7 +202,7 @@ impl<'a> PlainScanner<'a> {
             return Err(RecordError::Trailing(self.rest.len()));
         }
         let timestamp = self.header.record_timestamp(timestamp_delta);
-        Ok(ScannedRecord { offset_delta, timestamp, has_key })
+        Ok(ScannedRecord { offset_delta, timestamp, key_size, value_size })
     }
 }
 
@@ -255,13 +264,14 @@ fn varlong(bytes: &mut &[u8]) -> Result<i64, RecordError> {
     Ok(value)
 }
 
-/// `false` if it is null, as every negative length says.
+/// Returns the length; every negative one means null.
 #[inline]
-fn skip_nullable(bytes: &mut &[u8]) -> Result<bool, RecordError> {
-    match usize::try_from(varint(bytes)?) {
-        Ok(size) => take(bytes, size).map(|_| true),
-        Err(_) => Ok(false),
+fn skip_nullable(bytes: &mut &[u8]) -> Result<i32, RecordError> {
+    let size = varint(bytes)?;
+    if let Ok(present) = usize::try_from(size) {
+        take(bytes, present)?;
     }
+    Ok(size)
 }
 
 fn skip_headers(bytes: &mut &[u8], declared: i32) -> Result<(), RecordError> {
@@ -295,12 +305,22 @@ mod tests {
                 record.map(|record| ScannedRecord {
                     offset_delta: record.offset.wrapping_sub(header.base_offset) as i32,
                     timestamp: record.timestamp,
-                    has_key: record.key.is_some(),
+                    key_size: record.key.map_or(-1, |key| key.len() as i32),
+                    value_size: record.value.map_or(-1, |value| value.len() as i32),
                 })
             });
             scanned.collect::<Vec<_>>()
         });
-        let plain = PlainScanner::new(&header, body).map(Iterator::collect::<Vec<_>>);
+        let plain = PlainScanner::new(&header, body).map(|records| {
+            let scanned = records.map(|record| {
+                record.map(|record| ScannedRecord {
+                    key_size: record.key_size.max(-1),
+                    value_size: record.value_size.max(-1),
+                    ..record
+                })
+            });
+            scanned.collect::<Vec<_>>()
+        });
         assert_eq!(plain, whole);
     }
 

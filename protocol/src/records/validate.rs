@@ -5,14 +5,16 @@
 //! The caller has checked the CRC (`RawBatch::verify`) and the size limits; here the records
 //! themselves are read. A batch is kept as received unless its format or codec has to change.
 
-use super::batch::{ATTR_LOG_APPEND_TIME, BatchError, BatchHeader, HEADER_BYTES};
-use super::builder::{BatchBuilder, BatchOptions, BuildError};
-use super::codec::{Codec, CodecError, Limits};
-use super::legacy::{LegacyError, Message, OpenMessage};
+use super::batch::{ATTR_LOG_APPEND_TIME, BatchHeader, HEADER_BYTES};
+use super::builder::{BatchBuilder, BatchOptions};
+use super::codec::{Codec, Limits};
+use super::legacy::{Message, OpenMessage};
 use super::record::RecordError;
+pub use super::refusal::{REJECTIONS_MAX, RecordRejection, Refusal, ValidateError};
+use super::refusal::{show_message, show_record, size_of};
 use super::scan::{PlainScanner, ScannedRecord, Scanner};
 use super::view::{Batches, OpenBatch, RawBatch, RecordsError};
-use crate::ids::{Offset, TimestampMs};
+use crate::ids::TimestampMs;
 
 /// Who appends. Only clients are held to the rules for clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,90 +60,6 @@ pub struct Validated {
     /// Offset delta of the first record with that timestamp; the last record's under append time,
     /// −1 if there is no timestamp.
     pub offset_delta_of_max: i32,
-}
-
-/// One record's reason to be refused, for the response's `record_errors`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordRejection {
-    /// Index in the batch, from 0.
-    pub index: i32,
-    pub message: String,
-}
-
-/// Which error code a refusal stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    InvalidRecord,
-    InvalidTimestamp,
-    CorruptMessage,
-    UnsupportedCompressionType,
-    MessageTooLarge,
-}
-
-/// Why a record set is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ValidateError {
-    #[error("record set has no batches at all")]
-    NoBatch,
-    #[error("record set has more than one batch")]
-    ManyBatches,
-    #[error("batch magic {found} is not the first batch's magic {first}")]
-    MixedMagic { found: i8, first: i8 },
-    #[error("invalid offset range [{base}, {last}]")]
-    OffsetRange { base: Offset, last: Offset },
-    #[error("invalid record count {0}")]
-    Count(i32),
-    #[error("offset range [{base}, {last}] does not fit record count {count}")]
-    CountOfRange { base: Offset, last: Offset, count: i32 },
-    #[error("inner offsets of a compressed batch do not count 0, 1, 2, …")]
-    OffsetDeltas,
-    #[error("clients may not write control records")]
-    Control,
-    #[error("invalid sequence number {sequence} in a batch of producer id {producer_id}")]
-    Sequence { sequence: i32, producer_id: i64 },
-    #[error("One or more records have been rejected due to invalid timestamp")]
-    Timestamps(Vec<RecordRejection>),
-    #[error("One or more records have been rejected due to {} record errors", .0.len())]
-    Rejected(Vec<RecordRejection>),
-    #[error(transparent)]
-    Records(#[from] RecordsError),
-    #[error(transparent)]
-    Build(#[from] BuildError),
-}
-
-/// Rejections reported for one batch; the rest are only counted in the log.
-pub const REJECTIONS_MAX: usize = 1_000;
-
-impl ValidateError {
-    pub fn refusal(&self) -> Refusal {
-        match self {
-            ValidateError::Timestamps(_) => Refusal::InvalidTimestamp,
-            ValidateError::Records(RecordsError::Batch(_)) => Refusal::CorruptMessage,
-            ValidateError::Records(RecordsError::Legacy(LegacyError::Crc { .. })) => {
-                Refusal::CorruptMessage
-            }
-            ValidateError::Records(RecordsError::Codec(CodecError::Unknown(_)))
-            | ValidateError::Records(RecordsError::Legacy(LegacyError::Codec(
-                CodecError::Unknown(_) | CodecError::Magic { .. },
-            ))) => Refusal::UnsupportedCompressionType,
-            ValidateError::Build(BuildError::TooLarge) => Refusal::MessageTooLarge,
-            _ => Refusal::InvalidRecord,
-        }
-    }
-
-    /// Per-record reasons, where there are any.
-    pub fn rejections(&self) -> &[RecordRejection] {
-        match self {
-            ValidateError::Timestamps(all) | ValidateError::Rejected(all) => all,
-            _ => &[],
-        }
-    }
-}
-
-impl From<BatchError> for ValidateError {
-    fn from(error: BatchError) -> Self {
-        ValidateError::Records(error.into())
-    }
 }
 
 /// Checks one produced record set, which becomes one batch.
@@ -223,16 +141,28 @@ impl Found {
         }
     }
 
-    /// `append_time` says what the producer's batch claims, not what the topic wants.
-    fn record(&mut self, record: &ScannedRecord, append_time: bool, rules: &Rules) {
+    /// `append_time` says what the producer's batch claims, not what the topic wants; it names the
+    /// record.
+    fn record(
+        &mut self,
+        record: &ScannedRecord,
+        append_time: Option<&dyn Fn(&ScannedRecord) -> String>,
+        rules: &Rules,
+    ) {
         self.sequential &= record.offset_delta == self.count;
-        if rules.compacted && !record.has_key {
-            self.reject("Compacted topic cannot accept message without key".to_owned());
+        if rules.compacted && !record.has_key() {
+            let text = "Compacted topic cannot accept message without key";
+            self.reject(text.to_owned(), true);
         } else if !rules.append_time && record.timestamp != -1 {
             self.check_timestamp(record, rules);
-        } else if append_time {
+        } else if let Some(shown) = append_time {
             self.timestamps_bad = true;
-            self.reject("Producer should not set timestamp type to LogAppendTime".to_owned());
+            let text = format!(
+                "Invalid timestamp type in message {}. Producer should not set timestamp type to \
+                 LogAppendTime.",
+                shown(record)
+            );
+            self.reject(text, false);
         }
         if record.timestamp > self.timestamp_max {
             self.timestamp_max = record.timestamp;
@@ -242,21 +172,25 @@ impl Found {
     }
 
     fn check_timestamp(&mut self, record: &ScannedRecord, rules: &Rules) {
-        let earliest = rules.now_ms.saturating_sub(rules.before_max_ms);
-        let latest = rules.now_ms.saturating_add(rules.after_max_ms);
-        if !(earliest..=latest).contains(&record.timestamp) {
+        // In Kafka's arithmetic, which wraps around.
+        let age_ms = rules.now_ms.wrapping_sub(record.timestamp);
+        if age_ms > rules.before_max_ms || age_ms.wrapping_neg() > rules.after_max_ms {
+            let earliest = rules.now_ms.wrapping_sub(rules.before_max_ms);
+            let latest = rules.now_ms.wrapping_add(rules.after_max_ms);
             self.timestamps_bad = true;
-            self.reject(format!(
+            let text = format!(
                 "Timestamp {} of message with offset {} is out of range. The timestamp should be \
                  within [{earliest}, {latest}]",
                 record.timestamp, record.offset_delta
-            ));
+            );
+            self.reject(text, false);
         }
     }
 
-    fn reject(&mut self, message: String) {
+    fn reject(&mut self, text: String, names_partition: bool) {
         if self.rejections.len() < REJECTIONS_MAX {
-            self.rejections.push(RecordRejection { index: self.count - self.before, message });
+            let index = self.count - self.before;
+            self.rejections.push(RecordRejection::new(index, text, names_partition));
         }
     }
 
@@ -278,7 +212,9 @@ fn scan(
 ) -> Result<Found, ValidateError> {
     let body = &raw.bytes[HEADER_BYTES..];
     let mut found = Found::new();
-    let append_time = header.is_log_append_time();
+    let shown = |record: &ScannedRecord| show_record(record, source != Codec::None);
+    let append_time: Option<&dyn Fn(&ScannedRecord) -> String> =
+        if header.is_log_append_time() { Some(&shown) } else { None };
     if source == Codec::None {
         for record in PlainScanner::new(header, body).map_err(RecordsError::from)? {
             found.record(&record.map_err(RecordsError::from)?, append_time, rules);
@@ -325,14 +261,18 @@ fn rebuild(
         control: header.is_control(),
         ..options(target, rules)
     });
+    let shown = |record: &ScannedRecord| show_record(record, false);
+    let append_time: Option<&dyn Fn(&ScannedRecord) -> String> =
+        if header.is_log_append_time() { Some(&shown) } else { None };
     for record in open.records()? {
         let record = record?;
         let scanned = ScannedRecord {
             offset_delta: found.count,
             timestamp: record.timestamp,
-            has_key: record.key.is_some(),
+            key_size: size_of(record.key),
+            value_size: size_of(record.value),
         };
-        found.record(&scanned, header.is_log_append_time(), rules);
+        found.record(&scanned, append_time, rules);
         if found.rejections.is_empty() {
             builder.append_record(builder.next_offset(), &record)?;
         }
@@ -373,17 +313,21 @@ fn validate_legacy(
             let scanned = ScannedRecord {
                 offset_delta: found.count,
                 timestamp: message.timestamp,
-                has_key: message.key.is_some(),
+                key_size: size_of(message.key),
+                value_size: size_of(message.value),
             };
+            let shown = |_: &ScannedRecord| show_message(&message);
             if message.magic != outer.magic {
-                found.reject(format!(
-                    "Record magic {} does not match outer magic {}",
-                    message.magic, outer.magic
-                ));
+                let shown = shown(&scanned);
+                let text =
+                    format!("Record {shown}'s magic does not match outer magic {}", outer.magic);
+                found.reject(text, true);
                 found.count += 1;
                 continue;
             }
-            found.record(&scanned, outer.is_log_append_time(), rules);
+            let append_time: Option<&dyn Fn(&ScannedRecord) -> String> =
+                if outer.is_log_append_time() { Some(&shown) } else { None };
+            found.record(&scanned, append_time, rules);
             if found.rejections.is_empty() {
                 builder.append(message.timestamp, message.key, message.value, &[])?;
             }

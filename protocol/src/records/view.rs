@@ -3,10 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::batch::{self, BatchError, BatchHeader, HEADER_BYTES, LOG_OVERHEAD, MAGIC_AT};
+use super::batch::{self, BatchError, BatchHeader, CRC_FROM, HEADER_BYTES, LOG_OVERHEAD, MAGIC_AT};
 use super::codec::{self, Codec, CodecError, Limits};
 use super::legacy::{self, LegacyError, Message, OpenMessage};
 use super::record::{Record, RecordError, RecordIter};
+use crate::ids::Offset;
 
 /// Why records could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +30,25 @@ pub struct RawBatch<'a> {
 }
 
 impl<'a> RawBatch<'a> {
+    /// The offset in front: the first record's in magic 2, the last one's before.
+    pub fn base_offset(&self) -> Offset {
+        i64::from_be_bytes(*self.bytes.first_chunk().expect("a batch has more bytes than these"))
+    }
+
+    /// The number of the codec, whether there is such a codec or not.
+    pub fn codec_id(&self) -> i16 {
+        let at = if self.magic == 2 { CRC_FROM + 1 } else { legacy::ATTRIBUTES_AT };
+        i16::from(self.bytes.get(at).copied().unwrap_or_default()) & batch::ATTR_CODEC_MASK
+    }
+
+    /// Checks the CRC and nothing else: what it covers may still be no message of format 0 or 1.
+    pub fn verify_crc(&self) -> Result<(), RecordsError> {
+        match self.magic {
+            2 => self.verify(),
+            _ => Ok(legacy::verify_crc(self.bytes)?),
+        }
+    }
+
     /// Checks the CRC of this batch's format.
     pub fn verify(&self) -> Result<(), RecordsError> {
         match self.magic {

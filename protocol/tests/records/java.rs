@@ -171,6 +171,7 @@ fn validate_one(set: &[u8], rules: &Rules) -> String {
                 Refusal::CorruptMessage => "CorruptRecordException",
                 Refusal::UnsupportedCompressionType => "UnsupportedCompressionTypeException",
                 Refusal::MessageTooLarge => "RecordTooLargeException",
+                Refusal::Unreadable => "KafkaException",
             };
             let rejections = refused.rejections();
             if rejections.is_empty() {

@@ -204,7 +204,12 @@ impl Cleaner {
                 tracing::info!(%partition, "a compaction was given up: the log has changed");
                 self.stop(board);
             }
-            Err(Stop::Failed(error)) => judge(board, partition, error, &mut step),
+            Err(Stop::Failed(error)) => match cleaning.log.explain(error) {
+                error @ StorageError::Gone(_) => {
+                    tracing::info!(%error, "a compaction was given up")
+                }
+                error => judge(board, partition, error, &mut step),
+            },
         }
         self.stop(board);
         step

@@ -270,6 +270,7 @@ impl Cleaning {
             delete_retention_ms: self.config.delete_retention_ms,
             keep_legacy_tombstones: modified_ms(&self.log, segment)? > self.legacy_horizon_ms,
             last_records: &self.last_records,
+            round_end: self.cleanable.first_uncleanable,
         };
         let output = self.output.as_mut().expect("a group's output is made first");
         let mut counts = Counts::default();

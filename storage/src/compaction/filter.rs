@@ -29,6 +29,10 @@ pub(super) struct Filter<'a> {
     /// Tombstones of magic 0 and 1 in this segment stay.
     pub keep_legacy_tombstones: bool,
     pub last_records: &'a BTreeMap<ProducerId, LastRecord>,
+    /// Where this compaction ends at most: the last batch below stays, even if it loses all its
+    /// records, so that a replica made from the compacted log ends where its leader does
+    /// (KAFKA-17076).
+    pub round_end: Offset,
 }
 
 /// What stays of a batch.
@@ -96,8 +100,9 @@ impl Filter<'_> {
         } else {
             (false, None, transactions.on_data(batch))
         };
-        let last_of_producer = batch.has_producer_id() && self.is_last_of_producer(batch);
-        if discard && !last_of_producer {
+        let stays = (batch.has_producer_id() && self.is_last_of_producer(batch))
+            || batch.next_offset() == self.round_end;
+        if discard && !stays {
             return Ok((Kept::Nothing, entry));
         }
         let judge = match (discard, batch.is_control()) {
@@ -105,7 +110,7 @@ impl Filter<'_> {
             (false, true) => Judge::Keep,
             (false, false) => Judge::ByKey,
         };
-        let kept = self.v2(&header, whole, (judge, ended, last_of_producer), counts)?;
+        let kept = self.v2(&header, whole, (judge, ended, stays), counts)?;
         Ok((kept, entry))
     }
 
@@ -122,7 +127,7 @@ impl Filter<'_> {
         &self,
         header: &BatchHeader,
         whole: &[u8],
-        (judge, ended, last_of_producer): (Judge, bool, bool),
+        (judge, ended, stays_empty): (Judge, bool, bool),
         counts: &mut Counts,
     ) -> Result<Kept, FilterError> {
         let open = OpenBatch::open_v2(whole, &Limits::default())?;
@@ -149,7 +154,7 @@ impl Filter<'_> {
         let kept = stays.iter().filter(|stays| **stays).count();
         counts.kept += kept as u64;
         if kept == 0 {
-            return Ok(match last_of_producer {
+            return Ok(match stays_empty {
                 true => Kept::Rewritten(emptied(header)?),
                 false => Kept::Nothing,
             });
@@ -194,6 +199,8 @@ impl Filter<'_> {
             kept |= self.keeps(record.key, record.offset, has_value, counts);
         }
         counts.read += read;
+        // The old formats have no batch without records; Apache's cleaner gives up here.
+        kept |= batch.next_offset() == self.round_end;
         counts.kept += if kept { read } else { 0 };
         Ok(if kept { Kept::Original } else { Kept::Nothing })
     }

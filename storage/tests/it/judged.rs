@@ -184,6 +184,33 @@ fn write_old_and_new(log: &Log) {
     }
 }
 
+/// The last batch loses all its records: to a tombstone that has gone, with a transaction, for want
+/// of a key.
+fn write_tombstone_last(log: &Log) {
+    write_keyless(log);
+    put(log, BatchOptions::default(), NOW, &[(Some("k1"), None), (Some("new"), None)]);
+}
+
+fn write_aborted_last(log: &Log) {
+    write_keyless(log);
+    for (sequence, commit) in [(0, false), (2, true), (4, false)] {
+        let options = BatchOptions {
+            producer_id: 6,
+            producer_epoch: 0,
+            base_sequence: sequence,
+            transactional: true,
+            ..BatchOptions::default()
+        };
+        put(log, options, NOW, &[(Some("k1"), Some("a")), (Some("k2"), None)]);
+        end_transaction(log, 6, commit);
+    }
+}
+
+fn write_keyless_last(log: &Log) {
+    write_keyless(log);
+    put(log, BatchOptions::default(), NOW, &[(None, Some("value"))]);
+}
+
 #[test]
 fn whatever_is_in_a_log_both_cleaners_leave_the_same() {
     let Some(lib) = kafka_lib() else { return };
@@ -196,6 +223,9 @@ fn whatever_is_in_a_log_both_cleaners_leave_the_same() {
         Twins::new("packed, few keys at a time", &[], tiny, write_packed),
         Twins::new("without keys", &[], 1 << 20, write_keyless),
         Twins::new("compact,delete", &both, 1 << 20, write_old_and_new),
+        Twins::new("a tombstone last", &[], 1 << 20, write_tombstone_last),
+        Twins::new("an aborted transaction last", &[], 1 << 20, write_aborted_last),
+        Twins::new("no key last", &[], 1 << 20, write_keyless_last),
     ];
     let before: Vec<usize> = all.iter().map(|twins| content(&twins.dir("ours")).len()).collect();
     // At once; when tombstones may go; when markers whose data went then may go too.

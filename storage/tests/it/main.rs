@@ -9,5 +9,6 @@ mod damage;
 mod driver;
 mod dump;
 mod judged;
+mod junk;
 mod model;
 mod threads;

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use protocol::api::ApiKey;
 use serde_json::Value;
 
-use super::talk::Exchange;
+use super::talk::{Exchange, SILENT};
 
 /// What tells the elements of an array apart, where a broker may give them in another order.
 const KEYS: &[&str] = &[
@@ -16,6 +16,7 @@ const KEYS: &[&str] = &[
     "topic_name",
     "partition_index",
     "partition",
+    "partition_id",
     "group_id",
     "resource_type",
     "resource_name",
@@ -32,7 +33,8 @@ pub struct Difference {
     pub case: String,
     pub api: ApiKey,
     pub version: i16,
-    /// `topics[].error_code`; `topics[] order` for the same elements in another order.
+    /// `topics[].error_code`; `topics[] order` for the same elements in another order, `… wording`
+    /// for another message, `unanswered` where Apache's broker never answers.
     pub path: String,
     pub apache: String,
     pub ours: String,
@@ -97,7 +99,20 @@ fn walk(path: &str, apache: &Value, ours: &Value, found: &mut Fields) {
             elements(&format!("{path}[]"), theirs, mine, found);
         }
         (Value::Array(theirs), Value::Array(mine)) => lengths(path, theirs, mine, found),
-        _ => found.push((path.to_owned(), shown(Some(apache)), shown(Some(ours)))),
+        _ => found.push((kind(path, apache, ours), shown(Some(apache)), shown(Some(ours)))),
+    }
+}
+
+/// The path of a value that differs, and how it does where that matters less, or more.
+fn kind(path: &str, apache: &Value, ours: &Value) -> String {
+    let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+    match (path, apache.as_str()) {
+        ("", Some(SILENT)) => "unanswered".into(),
+        ("", _) => "answer".into(),
+        _ if path.ends_with("error_message") && is_text(apache) && is_text(ours) => {
+            format!("{path} wording")
+        }
+        _ => path.to_owned(),
     }
 }
 
@@ -214,7 +229,12 @@ mod tests {
         let missing = "topics[] length: 1 elements, of its own [{\"error_code\":3,\"name\":\"a\"}] \
                        0 elements, of its own []";
         assert_eq!(found(apache.clone(), ours), [missing, "tag 1: absent \"x\""]);
-        assert_eq!(found(apache, "closed".into()).len(), 1);
+        assert_eq!(found(apache.clone(), "closed".into()).len(), 1);
+        assert_eq!(found(SILENT.into(), apache)[0].split(':').next(), Some("unanswered"));
+        let messages = |text: &str| json!({ "error_message": text });
+        let wording = found(messages("a"), messages("b"));
+        assert_eq!(wording, ["error_message wording: \"a\" \"b\""]);
+        assert_eq!(found(messages(""), messages("b")), ["error_message: \"\" \"b\""]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use protocol::ids::Uuid;
 use serde_json::Value;
 
 /// A time as near as this to now is one that the broker's clock gave.
@@ -17,7 +18,8 @@ pub struct Names {
     /// What stands in texts, and what it is called.
     texts: Vec<(String, String)>,
     port: u16,
-    producers: BTreeMap<i64, String>,
+    /// Drawn numbers, by what they are.
+    numbers: BTreeMap<(&'static str, i64), String>,
     now_ms: i64,
 }
 
@@ -25,7 +27,7 @@ impl Names {
     pub fn new(port: u16) -> Names {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
         let now_ms = now.as_millis() as i64;
-        Names { texts: vec![], port, producers: BTreeMap::new(), now_ms }
+        Names { texts: vec![], port, numbers: BTreeMap::new(), now_ms }
     }
 
     /// Calls `text` by this name from now on.
@@ -56,7 +58,12 @@ impl Names {
                     *tree = name.into();
                 }
             }
-            Value::String(text) => *text = self.text(text),
+            Value::String(text) => {
+                if field == "topic_id" && is_drawn(text) {
+                    self.call(text, &format!("<id {}>", self.texts.len()));
+                }
+                *text = self.text(text);
+            }
             _ => {}
         }
     }
@@ -64,16 +71,17 @@ impl Names {
     fn number(&mut self, field: &str, number: i64) -> Option<String> {
         match field {
             "port" if number == i64::from(self.port) => Some("<port>".into()),
-            "producer_id" if number >= 0 => {
-                let next = format!("<producer {}>", self.producers.len());
-                Some(self.producers.entry(number).or_insert(next).clone())
-            }
-            // Fetch sessions are numbered by chance.
-            "session_id" if number != 0 => Some("<session>".into()),
+            "producer_id" if number >= 0 => Some(self.drawn("producer", number)),
+            "session_id" if number != 0 => Some(self.drawn("session", number)),
             "total_bytes" | "usable_bytes" if number > 0 => Some("<bytes>".into()),
             _ if number.abs_diff(self.now_ms) < NEAR_MS => Some("<now>".into()),
             _ => None,
         }
+    }
+
+    fn drawn(&mut self, what: &'static str, number: i64) -> String {
+        let name = format!("<{what} {}>", self.numbers.len());
+        self.numbers.entry((what, number)).or_insert(name).clone()
     }
 
     fn text(&mut self, text: &str) -> String {
@@ -88,8 +96,31 @@ impl Names {
         for (known, name) in &self.texts {
             named = named.replace(known, name);
         }
+        self.times(&named)
+    }
+
+    /// Times of now within a text, and those that Java's arithmetic has taken beyond the last.
+    fn times(&self, text: &str) -> String {
+        let mut named = String::new();
+        let is_part = |c: char| c.is_ascii_digit() || c == '-';
+        for piece in text.split_inclusive(|c| !is_part(c)) {
+            let digits = piece.trim_end_matches(|c| !is_part(c));
+            let name = digits.parse::<i64>().ok().and_then(|time| {
+                let near = |time: i64| time.abs_diff(self.now_ms) < NEAR_MS;
+                near(time)
+                    .then_some("<now>")
+                    .or(near(time.wrapping_sub(i64::MAX)).then_some("<now, beyond the last time>"))
+            });
+            named.push_str(name.unwrap_or(digits));
+            named.push_str(&piece[digits.len()..]);
+        }
         named
     }
+}
+
+/// Neither zero nor one of the ids that mean something.
+fn is_drawn(id: &str) -> bool {
+    Uuid::parse(id).is_some_and(|id| id.0[..15] != [0; 15])
 }
 
 const UUID_CHARS: usize = 36;
@@ -128,5 +159,8 @@ mod tests {
             "first": { "producer_id": -1 }, "topic_id": "<id of T>", "time": "<now>", "old": 5,
         });
         assert_eq!(tree, expected);
+        let beyond = i64::MAX.wrapping_add(names.now_ms + 1000);
+        let text = format!("within [{}, {beyond}] of 3-4", names.now_ms);
+        assert_eq!(names.text(&text), "within [<now>, <now, beyond the last time>] of 3-4");
     }
 }

@@ -38,11 +38,15 @@ pub struct Pair {
     ours: Side,
 }
 
+/// `OTTLA_TEST_SUBJECT=apache` makes both Apache's, which shows what differs by chance.
+pub fn is_both_apache() -> bool {
+    std::env::var("OTTLA_TEST_SUBJECT").as_deref() == Ok("apache")
+}
+
 impl Pair {
-    /// `None` if something is missing. `OTTLA_TEST_SUBJECT=apache` makes both Apache's, which shows
-    /// what differs by chance.
+    /// `None` if something is missing.
     pub fn start() -> Option<Pair> {
-        let with_apache = std::env::var("OTTLA_TEST_SUBJECT").as_deref() == Ok("apache");
+        let with_apache = is_both_apache();
         let binary = if with_apache { places::kafka_lib() } else { places::ottla() };
         let needs = [
             ("Debian's zookeeper", zookeeper::jar()),
@@ -78,7 +82,8 @@ impl Side {
             Broker::Apache(broker) => (broker.bootstrap(), broker.data_dir()),
             Broker::Ottla(broker) => (broker.bootstrap(), broker.data_dir()),
         };
-        let names = prepare(&address, &data);
+        let mut names = prepare(&address, &data);
+        names.call(&connect, "<zookeeper>");
         Side { broker, _zookeeper: zookeeper, address, names }
     }
 

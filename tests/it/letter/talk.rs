@@ -16,7 +16,9 @@ use super::names::Names;
 use super::tree;
 
 /// How long a broker may take to answer.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+/// How long an answer is waited for that Apache's broker never gives.
+const SILENCE_LIMIT: Duration = Duration::from_secs(2);
 /// How long a condition may take to come true.
 const SETTLE_LIMIT: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -70,6 +72,14 @@ impl<'a> Talk<'a> {
         let answer = self.quietly(api, version, &body);
         self.keep(api, version, what.to_owned(), answer.clone());
         answer
+    }
+
+    /// Asks what Apache's broker never answers.
+    pub fn ask_in_vain(&mut self, api: ApiKey, version: i16, body: Value) {
+        self.connection().set_read_timeout(Some(SILENCE_LIMIT)).expect("a socket");
+        self.ask(api, version, body);
+        // The next request has a connection, and a limit, of its own.
+        self.stream = None;
     }
 
     /// Asks in every version.

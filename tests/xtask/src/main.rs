@@ -3,6 +3,7 @@
 mod bench;
 mod chaos;
 mod cluster;
+mod documents;
 mod letter;
 mod places;
 mod run;
@@ -22,6 +23,7 @@ usage: cargo xtask COMMAND
   chaos          every fault of a cluster; --row N one of them, --seed N as it was before
   letter         the same raw requests to Apache's broker and ours, answers compared field by field;
                  --case NAME some of them, --seed N the part that a test run took
+  documents      write broker/CONFIGURATION.md and broker/DIFFERENCES.md
   tidy           the house rules that a program can check
   bench          measure ours beside Apache Kafka and write benches/RESULTS.md
 ";
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         ["cluster"] => cluster::run_cluster(),
         ["chaos", rest @ ..] => chaos::run_rows(rest),
         ["letter", rest @ ..] => letter::run_cases(rest),
+        ["documents"] => documents::write(),
         ["tidy"] => tidy::run(),
         ["bench", rest @ ..] => bench::run(rest),
         _ => {

@@ -3,16 +3,24 @@
 
 use bytes::Bytes;
 use protocol::error_code::ErrorCode;
+use protocol::records::batch::HEADER_BYTES;
 use protocol::records::codec::Limits;
 use protocol::records::convert::{ConvertError, down_convert};
+use protocol::records::view::Batches;
 use protocol::wire::Records;
 use storage::LogSlice;
 
 use crate::fetch::plan::Source;
 use crate::replication::manager::ReplicaManager;
 
-/// Rewrites records in format 0 or 1. If not even one whole batch is there, the client gets the
-/// beginning of a message that is too large for its buffer, which it enlarges then.
+/// What a set in which nothing is left ends with: the beginning of a message that is too large for
+/// the client's buffer, in Kafka's numbers.
+const OVERFLOW_OFFSET: i64 = -1;
+const OVERFLOW_SIZE: i32 = HEADER_BYTES as i32;
+
+/// Rewrites records in format 0 or 1, up to the first batch that has no such format. Without a
+/// whole batch there is nothing; if nothing is left of whole ones, the client gets the beginning of
+/// a message that is too large for its buffer, which it enlarges then.
 pub fn converted(
     replicas: &ReplicaManager,
     slices: &[LogSlice],
@@ -31,9 +39,9 @@ pub fn converted(
         })?);
     }
     match down_convert(&bytes, magic, offset, &Limits::default()) {
-        Ok(set) if set.is_empty() => {
-            let mut overflow = offset.to_be_bytes().to_vec();
-            overflow.extend_from_slice(&i32::MAX.to_be_bytes());
+        Ok(set) if set.is_empty() && Batches::new(&bytes).next().is_some() => {
+            let mut overflow = OVERFLOW_OFFSET.to_be_bytes().to_vec();
+            overflow.extend_from_slice(&OVERFLOW_SIZE.to_be_bytes());
             Ok(Records::Bytes(Bytes::from(overflow)))
         }
         Ok(set) => Ok(Records::Bytes(Bytes::from(set))),

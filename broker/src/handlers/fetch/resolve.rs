@@ -18,6 +18,7 @@ impl Fetch {
         let broker = self.broker.clone();
         let metadata = broker.metadata.load();
         let is_follower = self.params.reader.follower.is_some();
+        let by_id = self.context.api_version >= 13;
         let cluster = is_follower
             && broker
                 .authorizer
@@ -37,7 +38,8 @@ impl Fetch {
                         }
                     };
                     let known = match allowed {
-                        _ if topic.is_empty() => Err(ErrorCode::UNKNOWN_TOPIC_ID),
+                        // Of an id that no topic has; an empty name is one that no topic has.
+                        _ if topic.is_empty() && by_id => Err(ErrorCode::UNKNOWN_TOPIC_ID),
                         false => Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
                         true => match metadata.topic(topic) {
                             Some(known) => Ok(&**known),

@@ -7,11 +7,10 @@ use coordinator::shard::Producer;
 use coordinator::transaction::verification::{Question, Unverified};
 use protocol::error_code::ErrorCode;
 use protocol::ids::{TopicPartition, VerificationGuard};
-use protocol::messages::produce::{PartitionProduceData, ProduceRequest};
 use protocol::records::batch::{BatchHeader, MAGIC_AT};
-use protocol::wire::Records;
 
-use super::{Failure, refuse_topic};
+use super::failure::Failure;
+use super::screen::Screened;
 use crate::broker::{Broker, RequestContext};
 use crate::transactions::verification;
 
@@ -66,14 +65,18 @@ impl Open {
 fn failure(code: ErrorCode) -> Failure {
     let (code, message) = match code {
         ErrorCode::INVALID_TXN_STATE => {
-            (code, Some("the partition is not in the transaction".to_owned()))
+            (code, Some("Partition was not added to the transaction".to_owned()))
         }
         ErrorCode::CONCURRENT_TRANSACTIONS
         | ErrorCode::NETWORK_EXCEPTION
         | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
         | ErrorCode::COORDINATOR_NOT_AVAILABLE
         | ErrorCode::NOT_COORDINATOR => {
-            let reason = format!("not known to be in the transaction: {}", code.message());
+            let reason = format!(
+                "Unable to verify the partition has been added to the transaction. Underlying \
+                 error: {}",
+                code.name().unwrap_or_default()
+            );
             (ErrorCode::NOT_ENOUGH_REPLICAS, Some(reason))
         }
         code => (code, None),
@@ -85,43 +88,38 @@ fn failure(code: ErrorCode) -> Failure {
 pub fn begin(
     broker: &Broker,
     context: &RequestContext,
-    request: &ProduceRequest,
-) -> Result<Begun, ErrorCode> {
-    let Some(id) = &request.transactional_id else { return Ok(Begun::Ready(Verified::default())) };
+    id: Option<&str>,
+    screened: &Screened,
+) -> Result<Begun, Failure> {
+    let Some(id) = id else { return Ok(Begun::Ready(Verified::default())) };
     let mut verified = Verified::default();
     let mut producer = None;
     let now_ms = broker.clock.now_ms();
     let enabled = verification::is_enabled(broker);
-    let cluster = broker.metadata.load();
-    for topic in &request.topic_data {
-        let refused = refuse_topic(broker, context, &topic.name).is_some();
-        for data in &topic.partition_data {
-            let Some(header) = transactional(data) else { continue };
-            let of = Producer { id: header.producer_id, epoch: header.producer_epoch };
-            if producer.replace(of).is_some_and(|before| before != of) {
-                return Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING);
-            }
-            if !enabled || refused {
-                continue;
-            }
-            verified.required = true;
-            // What is wrong with the partition the append will say.
-            if cluster.partition(&topic.name, data.index).is_none() {
-                continue;
-            }
-            let Ok(partition) = broker.replicas.find(&topic.name, data.index) else { continue };
-            let begun =
-                partition.begin_verification((of.id, of.epoch), header.base_sequence, now_ms);
-            if let Ok(Some(guard)) = begun {
-                let name = TopicPartition::new(topic.name.clone(), data.index);
-                verified.guards.insert(name, guard);
-            }
+    for entry in &screened.entries {
+        let Some(header) = transactional(entry.set()) else { continue };
+        let of = Producer { id: header.producer_id, epoch: header.producer_epoch };
+        if producer.replace(of).is_some_and(|before| before != of) {
+            let message = "Transactional records contained more than one producer ID";
+            let code = ErrorCode::INVALID_PRODUCER_ID_MAPPING;
+            return Err(Failure { message: Some(message.to_owned()), ..Failure::code(code) });
+        }
+        if !enabled {
+            continue;
+        }
+        verified.required = true;
+        let topic = &screened.topics[entry.topic];
+        // What is wrong with the partition the append will say.
+        let Ok(partition) = broker.replicas.find(topic, entry.index) else { continue };
+        let begun = partition.begin_verification((of.id, of.epoch), header.base_sequence, now_ms);
+        if let Ok(Some(guard)) = begun {
+            verified.guards.insert(TopicPartition::new(topic.clone(), entry.index), guard);
         }
     }
     match producer {
         Some(producer) if !verified.guards.is_empty() => {
             let question = Question {
-                id: id.clone(),
+                id: id.to_owned(),
                 producer,
                 partitions: verified.guards.keys().cloned().collect(),
                 knows_abortable: context.api_version >= ABORTABLE_FROM,
@@ -133,10 +131,10 @@ pub fn begin(
 }
 
 /// The header of a transactional batch; a request that may have one carries one a partition.
-pub fn transactional(data: &PartitionProduceData) -> Option<BatchHeader> {
-    let set = data.records.as_ref().and_then(Records::bytes).map_or(&[][..], |bytes| bytes);
+fn transactional(set: &[u8]) -> Option<BatchHeader> {
     if set.get(MAGIC_AT) != Some(&2) {
         return None;
     }
-    BatchHeader::parse(set).ok().filter(BatchHeader::is_transactional)
+    let header = BatchHeader::parse(set).ok()?;
+    (header.is_transactional() && header.has_producer_id()).then_some(header)
 }

@@ -4,10 +4,12 @@
 use std::path::PathBuf;
 
 use protocol::ids::{TimestampMs, TopicPartition};
+use protocol::planted::{self, Planted};
 use storage::StorageError;
 use storage::log_dir::LogDir;
 
 use super::{OrderError, ReplicaManager, RoleOrder};
+use crate::random;
 use crate::replication::partition::Partition;
 
 impl ReplicaManager {
@@ -39,6 +41,13 @@ impl ReplicaManager {
             self.note_moves();
         }
         Ok(())
+    }
+
+    /// Never, but for a planted fault: a log of another topic id is left alone.
+    pub(super) fn replaces_log(&self, partition: &Partition, now_ms: TimestampMs) -> bool {
+        planted::is(Planted::ReplaceForeignLog)
+            && partition.log().is_none()
+            && self.logs().delete(&partition.name(), random::uuid(), now_ms).is_ok()
     }
 
     pub(super) fn judge_checkpoints(&self, errors: Vec<(PathBuf, StorageError)>) {

@@ -143,7 +143,7 @@ fn a_topic_made_again_has_a_log_of_its_own_once_the_former_one_was_deleted() {
         leader_epoch: EPOCH_DURING_DELETE,
         delete: true,
     };
-    assert!(matches!(second.stop(1, &[stop.clone()], NOW_MS).as_deref(), Ok([Ok(())])));
+    assert!(matches!(second.stop(1, std::slice::from_ref(&stop), NOW_MS).as_deref(), Ok([Ok(())])));
     assert_eq!(codes(&second, &[order(0, 8, 0)]), [ErrorCode::NONE]);
     assert_eq!(second.find("t", 0).unwrap().topic_id(), Some(Uuid([8; 16])));
     assert_eq!(append(&second, 0), 0);

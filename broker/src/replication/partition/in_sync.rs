@@ -66,6 +66,16 @@ impl Partition {
         }
     }
 
+    /// The controller confirmed this leader epoch: a change that it refused as of another state,
+    /// such as another topic id, is asked for once more. Apache's leader waits for a new epoch.
+    pub fn ask_isr_again(&self) {
+        let mut inner = self.inner.write();
+        let Inner { state, log: Some(log) } = &mut *inner else { return };
+        if let Some(change) = state.ask_isr_again() {
+            self.around.isr_changes.submit(self.name(), log.topic_id(), change);
+        }
+    }
+
     /// Takes the controller's answer to a change.
     pub fn isr_answered(
         &self,

@@ -26,7 +26,8 @@ pub struct Reader {
 /// How much one read may give.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
-    pub bytes: u64,
+    /// A negative number is an error, but where there is nothing to read.
+    pub bytes: i64,
     /// The first batch is given whole, however large.
     pub at_least_one: bool,
     /// A first batch that does not fit may be given cut off, as versions 0 to 2 have it.
@@ -72,6 +73,8 @@ pub enum ReadError {
     InconsistentTopicId,
     #[error("the offset is out of range")]
     OffsetOutOfRange,
+    #[error("a negative number of bytes may be read")]
+    NegativeSize,
     /// The leader's watermark has not reached the start of its epoch yet.
     #[error("the high watermark lags behind the leader epoch's start")]
     OffsetNotAvailable,
@@ -153,7 +156,12 @@ impl Partition {
                 return Ok(read);
             }
         }
-        let found = log.read(ask.fetch_offset, room.bytes, read.limit, room.at_least_one)?;
+        let bytes = u64::try_from(room.bytes);
+        let at_least_one = room.at_least_one && bytes.is_ok();
+        let found = log.read(ask.fetch_offset, bytes.unwrap_or(0), read.limit, at_least_one)?;
+        if bytes.is_err() && ask.fetch_offset < read.limit {
+            return Err(ReadError::NegativeSize);
+        }
         if found.len == 0 || (found.first_incomplete && !room.may_cut) {
             return Ok(read);
         }

@@ -211,7 +211,10 @@ fn a_budget_is_shared_in_order() {
     let sources = [a.source(0), b.source(0)].concat();
     let limits = [(0, [bytes, 0]), (bytes, [bytes, 0]), (2 * bytes, [bytes, bytes])];
     for (max_bytes, expected) in limits {
-        let params = FetchParams { max_bytes, ..params(Isolation::HighWatermark, None, 1) };
+        let params = FetchParams {
+            max_bytes: max_bytes as i64,
+            ..params(Isolation::HighWatermark, None, 1)
+        };
         let plan = look(&sources, &params, true, NOW_MS);
         let found: Vec<_> = plan.reads.iter().map(|r| r.as_ref().expect("a read").len()).collect();
         assert_eq!(found, expected, "{max_bytes}");

@@ -14,6 +14,7 @@ cases![
     a_life,
     static_life,
     joins_refused,
+    names_of_instances,
     joins_of_unknown_members,
     joins_of_other_protocols,
     session_timeouts,
@@ -54,7 +55,8 @@ fn coordinators(t: &mut Talk) {
 }
 
 fn protocols() -> Value {
-    json!([{ "name": "range", "metadata": "\0\0\0\0\0\0ÿÿÿÿ" }, { "name": "other", "metadata": "" }])
+    let range = json!({ "name": "range", "metadata": "\0\0\0\0\0\0ÿÿÿÿ" });
+    json!([range, { "name": "other", "metadata": "" }])
 }
 
 fn join(group: &str, member: &str) -> Value {
@@ -153,24 +155,26 @@ fn static_life(t: &mut Talk) {
 fn joins_refused(t: &mut Talk) {
     for version in JoinGroup.versions() {
         let group = t.name(version);
-        let mut bodies = vec![join("", ""), join(" ", "")];
+        t.ask(JoinGroup, version, join("", ""));
         let mut none = join(&group, "");
         none["protocols"] = json!([]);
-        bodies.push(none);
+        t.ask(JoinGroup, version, none);
         let mut none = join(&group, "");
         none["protocol_type"] = "".into();
-        bodies.push(none);
-        if version >= 5 {
-            for instance in ["", ".", "a b", "é", &"x".repeat(250)] {
-                let mut bad = join(&group, "");
-                bad["group_instance_id"] = instance.into();
-                bodies.push(bad);
-            }
-        }
-        for body in bodies {
-            t.ask(JoinGroup, version, body);
-        }
+        t.ask(JoinGroup, version, none);
         describe(t, &group);
+    }
+}
+
+fn names_of_instances(t: &mut Talk) {
+    for version in [5, 9] {
+        for (i, instance) in ["", ".", "a b", "\u{e9}", &"x".repeat(250)].iter().enumerate() {
+            let group = t.name(format!("{version}-{i}"));
+            let mut body = join(&group, "");
+            body["group_instance_id"] = (*instance).into();
+            t.ask(JoinGroup, version, body);
+            describe(t, &group);
+        }
     }
 }
 

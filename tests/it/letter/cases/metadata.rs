@@ -44,6 +44,8 @@ fn by_id(t: &mut Talk) {
         }
         let both = json!([{ "topic_id": id, "name": null }, { "name": one }]);
         t.ask(Metadata, version, json!({ "topics": both, "allow_auto_topic_creation": false }));
+        let both = json!([{ "topic_id": id, "name": null }, { "name": null }]);
+        t.ask(Metadata, version, json!({ "topics": both, "allow_auto_topic_creation": false }));
         let both = json!([{ "topic_id": id, "name": one }]);
         t.ask(Metadata, version, json!({ "topics": both, "allow_auto_topic_creation": false }));
     }

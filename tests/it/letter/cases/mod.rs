@@ -24,6 +24,7 @@ mod malformed;
 mod metadata;
 mod offsets;
 mod produce;
+mod security;
 mod topics;
 mod transactions;
 
@@ -41,6 +42,7 @@ pub fn all() -> Vec<Case> {
         metadata::CASES,
         offsets::CASES,
         produce::CASES,
+        security::CASES,
         topics::CASES,
         transactions::CASES,
     ]

@@ -12,6 +12,8 @@ cases![
     made,
     counts,
     assignments,
+    negative_partitions,
+    brokers_twice,
     bad_names,
     names_that_collide,
     made_twice,
@@ -60,26 +62,37 @@ fn counts(t: &mut Talk) {
     }
 }
 
+fn of(replicas: &[(i32, &[i32])]) -> Value {
+    let entry = |(p, b): &(i32, &[i32])| json!({ "partition_index": p, "broker_ids": b });
+    replicas.iter().map(entry).collect()
+}
+
 fn assignments(t: &mut Talk) {
-    let of = |replicas: &[(i32, &[i32])]| -> Value {
-        let entry = |(p, b): &(i32, &[i32])| json!({ "partition_index": p, "broker_ids": b });
-        replicas.iter().map(entry).collect()
-    };
     let all = [
         ("good", of(&[(0, &[1]), (1, &[1])]), -1, -1),
         ("with-counts", of(&[(0, &[1])]), 1, 1),
         ("gap", of(&[(0, &[1]), (2, &[1])]), -1, -1),
         ("from-one", of(&[(1, &[1])]), -1, -1),
-        ("negative", of(&[(-1, &[1])]), -1, -1),
         ("unknown-broker", of(&[(0, &[9])]), -1, -1),
         ("no-broker", of(&[(0, &[])]), -1, -1),
-        ("broker-twice", of(&[(0, &[1, 1])]), -1, -1),
         ("partition-twice", of(&[(0, &[1]), (0, &[1])]), -1, -1),
         ("uneven", of(&[(0, &[1]), (1, &[1, 2])]), -1, -1),
         ("negative-broker", of(&[(0, &[-1])]), -1, -1),
     ];
+    assign(t, &all);
+}
+
+fn negative_partitions(t: &mut Talk) {
+    assign(t, &[("t", of(&[(-1, &[1])]), -1, -1)]);
+}
+
+fn brokers_twice(t: &mut Talk) {
+    assign(t, &[("t", of(&[(0, &[1, 1])]), -1, -1)]);
+}
+
+fn assign(t: &mut Talk, all: &[(&str, Value, i32, i16)]) {
     for version in CreateTopics.versions() {
-        for (base, assignments, partitions, replicas) in &all {
+        for (base, assignments, partitions, replicas) in all {
             let name = t.name(format!("{base}{version}"));
             let mut topic = topic(&name, *partitions, *replicas);
             topic["assignments"] = assignments.clone();

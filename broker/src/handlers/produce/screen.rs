@@ -1,0 +1,202 @@
+//! What is known of a produce request before any of it is appended: its partitions, each once, and
+//! what is wrong with them or with the request as a whole. Looks at batch headers only.
+
+use std::collections::HashMap;
+
+use protocol::error_code::ErrorCode;
+use protocol::messages::produce::{PartitionProduceData, ProduceRequest};
+use protocol::records::batch::BatchError;
+use protocol::records::codec::Codec;
+use protocol::records::legacy;
+use protocol::records::view::{Batches, RawBatch};
+use protocol::wire::Records;
+
+use super::failure::Failure;
+use crate::authorizer::{Resource, op};
+use crate::broker::{Broker, RequestContext};
+
+/// Versions before this may carry any format.
+const ONE_BATCH_FROM: i16 = 3;
+/// Versions before this may not carry zstd.
+const ZSTD_FROM: i16 = 7;
+/// Bytes of a magic-2 batch up to its producer id, and up to its sequence.
+const PRODUCER_ID: std::ops::Range<usize> = 43..51;
+const SEQUENCE_END: usize = 57;
+const ATTRIBUTES_LOW: usize = 22;
+const TRANSACTIONAL: u8 = 0x10;
+
+/// One partition of the request.
+pub struct Entry {
+    /// Index among the request's topics.
+    pub topic: usize,
+    pub index: i32,
+    /// What may be appended; of several record sets for one partition the last.
+    pub records: Option<Records>,
+    /// Of several, the last. It is answered even if `records` is appended.
+    pub refused: Option<Failure>,
+}
+
+impl Entry {
+    pub fn set(&self) -> &[u8] {
+        bytes_of(self.records.as_ref())
+    }
+}
+
+/// A request's topics in the order in which they are first named, and its partitions.
+#[derive(Default)]
+pub struct Screened {
+    pub topics: Vec<String>,
+    pub entries: Vec<Entry>,
+}
+
+/// Collects the partitions. The second value is why nothing of the request may be appended, if so.
+pub fn screen(
+    broker: &Broker,
+    context: &RequestContext,
+    request: ProduceRequest,
+) -> (Screened, Option<Failure>) {
+    let mut whole = refuse_transaction(broker, context, &request).err();
+    let mut screened = Screened::default();
+    let mut topics: HashMap<String, usize> = HashMap::new();
+    let mut places: HashMap<(usize, i32), usize> = HashMap::new();
+    for topic in request.topic_data {
+        let Some(first) = topic.partition_data.first().map(|data| data.index) else { continue };
+        let at = *topics.entry(topic.name).or_insert_with_key(|name| {
+            screened.topics.push(name.clone());
+            screened.topics.len() - 1
+        });
+        let name = screened.topics[at].clone();
+        let denied = refuse_topic(broker, context, &name);
+        let single = topic.partition_data.len() == 1 && !places.contains_key(&(at, first));
+        for data in topic.partition_data {
+            let index = data.index;
+            let admitted = match denied {
+                Some(code) => Err(Failure::code(code)),
+                None if !broker.replicas.cluster().has_partition(&name, index) => {
+                    Err(Failure::code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))
+                }
+                None => admit(context.api_version, &data, &mut whole),
+            };
+            let next = screened.entries.len();
+            let place = if single { next } else { *places.entry((at, index)).or_insert(next) };
+            if single {
+                places.insert((at, index), next);
+            }
+            if place == next {
+                screened.entries.push(Entry { topic: at, index, records: None, refused: None });
+            }
+            let entry = &mut screened.entries[place];
+            match admitted {
+                Ok(()) => entry.records = data.records,
+                Err(failure) => entry.refused = Some(failure),
+            }
+        }
+    }
+    (screened, whole)
+}
+
+pub fn refuse_topic(broker: &Broker, context: &RequestContext, topic: &str) -> Option<ErrorCode> {
+    let allowed = broker.authorizer.authorize::<op::Write>(context, Resource::Topic(topic));
+    allowed.err().map(|_| ErrorCode::TOPIC_AUTHORIZATION_FAILED)
+}
+
+/// Looks at first batches up to the first that is transactional, which needs leave for the id. One
+/// that can be no batch ends the request.
+fn refuse_transaction(
+    broker: &Broker,
+    context: &RequestContext,
+    request: &ProduceRequest,
+) -> Result<(), Failure> {
+    for data in request.topic_data.iter().flat_map(|topic| &topic.partition_data) {
+        let first = Batches::new(bytes_of(data.records.as_ref())).next();
+        let Some(first) = first.transpose().map_err(corrupt)? else { continue };
+        if first.magic == 2 && is_transactional(&first) {
+            let may = request.transactional_id.as_deref().is_some_and(|id| {
+                let resource = Resource::TransactionalId(id);
+                broker.authorizer.authorize::<op::Write>(context, resource).is_ok()
+            });
+            return match may {
+                true => Ok(()),
+                false => Err(Failure::code(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)),
+            };
+        }
+    }
+    Ok(())
+}
+
+/// What a version may carry: before 3 anything that the log can convert, from 3 one magic-2 batch.
+/// What Kafka meets unprepared is `whole`'s reason, for which nothing at all is appended.
+fn admit(
+    version: i16,
+    data: &PartitionProduceData,
+    whole: &mut Option<Failure>,
+) -> Result<(), Failure> {
+    let mut end = |failure: Failure| {
+        if whole.is_none() {
+            *whole = Some(failure);
+        }
+    };
+    let unreadable = || Failure::code(ErrorCode::UNKNOWN_SERVER_ERROR);
+    if data.records.is_none() {
+        end(unreadable());
+        return Ok(());
+    }
+    let set = bytes_of(data.records.as_ref());
+    if version >= ONE_BATCH_FROM {
+        let mut batches = Batches::new(set);
+        let plain = |error: BatchError| Failure { message: None, ..corrupt(error) };
+        let invalid = || Failure::code(ErrorCode::INVALID_RECORD);
+        let first = batches.next().ok_or_else(invalid)?.map_err(plain)?;
+        if first.magic != 2 {
+            return Err(invalid());
+        }
+        if version < ZSTD_FROM {
+            match Codec::from_id(first.codec_id()) {
+                Ok(Codec::Zstd) => {
+                    return Err(Failure::code(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE));
+                }
+                Ok(_) => {}
+                Err(_) => end(unreadable()),
+            }
+        }
+        if batches.next().transpose().map_err(plain)?.is_some() {
+            return Err(invalid());
+        }
+    }
+    for batch in Batches::new(set) {
+        match batch {
+            Err(error) => end(corrupt(error)),
+            Ok(batch) if batch.magic == 2 && is_cut(batch.bytes) => end(unreadable()),
+            Ok(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// A magic-2 batch that ends before what verification reads.
+fn is_cut(batch: &[u8]) -> bool {
+    let Some(id) = batch.get(PRODUCER_ID).and_then(<[u8]>::first_chunk) else { return true };
+    let transactional = batch[ATTRIBUTES_LOW] & TRANSACTIONAL != 0;
+    transactional && i64::from_be_bytes(*id) >= 0 && batch.len() < SEQUENCE_END
+}
+
+fn is_transactional(batch: &RawBatch<'_>) -> bool {
+    batch.bytes.get(ATTRIBUTES_LOW).is_some_and(|attributes| attributes & TRANSACTIONAL != 0)
+}
+
+/// A batch that can be none, in Kafka's words.
+fn corrupt(error: BatchError) -> Failure {
+    let message = match error {
+        BatchError::Length(size) => format!(
+            "Record size {size} is less than the minimum record overhead ({})",
+            legacy::SIZE_MIN
+        ),
+        BatchError::Magic(magic) => format!("Invalid magic found in record: {magic}"),
+        other => other.to_string(),
+    };
+    Failure { message: Some(message), ..Failure::code(ErrorCode::CORRUPT_MESSAGE) }
+}
+
+fn bytes_of(records: Option<&Records>) -> &[u8] {
+    records.and_then(Records::bytes).map_or(&[][..], |bytes| bytes)
+}
