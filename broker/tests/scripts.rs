@@ -70,7 +70,8 @@ fn a_broker_is_started_and_stopped_by_its_scripts() {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
     }
     assert_eq!(broker.try_wait().expect("it can be asked"), None, "it was not meant");
-    assert_eq!(installed.stop().status.code(), Some(0));
+    let output = installed.stop();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(broker.wait().expect("it ends").code(), Some(0));
 }
 
@@ -82,7 +83,8 @@ fn a_daemon_outlives_its_script_and_writes_where_kafkas_does() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let log = installed.path("logs/kafkaServer.out");
     wait_for("the ready line", || read(&log).contains("ottla ready"));
-    assert_eq!(installed.stop().status.code(), Some(0));
+    let output = installed.stop();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
     wait_for("its end", || read(&log).contains("stopped"));
     assert!(installed.path("data/.kafka_cleanshutdown").exists());
 }

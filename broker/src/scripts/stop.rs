@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Script;
@@ -61,7 +62,9 @@ pub fn run(arguments: &[String]) -> ExitCode {
     let mut ended = ExitCode::SUCCESS;
     for server in meant {
         let Some(pid) = Pid::from_raw(server.pid) else { continue };
-        if let Err(error) = kill_process(pid, signal) {
+        if let Err(error) = kill_process(pid, signal)
+            && error != Errno::SRCH
+        {
             eprintln!("process {}: {error}", server.pid);
             ended = ExitCode::FAILURE;
         }
@@ -149,8 +152,9 @@ impl ServeCommand {
 
     /// As its file and overrides say now; `None` if they say none.
     fn broker_id(&self, pid: i32) -> Option<String> {
-        let directory = std::fs::read_link(format!("/proc/{pid}/cwd"));
-        let directory = directory.unwrap_or_else(|_| PathBuf::from("."));
+        // One that has ended meanwhile, or is another user's, says nothing: no file of this
+        // process's own directory may stand for its file.
+        let directory = std::fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
         let file: Option<PathBuf> = self.file.as_deref().map(|file: &Path| directory.join(file));
         let loaded = match &file {
             Some(file) if self.as_kafka => load_as_kafka(file, &self.overrides),
@@ -211,7 +215,8 @@ mod tests {
         };
         let server = |overrides: &[&str]| {
             let overrides = overrides.iter().map(|text| (*text).to_owned()).collect();
-            Server { pid: 0, command: ServeCommand { file: None, overrides, as_kafka: false } }
+            let pid = i32::try_from(std::process::id()).expect("small");
+            Server { pid, command: ServeCommand { file: None, overrides, as_kafka: false } }
         };
         for (arguments, meant) in [
             (&[][..], true),
@@ -225,6 +230,8 @@ mod tests {
             let filter = filter(arguments);
             assert_eq!(filter.means(&server(&["broker.id=7"])), meant, "{arguments:?}");
         }
+        let ended = Server { pid: i32::MAX, ..server(&["broker.id=7"]) };
+        assert!(!filter(&["--node-id=7"]).means(&ended), "its directory cannot be asked");
         assert_eq!(signal_of("SIGKILL"), Some(Signal::KILL));
         assert_eq!(signal_of("15"), Some(Signal::TERM));
         assert_eq!(signal_of("NOPE"), None);
