@@ -1,9 +1,10 @@
 //! OffsetFetch (key 9): reads what groups have committed.
 //!
 //! Versions 0 to 9: v0 reads the metadata store · v2 null asks for all topics, an error of the
-//! whole, which before goes with every partition · v5 leader epoch · v7 stable offsets only · v8 several groups · v9 the member that asks,
-//! which a group of the new protocol checks. A partition without an offset has −1 and no error; in
-//! version 0 it has UNKNOWN_TOPIC_OR_PARTITION. A partition that is listed twice is answered once.
+//! whole, which before goes with every partition · v5 leader epoch · v7 stable offsets only · v8
+//! several groups · v9 the member that asks, which a group of the new protocol checks. A partition
+//! without an offset has −1 and no error; in version 0 it has UNKNOWN_TOPIC_OR_PARTITION. A
+//! partition that is listed twice is answered once.
 //!
 //! Errors: per group GROUP_AUTHORIZATION_FAILED, INVALID_GROUP_ID, COORDINATOR_NOT_AVAILABLE,
 //! COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH; per
