@@ -3,7 +3,7 @@
 //! Version 0. Errors: UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, KAFKA_STORAGE_ERROR,
 //! INVALID_TOPIC_EXCEPTION, TOPIC_AUTHORIZATION_FAILED.
 //!
-//! Differs from Apache: in nothing known.
+//! Differs from Apache: texts that only repeat the code are in our own words.
 
 use std::sync::Arc;
 

@@ -10,7 +10,8 @@
 //! ELECTION_NOT_NEEDED, PREFERRED_LEADER_NOT_AVAILABLE, ELIGIBLE_LEADERS_NOT_AVAILABLE,
 //! REQUEST_TIMED_OUT, UNKNOWN_SERVER_ERROR.
 //!
-//! Differs from Apache: an unknown election type is INVALID_REQUEST, not UNKNOWN_SERVER_ERROR.
+//! Differs from Apache: an unknown election type is INVALID_REQUEST, told once of each partition,
+//! not UNKNOWN_SERVER_ERROR. Partitions are in the order of their numbers, where Kafka has none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

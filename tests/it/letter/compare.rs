@@ -17,6 +17,7 @@ const KEYS: &[&str] = &[
     "partition_index",
     "partition",
     "partition_id",
+    "index",
     "group_id",
     "resource_type",
     "resource_name",

@@ -27,6 +27,8 @@ use ApiKey::*;
 /// Said by the handler of ApiVersions, for APIs without a handler.
 const NOT_SERVED: &str = "APIs that are not served yet are left out";
 
+const UNKNOWN_ELECTION: &str = "an unknown election type is INVALID_REQUEST";
+
 /// One line each: API, versions, field, cases, and what the handler says of it.
 #[rustfmt::skip]
 pub const EXPLAINED: &[Explained] = &[
@@ -105,7 +107,27 @@ pub const EXPLAINED: &[Explained] = &[
         "A request without transactions is answered"),
     at(TxnOffsetCommit, 0..=4, "topics[].partitions[] order", "transactions::",
         "topics and partitions come in the order of the request"),
-    at(Produce, 9..=9, "unanswered", "produce::null_and_empty", "Null records are refused"),
+    at(Produce, 9..=9, "unanswered", "produce::null_and_empty",
+        "Apache never answers a request with a null record set"),
+    at(Produce, 0..=11, "responses[].partition_responses[] order", "produce::topic_twice",
+        "topics and partitions come in the order of the request"),
+    at(DeleteRecords, 0..=2, "topics[].partitions[] order", "topics::records_twice",
+        "topics and partitions come in the order of the request"),
+    at(DescribeTransactions, 0..=0, "transaction_states[].transaction_start_time_ms",
+        "transactions::fenced", "has the start time −1 at once"),
+    at(DescribeProducers, 0..=0, "topics[].partitions[].error_message wording",
+        "transactions::producers_described",
+        "texts that only repeat the code are in our own words"),
+    at(ElectLeaders, 0..=2, "replica_election_results[].partition_result[] order",
+        "cluster::leaders_elected", "Partitions are in the order of their numbers"),
+    at(ElectLeaders, 1..=2, "error_code", "cluster::unknown_elections", UNKNOWN_ELECTION),
+    at(ElectLeaders, 1..=1, "error_code", "malformed::negative", UNKNOWN_ELECTION),
+    at(ElectLeaders, 1..=2, "replica_election_results[] length", "cluster::unknown_elections",
+        UNKNOWN_ELECTION),
+    at(ElectLeaders, 1..=2, "replica_election_results[].partition_result[] length",
+        "cluster::unknown_elections", UNKNOWN_ELECTION),
+    at(ElectLeaders, 1..=2, "replica_election_results[].partition_result[].error_code",
+        "cluster::unknown_elections", UNKNOWN_ELECTION),
     at(ControlledShutdown, 2..=3, "error_code", "brokers::shutdowns_of_unknown_brokers",
         "a broker that is not registered gets BROKER_NOT_AVAILABLE"),
 ];

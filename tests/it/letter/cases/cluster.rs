@@ -14,7 +14,8 @@ use crate::letter::talk::Talk;
 cases![
     log_dirs,
     replicas_moved,
-    preferred_leaders,
+    leaders_elected,
+    unknown_elections,
     reassignments,
     reassignments_refused,
     reassignments_listed,
@@ -63,10 +64,20 @@ fn replicas_moved(t: &mut Talk) {
     }
 }
 
-fn preferred_leaders(t: &mut Talk) {
+fn leaders_elected(t: &mut Talk) {
+    elect(t, &[0, 1]);
+    let all = json!({ "topic_partitions": null, "timeout_ms": 5000 });
+    t.ask_each(ElectLeaders, all);
+}
+
+fn unknown_elections(t: &mut Talk) {
+    elect(t, &[2, -1]);
+}
+
+fn elect(t: &mut Talk, kinds: &[i8]) {
     let (topic, unknown) = (t.topic("t", 2), t.name("unknown"));
     for version in ElectLeaders.versions() {
-        for kind in [0, 1, 2, -1] {
+        for kind in kinds.iter().filter(|kind| version >= 1 || **kind == 0) {
             for topics in [
                 json!([{ "topic": topic, "partitions": [0] }]),
                 json!([{ "topic": topic, "partitions": [1, 0, 1, 9] }]),
@@ -77,12 +88,11 @@ fn preferred_leaders(t: &mut Talk) {
             ] {
                 let mut body = json!({ "topic_partitions": topics, "timeout_ms": 5000 });
                 if version >= 1 {
-                    body["election_type"] = kind.into();
+                    body["election_type"] = (*kind).into();
                 }
                 t.ask(ElectLeaders, version, body);
             }
         }
-        t.ask(ElectLeaders, version, json!({ "topic_partitions": null, "timeout_ms": 5000 }));
     }
 }
 
