@@ -158,7 +158,7 @@ impl Broker {
                 throttled: false,
             },
             min_bytes: u64::try_from(request.min_bytes).unwrap_or(0),
-            max_bytes: u64::try_from(request.max_bytes).unwrap_or(0),
+            max_bytes: request.max_bytes.into(),
             hard_limit: false,
             max_wait_ms: request.max_wait_ms,
             nearby: None,

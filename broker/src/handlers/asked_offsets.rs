@@ -1,6 +1,6 @@
-//! The partitions of an OffsetCommit, TxnOffsetCommit or OffsetDelete and their results. Kafka keeps
-//! what it refuses by itself as it is listed, and answers what it hands to the group coordinator
-//! once a partition. Knows nothing of offsets.
+//! The partitions of an OffsetCommit, TxnOffsetCommit or OffsetDelete and their results. Kafka
+//! keeps what it refuses by itself as it is listed, and answers what it hands to the group
+//! coordinator once a partition. Knows nothing of offsets.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,6 +1,7 @@
 //! Envelope (key 58): a request that another broker forwards for its client (KIP-590).
 //!
-//! Version 0. Brokers beside ZooKeeper forward nothing: as Apache's, this one closes the connection.
+//! Version 0. Brokers beside ZooKeeper forward nothing: as Apache's, this one closes the
+//! connection.
 //!
 //! Differs from Apache: in nothing known.
 

@@ -1,5 +1,5 @@
-//! Why a produced record set is refused, and what its producer is told: the error code it stands for
-//! and Kafka's words for single records.
+//! Why a produced record set is refused, and what its producer is told: the error code it stands
+//! for and Kafka's words for single records.
 
 use super::batch::BatchError;
 use super::builder::BuildError;

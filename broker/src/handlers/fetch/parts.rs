@@ -1,5 +1,5 @@
-//! The parts of a Fetch response: partitions without records, their places, and whom to ask instead.
-//! Knows nothing of reading.
+//! The parts of a Fetch response: partitions without records, their places, and whom to ask
+//! instead. Knows nothing of reading.
 
 use protocol::error_code::ErrorCode;
 use protocol::messages::fetch::{
