@@ -67,13 +67,14 @@ async fn alter(
     let strange = |partition: &PartitionRequest| {
         ![RECOVERED, RECOVERING].contains(&partition.leader_recovery_state)
     };
-    if request.topics.iter().flat_map(|topic| &topic.partitions).any(strange) {
-        let leads = broker.controller.handle.is_controller();
-        let code = ErrorCode::UNKNOWN_SERVER_ERROR;
-        return refusal(if leads { code } else { ErrorCode::NOT_CONTROLLER });
+    let strange = request.topics.iter().flat_map(|topic| &topic.partitions).any(strange);
+    let mut asked = as_asked(version, request);
+    if strange {
+        // Nothing is changed, but who asks, and whom, counts first.
+        asked.topics.clear();
     }
-    let asked = as_asked(version, request);
     match broker.controller.handle.alter_partition(asked).await {
+        Ok(_) if strange => refusal(ErrorCode::UNKNOWN_SERVER_ERROR),
         Ok(answers) => respond(version, answers),
         Err(error) => refusal(match error {
             RequestError::NotController => ErrorCode::NOT_CONTROLLER,

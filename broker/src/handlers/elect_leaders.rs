@@ -157,3 +157,29 @@ fn respond(version: i16, code: ErrorCode, results: Results) -> ElectLeadersRespo
         ..ElectLeadersResponse::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_elections_name_partition_and_strategy() {
+        let tp = TopicPartition::new("t", 3);
+        let table = [
+            (
+                ElectRefusal::PreferredNotAvailable,
+                "Failed to elect leader for partition t-3 under strategy \
+                 PreferredReplicaPartitionLeaderElectionStrategy",
+            ),
+            (
+                ElectRefusal::NobodyEligible,
+                "Failed to elect leader for partition t-3 under strategy \
+                 OfflinePartitionLeaderElectionStrategy(true)",
+            ),
+            (ElectRefusal::UnknownPartition, "The partition does not exist."),
+        ];
+        for (refused, expected) in table {
+            assert_eq!(text(&tp, refused), expected);
+        }
+    }
+}

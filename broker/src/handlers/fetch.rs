@@ -23,6 +23,7 @@
 //! A disk that fails only as records are being sent takes its directory offline, as one does that
 //! fails the read; Kafka then closes the connection and leaves a leader that nobody can read from.
 //! A zstd batch read before v10 is refused by what the topic's `compression.type` says, as there.
+//! Rewritten records are not filled up to the size of the stored ones with a message cut off.
 
 mod levels;
 mod old_format;
