@@ -57,38 +57,46 @@ pub fn screen(
 ) -> (Screened, Option<Failure>) {
     let mut whole = refuse_transaction(broker, context, &request).err();
     let mut screened = Screened::default();
-    let mut topics: HashMap<String, usize> = HashMap::new();
+    let Screened { topics, entries } = &mut screened;
+    // One topic, or one partition, needs no table.
+    let many = request.topic_data.len() > 1;
+    let mut known: HashMap<String, usize> = HashMap::new();
     let mut places: HashMap<(usize, i32), usize> = HashMap::new();
     for topic in request.topic_data {
-        let Some(first) = topic.partition_data.first().map(|data| data.index) else { continue };
-        let at = *topics.entry(topic.name).or_insert_with_key(|name| {
-            screened.topics.push(name.clone());
-            screened.topics.len() - 1
-        });
-        let name = screened.topics[at].clone();
-        let denied = refuse_topic(broker, context, &name);
-        let single = topic.partition_data.len() == 1 && !places.contains_key(&(at, first));
+        if topic.partition_data.is_empty() {
+            continue;
+        }
+        let mut add = |name: String| {
+            topics.push(name);
+            topics.len() - 1
+        };
+        let at = match many {
+            false => add(topic.name),
+            true => *known.entry(topic.name).or_insert_with_key(|name| add(name.clone())),
+        };
+        let name = topics[at].as_str();
+        let denied = refuse_topic(broker, context, name);
+        let several = many || topic.partition_data.len() > 1;
         for data in topic.partition_data {
             let index = data.index;
             let admitted = match denied {
                 Some(code) => Err(Failure::code(code)),
-                None if !broker.replicas.cluster().has_partition(&name, index) => {
+                None if !broker.replicas.cluster().has_partition(name, index) => {
                     Err(Failure::code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))
                 }
                 None => admit(context.api_version, &data, &mut whole),
             };
-            let next = screened.entries.len();
-            let place = if single { next } else { *places.entry((at, index)).or_insert(next) };
-            if single {
-                places.insert((at, index), next);
-            }
+            let next = entries.len();
+            let place = match several {
+                true => *places.entry((at, index)).or_insert(next),
+                false => next,
+            };
             if place == next {
-                screened.entries.push(Entry { topic: at, index, records: None, refused: None });
+                entries.push(Entry { topic: at, index, records: None, refused: None });
             }
-            let entry = &mut screened.entries[place];
             match admitted {
-                Ok(()) => entry.records = data.records,
-                Err(failure) => entry.refused = Some(failure),
+                Ok(()) => entries[place].records = data.records,
+                Err(failure) => entries[place].refused = Some(failure),
             }
         }
     }
