@@ -366,11 +366,12 @@ fn as_apache_answers_and_starts() {
     subject.stop();
     apache.stop();
     // Apache's controller would not be elected beside what holds a deletion up there.
-    for topic in left(&theirs) {
-        let state = r#"{"controller_epoch":1,"leader":1,"version":1,"leader_epoch":0,"isr":[1]}"#;
-        theirs.put(&format!("/brokers/topics/{topic}/partitions/0/state"), Some(state));
-    }
     for side in [&ours, &theirs] {
+        for topic in left(side) {
+            let state =
+                r#"{"controller_epoch":1,"leader":1,"version":1,"leader_epoch":0,"isr":[1]}"#;
+            side.put(&format!("/brokers/topics/{topic}/partitions/0/state"), Some(state));
+        }
         plant(side);
     }
     subject.restart();
