@@ -66,8 +66,8 @@ impl Partition {
         }
     }
 
-    /// The controller confirmed this leader epoch: a change that it refused as of another state, such
-    /// as another topic id, is asked for once more. Apache's leader waits for a new epoch.
+    /// The controller confirmed this leader epoch: a change that it refused as of another state,
+    /// such as another topic id, is asked for once more. Apache's leader waits for a new epoch.
     pub fn ask_isr_again(&self) {
         let mut inner = self.inner.write();
         let Inner { state, log: Some(log) } = &mut *inner else { return };
