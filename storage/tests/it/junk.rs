@@ -317,7 +317,7 @@ fn checkpoints_that_cannot_be_read_lose_no_record() {
             assert_eq!(opened.unwrap().checkpointed_high_watermark(&tp("t")), 0);
             continue;
         }
-        let error = opened.err().expect("the directory is not used");
+        let error = opened.expect_err("the directory is not used");
         assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
         let marker: PathBuf = Path::new(ROOT).join(".kafka_cleanshutdown");
         assert!(copy.stat(&marker).unwrap().is_some(), "the stop was clean all the same");
