@@ -4,9 +4,10 @@
 //! TRANSACTIONAL_ID_NOT_FOUND, NOT_COORDINATOR, COORDINATOR_NOT_AVAILABLE,
 //! COORDINATOR_LOAD_IN_PROGRESS.
 //!
-//! Differs from Apache: an id without a transaction has the start time −1 at once, where Apache
-//! tells that of the transaction before until the coordinator is loaded anew;
-//! partitions are in the order of their numbers, where Kafka has none.
+//! As in Apache an id whose producer was initialised anew has the start time of the transaction
+//! before until the coordinator is loaded anew, then −1.
+//!
+//! Differs from Apache: partitions are in the order of their numbers, where Kafka has none.
 
 use std::sync::Arc;
 

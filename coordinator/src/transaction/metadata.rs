@@ -26,7 +26,8 @@ pub struct Transition {
     pub state: State,
     pub partitions: BTreeSet<TopicPartition>,
     pub last_update_ms: TimestampMs,
-    /// −1: no transaction began.
+    /// When the last transaction began, −1 if none did. Without one the log has −1, and memory the
+    /// time of the one before, until it is loaded anew.
     pub start_ms: TimestampMs,
 }
 
@@ -202,7 +203,11 @@ impl Transaction {
     pub fn complete(&mut self, next: Transition) {
         assert_eq!(self.pending, Some(next.state), "what was prepared is completed");
         self.pending = None;
-        self.now = next;
+        let start_ms = match next.state {
+            State::Empty => self.now.start_ms,
+            _ => next.start_ms,
+        };
+        self.now = Transition { start_ms, ..next };
     }
 }
 

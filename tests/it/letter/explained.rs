@@ -113,8 +113,6 @@ pub const EXPLAINED: &[Explained] = &[
         "topics and partitions come in the order of the request"),
     at(DeleteRecords, 0..=2, "topics[].partitions[] order", "topics::records_twice",
         "topics and partitions come in the order of the request"),
-    at(DescribeTransactions, 0..=0, "transaction_states[].transaction_start_time_ms",
-        "transactions::fenced", "has the start time −1 at once"),
     at(DescribeProducers, 0..=0, "topics[].partitions[].error_message wording",
         "transactions::producers_described",
         "texts that only repeat the code are in our own words"),

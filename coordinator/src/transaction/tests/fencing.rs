@@ -1,6 +1,6 @@
 //! InitProducerId: who is fenced, who may go on, and what happens when epochs or time run out.
 
-use super::script::{Script, check};
+use super::script::{Script, WALL_MS, check};
 
 #[test]
 fn a_new_producer_aborts_what_the_old_one_left_open() {
@@ -140,4 +140,25 @@ fn a_transaction_left_open_is_aborted_in_time() {
         wait 100000
         ",
     );
+}
+
+/// Kafka's `TransactionMetadata.completeTransitionTo` leaves the time alone when it becomes Empty,
+/// where the record says −1.
+#[test]
+fn the_start_time_outlives_the_producer_until_the_coordinator_is_loaded_anew() {
+    let mut script = Script::new();
+    let mut start_after = |commands: &[&str]| {
+        commands.iter().for_each(|command| script.run(command));
+        script.shard.describe("x").unwrap().start_ms
+    };
+    assert_eq!(start_after(&["init"]), -1);
+    let began = start_after(&["wait 5", "add 100/0 t-0"]);
+    assert_eq!(began, WALL_MS + 5);
+    // Fenced: the transaction is aborted, then the next producer gets its epoch.
+    assert_eq!(start_after(&["wait 5", "init"]), began);
+    assert_eq!(start_after(&["wait 5", "done 100/1 t-0"]), began);
+    assert_eq!(start_after(&["wait 5", "init"]), began);
+    assert_eq!(start_after(&["init as=100/2"]), began);
+    assert_eq!(start_after(&["reload"]), -1);
+    assert_eq!(start_after(&["wait 5", "add 100/3 t-0"]), began + 20);
 }

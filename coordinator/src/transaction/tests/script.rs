@@ -25,7 +25,7 @@ use crate::transaction::{TransactionConfig, TransactionShard};
 
 /// Where the steady clock starts; the wall clock is far from it.
 const STEADY_MS: i64 = 1_000;
-const WALL_MS: i64 = 1_700_000_000_000;
+pub const WALL_MS: i64 = 1_700_000_000_000;
 const ID: &str = "x";
 
 pub struct Script {
