@@ -210,7 +210,8 @@ impl LogConfig {
             }
             "local.retention.bytes" | "local.retention.ms" => given.long(-2).map(drop),
             "message.format.version" => given.format_version(),
-            _ => given.refuse("unknown topic configuration"),
+            // It may be a secret.
+            _ => given.refuse_as("(not shown)", "unknown topic configuration"),
         }
     }
 

@@ -77,8 +77,8 @@ impl DirKind {
         ] {
             if let Some(rest) = name.strip_suffix(suffix)
                 && let Some((partition, unique)) = rest.rsplit_once('.')
-                && unique.len() == 32
-                && unique.bytes().all(|b| b.is_ascii_hexdigit())
+                && !unique.is_empty()
+                && !unique.contains(char::is_whitespace)
             {
                 return parse_partition(partition).map(make);
             }
@@ -346,7 +346,8 @@ mod tests {
             ("foo".to_owned(), None),
             ("foo-x".to_owned(), None),
             ("-1".to_owned(), None),
-            ("x-3.short-delete".to_owned(), None),
+            ("x-3.short-delete".to_owned(), Some(DirKind::Deleted(tp("x", 3)))),
+            ("x-3.-delete".to_owned(), None),
         ] {
             assert_eq!(DirKind::parse(&name), kind, "{name}");
         }

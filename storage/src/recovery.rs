@@ -116,9 +116,7 @@ impl Loader<'_> {
             Some(last) => last.next_offset().map_err(unreadable)?,
             None => log_start,
         };
-        if !segments.is_empty() {
-            self.check_clean_end(log_end)?;
-        }
+        self.check_clean_end(log_end)?;
         if !segments.is_empty() && log_end < log_start {
             tracing::warn!(path = %self.dir.path().display(), log_end, log_start,
                 "the log ends before its checkpointed start; starting over there");

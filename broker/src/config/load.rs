@@ -60,13 +60,19 @@ pub fn load(file: Option<&Path>, overrides: &[String]) -> Result<Loaded, Refusal
                 fault: Fault::Unreadable,
                 origin: OVERRIDE.to_owned(),
                 key: String::new(),
-                expected: format!("expected key=value, found \"{text}\""),
+                expected: format!("expected key=value, found \"{}\"", key_of(text)),
             });
         };
         let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
         Ok(Setting::new(key, value, OVERRIDE.to_owned()))
     });
     load_all(file, overridden)
+}
+
+/// What can be a key at the start of `text`: what follows it may be a secret.
+fn key_of(text: &str) -> &str {
+    let ends = |c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c));
+    text.split(ends).next().unwrap_or_default()
 }
 
 /// As `load`, with `--override` read as `kafka-server-start.sh` does: any key, and a value that is
@@ -154,6 +160,8 @@ struct Apply {
     reasons: Vec<ConfigError>,
     /// Keys whose value is refused and not set.
     bad: BTreeSet<String>,
+    /// Keys whose value, or a part of it, `config.providers` gave: it is never shown.
+    secret: BTreeSet<String>,
     /// Keys without effect, by the reason.
     idle: BTreeMap<&'static str, Vec<String>>,
 }
@@ -166,6 +174,7 @@ impl Apply {
             warnings: Vec::new(),
             reasons: Vec::new(),
             bad: BTreeSet::new(),
+            secret: BTreeSet::new(),
             idle: BTreeMap::new(),
         }
     }
@@ -177,6 +186,9 @@ impl Apply {
     fn setting(&mut self, setting: Setting) {
         let Setting { key, value, origin, secret, .. } = setting;
         let sensitive = BrokerConfig::definition(&key).is_none_or(KeyDef::is_sensitive);
+        if secret {
+            self.secret.insert(key.clone());
+        }
         if let Err(error) = self.config.set(Source::Static, &key, &value) {
             let found = match secret || sensitive {
                 true => String::new(),
@@ -237,7 +249,11 @@ impl Apply {
         }
         for violation in check::start(&self.config, &self.bad) {
             let origin = self.origin(&violation.key, file);
-            self.refuse(violation.fault, origin, &violation.key, violation.expected);
+            let expected = match self.secret.contains(&violation.key) {
+                true => "expected another value: this one is not shown, as it was looked up".into(),
+                false => violation.expected,
+            };
+            self.refuse(violation.fault, origin, &violation.key, expected);
         }
         if !self.reasons.is_empty() {
             return Err(Refusal { reasons: self.reasons });

@@ -17,7 +17,7 @@ impl Given<'_> {
     }
 
     /// Shows `value`, which is what Kafka made of the text.
-    fn refuse_as<T>(
+    pub fn refuse_as<T>(
         &self,
         value: impl fmt::Display,
         reason: impl Into<String>,
