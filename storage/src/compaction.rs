@@ -14,5 +14,7 @@ mod reader;
 mod swap;
 mod transactions;
 
-pub use cleaner::{Cleaner, CleanerBoard, CleanerGauges, CleanerSettings, CleanerStep};
+pub use cleaner::{
+    Cleaner, CleanerBoard, CleanerGauges, CleanerSettings, CleanerStep, SEGMENT_BYTES_MAX,
+};
 pub use cleaning::CleaningStats;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use protocol::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
-use protocol::records::validate::ValidateError;
+use protocol::records::validate::{Refusal, ValidateError};
 use protocol::records::view::RecordsError;
 
 /// A file operation failed. The directory it happened in is no longer trustworthy: after a failed
@@ -125,7 +125,11 @@ pub enum AppendError {
 impl AppendError {
     /// Whether the same bytes may be accepted later.
     pub fn retriable(&self) -> bool {
-        matches!(self, AppendError::Corrupt(_) | AppendError::Disk(_) | AppendError::Failed(_))
+        match self {
+            AppendError::Corrupt(_) | AppendError::Disk(_) | AppendError::Failed(_) => true,
+            AppendError::Invalid(invalid) => invalid.refusal() == Refusal::Busy,
+            _ => false,
+        }
     }
 }
 

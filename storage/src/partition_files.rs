@@ -37,12 +37,14 @@ pub(crate) fn finish_interrupted(dir: &PartitionDir) -> Result<(), StorageError>
             cleaned_min = cleaned_min.min(base);
         }
     }
-    for name in &names {
-        let base = parse_file_name(name).map(|(base, _)| base);
-        let undone = name.ends_with(SWAP_SUFFIX) && base.is_some_and(|b| b >= cleaned_min);
-        if name.ends_with(CLEANED_SUFFIX) || undone {
+    // Of several outputs some may be complete. They go first: without a `.cleaned` they count.
+    for name in names.iter().filter(|name| name.ends_with(SWAP_SUFFIX)) {
+        if parse_file_name(name).is_some_and(|(base, _)| base >= cleaned_min) {
             remove(name)?;
         }
+    }
+    for name in names.iter().filter(|name| name.ends_with(CLEANED_SUFFIX)) {
+        remove(name)?;
     }
     names = disk.list(&path).at("list", &path)?.into_iter().map(|e| e.name).collect();
     let (mut low, mut high) = (Offset::MAX, Offset::MIN);
@@ -67,7 +69,15 @@ pub(crate) fn finish_interrupted(dir: &PartitionDir) -> Result<(), StorageError>
             remove(name)?;
         }
     }
-    for name in names.iter().filter(|n| n.ends_with(SWAP_SUFFIX)) {
+    // In their order, the log before its indexes: what is still to take its place is never below
+    // what has done so.
+    let mut swaps: Vec<&String> = names.iter().filter(|n| n.ends_with(SWAP_SUFFIX)).collect();
+    swaps.sort_by_key(|name| {
+        let found =
+            parse_file_name(name).map(|(base, suffix)| (base, !suffix.starts_with(LOG_SUFFIX)));
+        (found, *name)
+    });
+    for name in swaps {
         let from = path.join(name);
         let to = path.join(&name[..name.len() - SWAP_SUFFIX.len()]);
         disk.rename(&from, &to).at("rename", &from)?;

@@ -94,6 +94,10 @@ fn rules(config: &LogConfig, origin: AppendOrigin, now_ms: TimestampMs) -> Rules
         TopicCompression::Lz4 => (Some(Codec::Lz4), Some(config.compression_lz4_level)),
         TopicCompression::Zstd => (Some(Codec::Zstd), Some(config.compression_zstd_level)),
     };
+    let limits = match origin {
+        AppendOrigin::Client => Limits::of_requests(),
+        AppendOrigin::Coordinator | AppendOrigin::Replication => Limits::default(),
+    };
     Rules {
         origin: match origin {
             AppendOrigin::Client => Origin::Client,
@@ -106,7 +110,7 @@ fn rules(config: &LogConfig, origin: AppendOrigin, now_ms: TimestampMs) -> Rules
         codec,
         level,
         now_ms,
-        limits: Limits::default(),
+        limits,
     }
 }
 

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
-use protocol::ids::{Offset, TimestampMs};
+use protocol::ids::{LeaderEpoch, Offset, TimestampMs};
+use protocol::records::batch::{BatchHeader, HEADER_BYTES};
 use protocol::records::codec::Limits;
-use protocol::records::view::RawBatch;
+use protocol::records::scan::Scanner;
+use protocol::records::view::{RawBatch, RecordsError};
 
 use crate::batch::{LogBatch, PEEK_BYTES, Scan};
 use crate::disk::DiskFile;
@@ -308,17 +310,52 @@ fn search(
         };
         let raw = RawBatch { magic: batch.magic, bytes: &bytes };
         raw.verify().map_err(|e| corrupt(e.to_string()))?;
-        let open = raw.open(&Limits::default()).map_err(|e| corrupt(e.to_string()))?;
-        for record in open.records().map_err(|e| corrupt(e.to_string()))? {
-            let record = record.map_err(|e| corrupt(e.to_string()))?;
-            let found = TimestampOffset {
-                timestamp: record.timestamp,
-                offset: record.offset,
-                leader_epoch: batch.leader_epoch,
-            };
-            if wanted(&found) {
-                return Ok(Some(found));
-            }
+        let unreadable = |e: RecordsError| corrupt(e.to_string());
+        let found = match raw.magic {
+            2 => first_in_v2(&bytes, batch.leader_epoch, &wanted).map_err(unreadable)?,
+            _ => first_in_legacy(&raw, batch.leader_epoch, &wanted).map_err(unreadable)?,
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// Read as it is unpacked: nothing of it is held.
+fn first_in_v2(
+    bytes: &[u8],
+    leader_epoch: LeaderEpoch,
+    wanted: &impl Fn(&TimestampOffset) -> bool,
+) -> Result<Option<TimestampOffset>, RecordsError> {
+    let header = BatchHeader::parse(bytes)?;
+    if header.record_count == 0 {
+        return Ok(None);
+    }
+    let body = &bytes[HEADER_BYTES..];
+    for record in Scanner::new(&header, body, &Limits::default())? {
+        let record = record?;
+        let offset = header.base_offset.wrapping_add(record.offset_delta.into());
+        let found = TimestampOffset { timestamp: record.timestamp, offset, leader_epoch };
+        if wanted(&found) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// Wrappers of old formats are in logs of old brokers only: clients' are written anew.
+fn first_in_legacy(
+    raw: &RawBatch<'_>,
+    leader_epoch: LeaderEpoch,
+    wanted: &impl Fn(&TimestampOffset) -> bool,
+) -> Result<Option<TimestampOffset>, RecordsError> {
+    for record in raw.open(&Limits::default())?.records()? {
+        let record = record?;
+        let (timestamp, offset) = (record.timestamp, record.offset);
+        let found = TimestampOffset { timestamp, offset, leader_epoch };
+        if wanted(&found) {
+            return Ok(Some(found));
         }
     }
     Ok(None)

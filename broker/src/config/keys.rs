@@ -279,6 +279,8 @@ pub const KEYS: &[KeyDef] = keys! {
     Int "offsets.topic.segment.bytes" = Some("104857600"), AtLeast(1), ReadOnly, Honoured;
     Int "ottla.connection.inflight.max" = Some("16"), Between(1, 1024), ReadOnly, Honoured;
     Bool "ottla.controller.eligible" = Some("true"), Any, ReadOnly, Honoured;
+    Long "ottla.decompression.memory.bytes" = Some("1073741824"),
+        AtLeast(1048576), ReadOnly, Honoured;
     Bool "ottla.fence.on.session.loss" = Some("false"), Any, ReadOnly, Honoured;
     Int "ottla.frame.timeout.ms" = Some("30000"), AtLeast(100), ReadOnly, Honoured;
     Text "ottla.http.listener" = Some("127.0.0.1:9643"), Any, ReadOnly, Honoured;

@@ -23,7 +23,9 @@
 //! A disk that fails only as records are being sent takes its directory offline, as one does that
 //! fails the read; Kafka then closes the connection and leaves a leader that nobody can read from.
 //! A zstd batch read before v10 is refused by what the topic's `compression.type` says, as there.
-//! Rewritten records are not filled up to the size of the stored ones with a message cut off.
+//! Rewritten records are not filled up to the size of the stored ones with a message cut off. They
+//! end before a batch for which there is no room in `ottla.decompression.memory.bytes`; if it is
+//! the first, NOT_LEADER_OR_FOLLOWER makes the consumer come again.
 
 mod levels;
 mod old_format;

@@ -17,7 +17,8 @@
 //! UNSUPPORTED_FOR_MESSAGE_FORMAT, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH,
 //! INVALID_TXN_STATE (from v11 on TRANSACTION_ABORTABLE: the partition was not added to the
 //! transaction), INVALID_PRODUCER_ID_MAPPING, NOT_ENOUGH_REPLICAS (also: it is not known yet
-//! whether the partition is in the transaction), NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+//! whether the partition is in the transaction, or a batch that must be compressed anew has no room
+//! in `ottla.decompression.memory.bytes` now), NOT_ENOUGH_REPLICAS_AFTER_APPEND,
 //! REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR, TOPIC_AUTHORIZATION_FAILED,
 //! TRANSACTIONAL_ID_AUTHORIZATION_FAILED.
 //!
@@ -28,7 +29,7 @@
 //!
 //! Differs from Apache: topics and partitions come in the order of the request, there in that of a
 //! hash table. At most 1,000 single records of a batch get a reason. Apache never answers a request
-//! with a null record set.
+//! with a null record set. It knows no `ottla.decompression.memory.bytes`.
 
 mod failure;
 mod screen;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use protocol::ids::{Offset, TopicPartition};
-use storage::compaction::{Cleaner, CleanerBoard, CleanerSettings, CleaningStats};
+use storage::compaction::{
+    Cleaner, CleanerBoard, CleanerSettings, CleaningStats, SEGMENT_BYTES_MAX,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
@@ -85,6 +87,7 @@ fn settings(config: &BrokerConfig) -> CleanerSettings {
         dedupe_buffer_bytes: bytes("log.cleaner.dedupe.buffer.size"),
         load_factor: config.double("log.cleaner.io.buffer.load.factor"),
         io_buffer_bytes: bytes("log.cleaner.io.buffer.size"),
+        segment_bytes_max: SEGMENT_BYTES_MAX,
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use client::Endpoint;
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
+use protocol::records::codec;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 
@@ -93,6 +94,7 @@ impl Network {
             bytes if bytes > 0 => usize::try_from(bytes).unwrap_or(usize::MAX),
             _ => size("ottla.request.memory.bytes"),
         };
+        codec::REQUESTS.set_max(size("ottla.decompression.memory.bytes"));
         let settings = Settings {
             frame_bytes_max: size("socket.request.max.bytes"),
             inflight_max: size("ottla.connection.inflight.max"),

@@ -17,6 +17,16 @@ pub enum ConvertError {
     Records(#[from] RecordsError),
 }
 
+impl ConvertError {
+    /// Whether what stands before the batch can be given without it.
+    fn comes_later(&self) -> bool {
+        match self {
+            ConvertError::Zstd => true,
+            ConvertError::Records(error) => error.is_busy(),
+        }
+    }
+}
+
 impl From<BatchError> for ConvertError {
     fn from(error: BatchError) -> Self {
         ConvertError::Records(error.into())
@@ -40,7 +50,8 @@ impl From<CodecError> for ConvertError {
 /// Record headers and, in format 0, timestamps are lost. Control batches are left out. Records
 /// below `first_offset`, the offset asked for, are left out of uncompressed batches only: old
 /// clients skip them in a compressed set but not otherwise. A cut-off last batch is dropped. A zstd
-/// batch ends the set; it is an error only if nothing comes before it.
+/// batch ends the set, and so does one for which there is no room now; it is an error only if
+/// nothing comes before it.
 pub fn down_convert(
     set: &[u8],
     magic: i8,
@@ -54,7 +65,7 @@ pub fn down_convert(
             out.extend_from_slice(raw.bytes);
         } else {
             match down_convert_batch(&raw, magic, first_offset, limits, &mut out) {
-                Err(ConvertError::Zstd) if !out.is_empty() => break,
+                Err(error) if error.comes_later() && !out.is_empty() => break,
                 converted => converted?,
             }
         }

@@ -6,7 +6,7 @@
 //! its offset is the last one's, and in format 1 the inner offsets count from 0.
 
 use super::batch::LOG_OVERHEAD;
-use super::codec::{self, Codec, CodecError, Limits};
+use super::codec::{self, Codec, CodecError, Held, Limits};
 use super::record::{Headers, Record};
 use crate::ids::{Offset, TimestampMs};
 
@@ -151,10 +151,10 @@ fn nullable<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, LegacyError> {
 }
 
 /// A message opened: itself if it is not compressed, else the run inside it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct OpenMessage<'a> {
     outer: Message<'a>,
-    inner: Option<Vec<u8>>,
+    inner: Option<Held>,
     /// Added to the inner offsets.
     base_offset: Offset,
 }
@@ -166,7 +166,7 @@ impl<'a> OpenMessage<'a> {
             return Ok(OpenMessage { outer, inner: None, base_offset: 0 });
         }
         let packed = outer.value.ok_or(LegacyError::NullWrapper)?;
-        let inner = codec::decompress(codec, outer.magic, packed, limits)?;
+        let inner = codec::hold(codec, outer.magic, packed, limits)?;
         let mut last = None;
         for message in (Run { rest: &inner }) {
             last = Some(message?.offset);

@@ -43,6 +43,8 @@ pub enum Refusal {
     MessageTooLarge,
     /// Kafka meets these bytes unprepared: UNKNOWN_SERVER_ERROR.
     Unreadable,
+    /// Nothing is wrong with the set; later there will be room for it.
+    Busy,
 }
 
 /// Why a record set is refused.
@@ -135,6 +137,7 @@ impl ValidateError {
 /// Of Kafka's codecs, what is not their format fails as an I/O error.
 fn of_codec(error: &CodecError) -> Refusal {
     match error {
+        CodecError::Busy { .. } => Refusal::Busy,
         CodecError::Unknown(_) | CodecError::Corrupt { .. } => Refusal::Unreadable,
         _ => Refusal::InvalidRecord,
     }

@@ -1,10 +1,10 @@
 //! Record sets of any format: split into batches, each opened and read as [`Record`]s. Knows
 //! nothing of rules about what a batch may hold; see `validate`.
 
-use std::borrow::Cow;
+use std::ops::Deref;
 
 use super::batch::{self, BatchError, BatchHeader, CRC_FROM, HEADER_BYTES, LOG_OVERHEAD, MAGIC_AT};
-use super::codec::{self, Codec, CodecError, Limits};
+use super::codec::{self, Codec, CodecError, Held, Limits};
 use super::legacy::{self, LegacyError, Message, OpenMessage};
 use super::record::{Record, RecordError, RecordIter};
 use crate::ids::Offset;
@@ -20,6 +20,17 @@ pub enum RecordsError {
     Codec(#[from] CodecError),
     #[error(transparent)]
     Legacy(#[from] LegacyError),
+}
+
+impl RecordsError {
+    /// The bytes may be good: other requests hold too much to tell.
+    pub fn is_busy(&self) -> bool {
+        let (RecordsError::Codec(error) | RecordsError::Legacy(LegacyError::Codec(error))) = self
+        else {
+            return false;
+        };
+        matches!(error, CodecError::Busy { .. })
+    }
 }
 
 /// One whole batch (magic 2) or outer message (magic 0 and 1), as stored.
@@ -114,10 +125,28 @@ impl<'a> Iterator for Batches<'a> {
 }
 
 /// A batch whose records can be read, as often as wanted.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum OpenBatch<'a> {
-    V2 { header: BatchHeader, body: Cow<'a, [u8]> },
+    V2 { header: BatchHeader, body: Body<'a> },
     Legacy(OpenMessage<'a>),
+}
+
+/// Records as they came, or out of a compressed stream.
+#[derive(Debug)]
+pub enum Body<'a> {
+    Plain(&'a [u8]),
+    Unpacked(Held),
+}
+
+impl Deref for Body<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Body::Plain(bytes) => bytes,
+            Body::Unpacked(held) => held,
+        }
+    }
 }
 
 impl<'a> OpenBatch<'a> {
@@ -128,10 +157,10 @@ impl<'a> OpenBatch<'a> {
         let packed =
             bytes.get(HEADER_BYTES..need).ok_or(BatchError::Short { have: bytes.len(), need })?;
         let body = match header.codec_kind()? {
-            Codec::None => Cow::Borrowed(packed),
+            Codec::None => Body::Plain(packed),
             // Nothing is behind a count of 0, not even an empty stream.
-            _ if header.record_count == 0 => Cow::Borrowed(&[][..]),
-            codec => Cow::Owned(codec::decompress(codec, 2, packed, limits)?),
+            _ if header.record_count == 0 => Body::Plain(&[]),
+            codec => Body::Unpacked(codec::hold(codec, 2, packed, limits)?),
         };
         Ok(OpenBatch::V2 { header, body })
     }

@@ -172,6 +172,7 @@ fn validate_one(set: &[u8], rules: &Rules) -> String {
                 Refusal::UnsupportedCompressionType => "UnsupportedCompressionTypeException",
                 Refusal::MessageTooLarge => "RecordTooLargeException",
                 Refusal::Unreadable => "KafkaException",
+                Refusal::Busy => unreachable!("no budget is set"),
             };
             let rejections = refused.rejections();
             if rejections.is_empty() {

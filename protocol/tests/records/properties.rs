@@ -167,7 +167,8 @@ proptest! {
 fn bombs_stop_in_every_reader() {
     let zeros = vec![0u8; 4 << 20];
     let records = [Given { timestamp: 5, key: None, value: Some(zeros), headers: Vec::new() }];
-    let limits = Limits { bytes_max: 1 << 20, ratio_max: 2_000, bytes_free: 64 << 10 };
+    let limits =
+        Limits { bytes_max: 1 << 20, ratio_max: 2_000, bytes_free: 64 << 10, budget: None };
     for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
         let batch = build(BatchOptions { codec, ..Default::default() }, &records);
         let refused = read(&batch, &limits).unwrap_err();

@@ -30,7 +30,12 @@ pub struct CleanerSettings {
     pub load_factor: f64,
     /// `log.cleaner.io.buffer.size`.
     pub io_buffer_bytes: u64,
+    /// What a compaction writes goes on in another segment there: [`SEGMENT_BYTES_MAX`].
+    pub segment_bytes_max: u64,
 }
+
+/// Positions in indexes have 31 bits.
+pub const SEGMENT_BYTES_MAX: u64 = i32::MAX as u64;
 
 impl CleanerSettings {
     pub(super) fn dedupe_bytes_per_thread(&self) -> u64 {

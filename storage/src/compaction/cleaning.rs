@@ -12,7 +12,7 @@ use protocol::records::view::RawBatch;
 use super::cleaner::CleanerSettings;
 use super::filter::{Counts, Filter, Kept, LastRecord, marker_of};
 use super::offset_map::OffsetMap;
-use super::output::{Output, remove_files};
+use super::output::{OutputOptions, Outputs, remove_files};
 use super::range::{Cleanable, groups, modified_ms, span};
 use super::reader::BatchReader;
 use super::transactions::CleanedTransactions;
@@ -64,6 +64,7 @@ pub(super) struct Cleaning {
     config: Arc<LogConfig>,
     cleanable: Cleanable,
     io_bytes: usize,
+    segment_bytes_max: u64,
     /// When the compaction began: what counts for tombstones.
     now_ms: TimestampMs,
     /// Tombstones of old formats in segments not changed since may go.
@@ -74,7 +75,7 @@ pub(super) struct Cleaning {
     map: OffsetMap,
     transactions: CleanedTransactions,
     reader: BatchReader,
-    output: Option<Output>,
+    output: Option<Outputs>,
     last_records: BTreeMap<ProducerId, LastRecord>,
     phase: Phase,
     pub stats: CleaningStats,
@@ -110,6 +111,7 @@ impl Cleaning {
             config,
             cleanable,
             io_bytes,
+            segment_bytes_max: settings.segment_bytes_max,
             now_ms,
             legacy_horizon_ms,
             all,
@@ -146,7 +148,7 @@ impl Cleaning {
 
     /// Removes what was written: the compaction is given up.
     pub fn discard(&mut self) -> Result<(), DiskError> {
-        self.output.take().map_or(Ok(()), Output::discard)
+        self.output.take().map_or(Ok(()), Outputs::discard)
     }
 
     fn map_some(&mut self, at: usize, position: u64, moved: &mut u64) -> Result<(), Stop> {
@@ -240,9 +242,16 @@ impl Cleaning {
 
     fn begin_group(&mut self, group: usize) -> Result<(), Stop> {
         let base = self.groups[group][0].base_offset;
-        let interval = self.config.index_interval_bytes as u64;
-        let (dir, pending) = (&self.log.dir, self.io_bytes);
-        self.output = Some(Output::create(dir, base, interval, pending, self.now_ms)?);
+        let last = self.groups[group].last().expect("a group has a segment");
+        let options = OutputOptions {
+            dir: self.log.dir.clone(),
+            interval: self.config.index_interval_bytes as u64,
+            pending_max: self.io_bytes,
+            bytes_max: self.segment_bytes_max,
+            modified_ms: modified_ms(&self.log, last)?,
+            now_ms: self.now_ms,
+        };
+        self.output = Some(Outputs::create(options, base)?);
         let producers = self.log.producers();
         self.last_records = producers
             .into_iter()
@@ -282,19 +291,6 @@ impl Cleaning {
             let (kept, entry) = filter
                 .apply(&batch, whole, &mut self.transactions, &mut counts)
                 .map_err(|e| unreadable(segment, position, &Torn::Header(e.to_string())))?;
-            if !output.reaches(batch.last_offset) {
-                let reason = format!("offset {} is too far from its base", batch.last_offset);
-                return Err(unreadable(segment, position, &Torn::Header(reason)));
-            }
-            let kept_bytes = match &kept {
-                Kept::Nothing => 0,
-                Kept::Original => batch.size,
-                Kept::Rewritten(bytes) => bytes.len() as u64,
-            };
-            if !output.has_room_for(kept_bytes) {
-                let reason = "what stays is larger than a segment may be".to_owned();
-                return Err(unreadable(segment, position, &Torn::Header(reason)));
-            }
             let written = match &kept {
                 Kept::Nothing => 0,
                 Kept::Original => output.push(&batch, whole)?,
@@ -306,6 +302,7 @@ impl Cleaning {
             if let Some(entry) = entry {
                 output.push_aborted(entry)?;
             }
+            output.pass_to(batch.next_offset());
             position += batch.size;
             self.stats.bytes_read += batch.size;
             self.stats.bytes_written += written;
@@ -320,12 +317,11 @@ impl Cleaning {
     fn finish_group(&mut self, group: usize, moved: &mut u64) -> Result<(), Stop> {
         let Some(output) = self.output.take() else { return Ok(()) };
         let old = &self.groups[group];
-        let last = old.last().expect("a group has a segment");
-        let (cleaned, written) = output.finish(modified_ms(&self.log, last)?)?;
+        let (cleaned, written) = output.finish()?;
         self.stats.bytes_written += written;
         *moved += written;
         if !self.log.replace_segments(&cleaned, old, self.now_ms)? {
-            remove_files(&cleaned)?;
+            cleaned.iter().try_for_each(|segment| remove_files(segment))?;
             return Err(Stop::Aborted);
         }
         // Later groups look for aborted transactions in what the log holds now.

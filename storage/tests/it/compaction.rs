@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use protocol::ids::{Offset, TopicPartition};
+use protocol::records::batch::BatchHeader;
 use protocol::records::builder::{BatchBuilder, BatchOptions};
 use protocol::records::codec::{Codec, Limits};
 use protocol::records::control::EndTxnMarker;
 use protocol::records::view::Batches;
-use storage::compaction::{Cleaner, CleanerBoard, CleanerSettings};
-use storage::disk::{Crash, Disk, Fault, MemoryDisk, OsDisk};
+use storage::compaction::{Cleaner, CleanerBoard, CleanerSettings, SEGMENT_BYTES_MAX};
+use storage::disk::{Crash, Disk, Fault, MemoryDisk, OpenHow, OsDisk};
 use storage::{AppendOrigin, Log, LogConfig, LogDir, LogManager};
 
 use crate::driver::NOW;
@@ -35,6 +36,7 @@ pub fn settings() -> CleanerSettings {
         dedupe_buffer_bytes: 1 << 20,
         load_factor: 0.9,
         io_buffer_bytes: 512 * 1024,
+        segment_bytes_max: SEGMENT_BYTES_MAX,
     }
 }
 
@@ -89,7 +91,7 @@ pub struct Keyed {
     attempts: u32,
     settings: CleanerSettings,
     /// A compaction that did not end may have got as far as this.
-    begun_to: Offset,
+    pub begun_to: Offset,
 }
 
 pub fn open(disk: &Arc<dyn Disk>, root: &Path, config: &[(&str, &str)]) -> (LogManager, Arc<Log>) {
@@ -304,11 +306,32 @@ impl Keyed {
             return Err(format!("offset {lost} is gone, only below {dirty} was compacted"));
         }
         self.check_transactions(&found)?;
+        self.check_order()?;
         for producer in 1..4 {
             let sequence = self.sequences[producer as usize];
             let known = self.log.producers().get(&producer).map_or(-1, |p| p.last_sequence());
             if known != sequence - 1 {
                 return Err(format!("producer {producer} is at {known}, not {}", sequence - 1));
+            }
+        }
+        Ok(())
+    }
+
+    /// No offset is in two segments.
+    fn check_order(&self) -> Result<(), String> {
+        let mut next = 0;
+        for (base, size) in self.log.segment_sizes() {
+            if base < next {
+                return Err(format!("a segment at {base} begins before {next}"));
+            }
+            let path = self.log.path().join(format!("{base:020}.log"));
+            let mut bytes = vec![0; size as usize];
+            let file = self.disk.open(&path, OpenHow::Read).map_err(|e| e.to_string())?;
+            file.read_at(&mut bytes, 0).map_err(|e| e.to_string())?;
+            for raw in Batches::new(&bytes) {
+                let raw = raw.map_err(|e| e.to_string())?;
+                let header = BatchHeader::parse(raw.bytes).map_err(|e| e.to_string())?;
+                next = header.next_offset();
             }
         }
         Ok(())
@@ -368,11 +391,14 @@ proptest! {
     #[test]
     fn a_compacted_log_is_its_model(
         small in any::<bool>(),
+        splits in any::<bool>(),
         ops in prop::collection::vec(op(), 1..80),
     ) {
         // A small key buffer is full after a few keys: what is behind stays for the next time.
         let dedupe_buffer_bytes = if small { 100 } else { 1 << 20 };
-        let settings = CleanerSettings { dedupe_buffer_bytes, ..settings() };
+        // Less than what a group comes to: it becomes several segments.
+        let segment_bytes_max = if splits { 500 } else { SEGMENT_BYTES_MAX };
+        let settings = CleanerSettings { dedupe_buffer_bytes, segment_bytes_max, ..settings() };
         let mut keyed = Keyed::new(MemoryDisk::default(), settings);
         for (i, op) in ops.iter().enumerate() {
             keyed.act(op).map_err(|e| TestCaseError::fail(format!("op {i}, {op:?}: {e}")))?;
@@ -400,9 +426,9 @@ pub fn history(rounds: u8) -> Vec<Op> {
 }
 
 /// The states that a kill at each change of a compaction leaves.
-pub fn killed_in_a_compaction(visit: &mut dyn FnMut(u64, &mut Keyed)) {
+pub fn killed_in_a_compaction(settings: CleanerSettings, visit: &mut dyn FnMut(u64, &mut Keyed)) {
     for at in 1.. {
-        let mut keyed = Keyed::new(MemoryDisk::default(), settings());
+        let mut keyed = Keyed::new(MemoryDisk::default(), settings);
         for op in history(12) {
             keyed.act(&op).unwrap();
         }
@@ -419,7 +445,11 @@ pub fn killed_in_a_compaction(visit: &mut dyn FnMut(u64, &mut Keyed)) {
 
 #[test]
 fn a_crash_at_every_step_of_a_compaction_changes_nothing_that_is_promised() {
-    killed_in_a_compaction(&mut |at, keyed| {
+    crash_at_every_step(settings());
+}
+
+pub fn crash_at_every_step(settings: CleanerSettings) {
+    killed_in_a_compaction(settings, &mut |at, keyed| {
         let crashes = [Crash::Kill, Crash::PowerLoss { seed: at }];
         let left = crashes.map(|crash| (crash, keyed.disk.snapshot().after(crash)));
         let begun_to = keyed.begun_to;
@@ -444,7 +474,7 @@ fn a_partition_that_cannot_be_compacted_is_left_alone_and_told() {
     }
     let before = keyed.log.segment_sizes();
     let path = keyed.log.path().join(format!("{:020}.log", before[1].0));
-    let file = keyed.disk.open(&path, storage::disk::OpenHow::Write).unwrap();
+    let file = keyed.disk.open(&path, OpenHow::Write).unwrap();
     let mut byte = [0];
     file.read_at(&mut byte, 80).unwrap();
     file.write_at(&[&[byte[0] ^ 1]], 80).unwrap();

@@ -297,7 +297,7 @@ fn apaches_loader_goes_on_from_every_step_of_a_compaction() {
     let judge = Judge::new(&lib);
     let temp = tempfile::tempdir().unwrap();
     let mut dirs = Vec::new();
-    compaction::killed_in_a_compaction(&mut |at, keyed| {
+    compaction::killed_in_a_compaction(settings(), &mut |at, keyed| {
         let dir = temp.path().join(at.to_string()).join("t-0");
         export(&keyed.disk.snapshot().after(Crash::Kill), &dir);
         dirs.push((dir, false, 0, 0));

@@ -11,4 +11,5 @@ mod dump;
 mod judged;
 mod junk;
 mod model;
+mod outgrown;
 mod threads;

@@ -8,7 +8,8 @@ use protocol::records::validate::{Origin, Rules, validate};
 use protocol::records::view::{Batches, RecordsError};
 
 /// Small, so that bombs are met often.
-const LIMITS: Limits = Limits { bytes_max: 1 << 20, ratio_max: 64, bytes_free: 64 << 10 };
+const LIMITS: Limits =
+    Limits { bytes_max: 1 << 20, ratio_max: 64, bytes_free: 64 << 10, budget: None };
 
 /// One byte that chooses the topic's rules, then a record set. What a leader accepts, a consumer
 /// must be able to read; what it writes anew must hold, and hold the same records.

@@ -38,7 +38,7 @@ pub fn converted(
             ErrorCode::KAFKA_STORAGE_ERROR
         })?);
     }
-    match down_convert(&bytes, magic, offset, &Limits::default()) {
+    match down_convert(&bytes, magic, offset, &Limits::of_requests()) {
         Ok(set) if set.is_empty() && Batches::new(&bytes).next().is_some() => {
             let mut overflow = OVERFLOW_OFFSET.to_be_bytes().to_vec();
             overflow.extend_from_slice(&OVERFLOW_SIZE.to_be_bytes());
@@ -46,6 +46,11 @@ pub fn converted(
         }
         Ok(set) => Ok(Records::Bytes(Bytes::from(set))),
         Err(ConvertError::Zstd) => Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE),
+        // Old consumers know few codes after which they ask again.
+        Err(ConvertError::Records(error)) if error.is_busy() => {
+            tracing::debug!(partition = ?source.partition, %error, "records are not rewritten now");
+            Err(ErrorCode::NOT_LEADER_OR_FOLLOWER)
+        }
         Err(ConvertError::Records(error)) => {
             tracing::error!(partition = ?source.partition, %error, "records cannot be rewritten");
             Err(ErrorCode::CORRUPT_MESSAGE)

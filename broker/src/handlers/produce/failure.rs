@@ -81,6 +81,8 @@ pub fn code_of(error: &ProduceError) -> ErrorCode {
             Refusal::UnsupportedCompressionType => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
             Refusal::MessageTooLarge => ErrorCode::MESSAGE_TOO_LARGE,
             Refusal::Unreadable => ErrorCode::UNKNOWN_SERVER_ERROR,
+            // Nothing was appended, and any producer tries again.
+            Refusal::Busy => ErrorCode::NOT_ENOUGH_REPLICAS,
         },
         AppendError::BaseOffset(_) => ErrorCode::INVALID_RECORD,
         AppendError::MessageTooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,

@@ -4,12 +4,17 @@
 //! Formats are those of Kafka's `org.apache.kafka.common.compress`: gzip, snappy in xerial's
 //! framing (raw snappy is read too), lz4 frames, zstd.
 
+mod budget;
 mod lz4;
 mod snappy;
 
 use std::io::{Read, Write};
+use std::ops::Deref;
 
 use flate2::bufread::MultiGzDecoder;
+
+use budget::Share;
+pub use budget::{Budget, REQUESTS};
 
 /// How a batch's records are compressed; the numbers are the attribute bits 0 to 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -61,6 +66,8 @@ pub enum CodecError {
     Corrupt { codec: Codec, reason: String },
     #[error("{} stream grows beyond {limit} bytes", .codec.name())]
     TooLarge { codec: Codec, limit: usize },
+    #[error("requests together hold too much for another {} stream", .codec.name())]
+    Busy { codec: Codec },
     #[error("{} could not compress: {reason}", .codec.name())]
     Compress { codec: Codec, reason: String },
 }
@@ -76,15 +83,23 @@ pub struct Limits {
     pub ratio_max: usize,
     /// Streams up to this size may have any ratio. Default 16 MiB.
     pub bytes_free: usize,
+    /// What is held whole counts here, twice: what is written of it may be as large. So does what a
+    /// codec looks back on. Default none: the caller bounds how many it holds at a time.
+    pub budget: Option<&'static Budget>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { bytes_max: 512 << 20, ratio_max: 1_100, bytes_free: 16 << 20 }
+        Limits { bytes_max: 512 << 20, ratio_max: 1_100, bytes_free: 16 << 20, budget: None }
     }
 }
 
 impl Limits {
+    /// For whatever clients can ask for as often as they like.
+    pub fn of_requests() -> Limits {
+        Limits { budget: Some(&REQUESTS), ..Limits::default() }
+    }
+
     /// The cap for a stream of `compressed` bytes.
     pub fn cap(&self, compressed: usize) -> usize {
         compressed.saturating_mul(self.ratio_max).max(self.bytes_free).min(self.bytes_max)
@@ -97,7 +112,11 @@ pub struct Decompressor<'a> {
     inner: Inner<'a>,
     given: usize,
     cap: usize,
+    share: Share,
 }
+
+/// What zstd looks back on at most, whatever a frame declares.
+const WINDOW_BYTES_MAX: usize = 1 << 27;
 
 enum Inner<'a> {
     None(&'a [u8]),
@@ -129,7 +148,8 @@ impl<'a> Decompressor<'a> {
                 Inner::Zstd(Box::new(decoder))
             }
         };
-        Ok(Decompressor { codec, inner, given: 0, cap })
+        let share = Share::of(limits.budget);
+        Ok(Decompressor { codec, inner, given: 0, cap, share })
     }
 
     /// Fills the front of `out`; 0 means the stream ended (`out` must not be empty).
@@ -147,6 +167,11 @@ impl<'a> Decompressor<'a> {
         if self.given > self.cap {
             return Err(CodecError::TooLarge { codec: self.codec, limit: self.cap });
         }
+        // These two may hold what they have given: a window, a block of any size.
+        let looks_back = matches!(self.codec, Codec::Zstd | Codec::Snappy);
+        if looks_back && !self.share.grow_to(self.given.min(WINDOW_BYTES_MAX)) {
+            return Err(CodecError::Busy { codec: self.codec });
+        }
         Ok(n)
     }
 }
@@ -154,25 +179,51 @@ impl<'a> Decompressor<'a> {
 /// The step in which a decompressed buffer grows, so that no declared size is believed.
 const GROWTH_BYTES_MIN: usize = 16 << 10;
 
-/// Decompresses the whole of `input`; the buffer grows with the bytes that really come.
+/// A stream's bytes, which count in the budget as long as they are held.
+#[derive(Debug)]
+pub struct Held {
+    bytes: Vec<u8>,
+    _share: Share,
+}
+
+impl Deref for Held {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Decompresses the whole of `input`; nobody counts what became of it.
 pub fn decompress(
     codec: Codec,
     magic: i8,
     input: &[u8],
     limits: &Limits,
 ) -> Result<Vec<u8>, CodecError> {
-    let mut stream = Decompressor::new(codec, magic, input, limits)?;
+    Ok(hold(codec, magic, input, limits)?.bytes)
+}
+
+/// Decompresses the whole of `input`; the buffer grows with the bytes that really come.
+pub fn hold(codec: Codec, magic: i8, input: &[u8], limits: &Limits) -> Result<Held, CodecError> {
+    // One share: whoever is alone is known by having all that is taken.
+    let mut share = Share::of(limits.budget);
+    let uncounted = Limits { budget: None, ..*limits };
+    let mut stream = Decompressor::new(codec, magic, input, &uncounted)?;
     let mut out = Vec::new();
     let mut filled = 0;
     loop {
         if filled == out.len() {
             let step = filled.clamp(GROWTH_BYTES_MIN.max(input.len().min(1 << 20)), 16 << 20);
+            if !share.grow_to(2 * (filled + step)) {
+                return Err(CodecError::Busy { codec });
+            }
             out.resize(filled + step, 0);
         }
         let n = stream.read(&mut out[filled..])?;
         if n == 0 {
             out.truncate(filled);
-            return Ok(out);
+            return Ok(Held { bytes: out, _share: share });
         }
         filled += n;
     }
@@ -239,7 +290,8 @@ mod tests {
 
     #[test]
     fn a_bomb_stops_at_the_cap() {
-        let limits = Limits { bytes_max: 1 << 20, ratio_max: 4, bytes_free: 64 << 10 };
+        let limits =
+            Limits { bytes_max: 1 << 20, ratio_max: 4, bytes_free: 64 << 10, budget: None };
         let zeros = vec![0u8; 8 << 20];
         for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
             let mut packed = Vec::new();
@@ -248,6 +300,45 @@ mod tests {
             let limit = limits.cap(packed.len());
             assert_eq!(refused, CodecError::TooLarge { codec, limit }, "{codec:?}");
         }
+    }
+
+    #[test]
+    fn what_is_held_counts_until_it_is_dropped() {
+        static BUDGET: Budget = Budget::new(6 << 20);
+        let limits = Limits { ratio_max: 100_000, budget: Some(&BUDGET), ..Limits::default() };
+        let zeros = vec![0u8; 2 << 20];
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            let mut packed = Vec::new();
+            compress(codec, None, 2, &zeros, &mut packed).unwrap();
+            let held = hold(codec, 2, &packed, &limits).unwrap();
+            assert!(*held == zeros && BUDGET.taken() >= 2 * zeros.len(), "{codec:?}");
+            let other = hold(codec, 2, &packed, &limits).map(drop);
+            assert_eq!(other, Err(CodecError::Busy { codec }));
+            drop(held);
+            assert_eq!(BUDGET.taken(), 0);
+        }
+    }
+
+    #[test]
+    fn a_stream_counts_what_its_codec_looks_back_on() {
+        static BUDGET: Budget = Budget::new(1 << 20);
+        let limits = Limits { budget: Some(&BUDGET), ..Limits::default() };
+        let zeros = vec![0u8; 2 << 20];
+        let read = |codec| {
+            let mut packed = Vec::new();
+            compress(codec, None, 2, &zeros, &mut packed).unwrap();
+            let mut stream = Decompressor::new(codec, 2, &packed, &limits).unwrap();
+            let mut window = [0; 16 << 10];
+            while stream.read(&mut window)? > 0 {}
+            Ok::<_, CodecError>(BUDGET.taken())
+        };
+        assert_eq!(read(Codec::Zstd), Ok(2 << 20), "alone");
+        let mut other = Share::of(Some(&BUDGET));
+        assert!(other.grow_to(1 << 10));
+        assert_eq!(read(Codec::Zstd), Err(CodecError::Busy { codec: Codec::Zstd }));
+        assert_eq!(read(Codec::Gzip), Ok(1 << 10));
+        drop(other);
+        assert_eq!(BUDGET.taken(), 0);
     }
 
     #[test]
