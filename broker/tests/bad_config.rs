@@ -303,6 +303,9 @@ fn unknown_keys_stop_a_yaml_file_and_whatever_is_ours() {
     );
     refused("properties", "", &["nope=1"], "--override: nope: expected a known key");
     refused("properties", "", &["nope"], "--override: expected key=value, found \"nope\"");
+    let mistyped = "ssl.keystore.password:hunter2";
+    let told = "--override: expected key=value, found \"ssl.keystore.password\"";
+    refused("properties", "", &[mistyped], told);
     refused(
         "properties",
         "",
@@ -320,6 +323,31 @@ fn secrets_are_not_repeated() {
         stderr.contains("delegation.token.secret.key") && !stderr.contains("hunter2"),
         "{stderr}"
     );
+}
+
+#[test]
+fn what_was_looked_up_is_not_shown() {
+    let mut secrets = tempfile::NamedTempFile::new().expect("a temporary file");
+    secrets.write_all(b"v=hunter2\n").expect("written");
+    let provider = "org.apache.kafka.common.config.provider.FileConfigProvider";
+    let looked_up = format!("${{file:{}:v}}", secrets.path().display());
+    for key in ["listeners", "listener.security.protocol.map", "zookeeper.connect", "broker.id"] {
+        let value = match key {
+            "zookeeper.connect" => format!("//127.0.0.1:{looked_up}"),
+            _ => looked_up.clone(),
+        };
+        let given = [
+            "config.providers=file".to_owned(),
+            format!("config.providers.file.class={provider}"),
+            format!("{key}={value}"),
+        ];
+        let arguments: Vec<&str> =
+            given.iter().flat_map(|setting| ["--override", setting.as_str()]).collect();
+        let output = serve(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{key}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains(key) && !stderr.contains("hunter2"), "{stderr}");
+    }
 }
 
 #[test]

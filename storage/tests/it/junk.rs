@@ -207,6 +207,24 @@ fn a_log_that_lost_its_end_after_a_clean_stop_is_set_aside() {
     }
 }
 
+#[test]
+fn a_log_whose_segments_are_gone_after_a_clean_stop_is_set_aside() {
+    let disk = stopped();
+    let dir = Path::new(ROOT).join("t-0");
+    for entry in disk.list(&dir).unwrap() {
+        let is_of_segment = [".log", ".index", ".timeindex", ".txnindex", ".snapshot"];
+        if is_of_segment.iter().any(|end| entry.name.ends_with(end)) {
+            disk.remove_file(&dir.join(&entry.name)).unwrap();
+        }
+    }
+    let manager = open(&disk);
+    let reason = manager.failure_of(&tp("t")).expect("the partition is not served");
+    assert!(reason.contains("37"), "{reason}");
+    stop(manager);
+    let accepted = try_open(&disk, true).unwrap();
+    append(&accepted.log(&tp("t")).expect("an operator decides"), 8);
+}
+
 /// Junk, nothing, half of it, a future version, something longer than it can be.
 fn damages(bytes: &[u8], future: &[u8]) -> Vec<Vec<u8>> {
     let junk = [&b"\xff\xfejunk "[..], &[0x5a; 90]].concat();
