@@ -9,9 +9,8 @@
 //!
 //! Differs from Apache: listeners and the settings of TLS and SASL cannot be changed while the
 //! broker runs; `${provider:…}` in a value is never looked up, as in IncrementalAlterConfigs. Of
-//! several values that are wrong another one may be told, and `max.connections.per.ip.overrides` is
-//! refused in our own words. A resource that is named twice is answered; there the broker never
-//! answers.
+//! several values that are wrong another one may be told. A resource that is named twice is
+//! answered; there the broker never answers.
 
 use std::sync::Arc;
 
