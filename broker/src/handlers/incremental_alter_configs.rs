@@ -12,8 +12,8 @@
 //!
 //! Differs from Apache: listeners and the settings of TLS and SASL cannot be changed while the
 //! broker runs, nor one listener's own; a logger is a module of this broker, or one of Kafka's
-//! names that stands for modules; `${provider:…}` is never looked up in a value that comes by a request, also where
-//! `config.providers` is set: it could name any file of the broker.
+//! names that stands for modules; `${provider:…}` is never looked up in a value that comes by a
+//! request, also where `config.providers` is set: it could name any file of the broker.
 
 use std::sync::Arc;
 
