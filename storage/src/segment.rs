@@ -26,8 +26,9 @@ pub(crate) const DELETED_SUFFIX: &str = ".deleted";
 /// `segment.index.bytes` goes no further.
 const INDEX_BYTES_MAX: u64 = i32::MAX as u64;
 
-/// Bytes at a segment's end whose CRCs are checked before anything is appended behind them after a
-/// clean stop; more than what follows an index entry, except where a follower wrote a lot at once.
+/// Bytes at a segment's end whose CRCs are checked, as far as they follow the last index entry,
+/// before anything is appended behind them after a clean stop; more than what follows an index
+/// entry, except where a follower wrote a lot at once.
 const VERIFIED_BYTES: u64 = 64 * 1024;
 
 /// The largest timestamp of a segment, and the last offset of the batch that has it.

@@ -17,7 +17,7 @@ pub struct InUse {
     zookeeper_tls: bool,
 }
 
-/// What becomes of a key that Kafka's definition does not have.
+/// The outcome for a key that Kafka's definition does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undefined {
     /// Nothing reads it; the text says why.

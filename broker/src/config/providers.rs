@@ -5,7 +5,7 @@
 //! Only what an operator wrote into the file or gave by `--override` is looked up, at the start.
 //!
 //! Differs from Apache: a value that came by AlterConfigs or out of ZooKeeper is never looked up,
-//! since whoever may change a setting could read any file of the broker with it.
+//! since a client that may change a setting could read any file of the broker with it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
