@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use client::Endpoint;
 use coordinator::group::service::GroupService;
-use coordinator::metadata::store::MetadataStore;
 use futures::future::BoxFuture;
+use metadata::store::MetadataStore;
 use protocol::ids::BrokerId;
 
 use crate::authorizer::Authorizer;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use client::{Connection, Options, TcpTransport, Versions};
-use coordinator::controller::Role;
+use controller::Role;
 use parking_lot::Mutex;
 use protocol::ids::BrokerId;
 use protocol::wire::Request;

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use client::{CallError, Connection, Endpoint, OpenError, Options, TcpTransport, Versions};
-use coordinator::controller::Role;
-use coordinator::controller::event::RequestError;
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{MetadataStore, Op, StoreError};
-use coordinator::znodes::ZnodeError;
-use coordinator::znodes::broker::{self, BrokerRegistration};
+use controller::Role;
+use controller::event::RequestError;
+use metadata::retry;
+use metadata::store::{MetadataStore, Op, StoreError};
+use metadata::znodes::ZnodeError;
+use metadata::znodes::broker::{self, BrokerRegistration};
 use protocol::api::ApiKey;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, ProducerId, TopicPartition};

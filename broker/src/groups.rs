@@ -7,13 +7,13 @@ use coordinator::group::GroupConfig;
 use coordinator::group::consumer::assignor::Assignor;
 use coordinator::group::consumer::{ConsumerGroupConfig, MigrationPolicy};
 use coordinator::group::service::{GroupService, OFFSETS_TOPIC};
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{MetadataStore, StoreError};
 use coordinator::shard::directory::Spawn;
 use coordinator::shard::run::{Environment, ShardConfig};
 use coordinator::shard::writer::PartitionWriter;
 use coordinator::shard::{Clock as ShardClock, Now};
-use coordinator::znodes::topic;
+use metadata::retry;
+use metadata::store::{MetadataStore, StoreError};
+use metadata::znodes::topic;
 use protocol::ids::TopicPartition;
 use protocol::records::codec::Codec;
 

@@ -9,8 +9,8 @@
 
 use std::sync::Arc;
 
-use coordinator::controller::event::RequestError;
-use coordinator::znodes::producer_ids::BLOCK_SIZE;
+use controller::event::RequestError;
+use metadata::znodes::producer_ids::BLOCK_SIZE;
 use protocol::error_code::ErrorCode;
 use protocol::messages::allocate_producer_ids::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse,

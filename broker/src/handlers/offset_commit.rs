@@ -21,9 +21,9 @@ use std::sync::Arc;
 
 use coordinator::group::GroupError;
 use coordinator::group::request::{Caller, CommitRequest, OffsetCommit};
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{MetadataStore, Op, StoreError};
-use coordinator::znodes::consumer_offset;
+use metadata::retry;
+use metadata::store::{MetadataStore, Op, StoreError};
+use metadata::znodes::consumer_offset;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{Offset, TopicPartition};
 use protocol::messages::offset_commit::{

@@ -18,10 +18,10 @@ use std::sync::Arc;
 
 use coordinator::group::GroupError;
 use coordinator::group::request::{FetchRequest, FetchedOffset};
-use coordinator::metadata::retry;
-use coordinator::metadata::store::MetadataStore;
-use coordinator::znodes::consumer_offset;
 use futures::future::join_all;
+use metadata::retry;
+use metadata::store::MetadataStore;
+use metadata::znodes::consumer_offset;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{Offset, TopicPartition};
 use protocol::messages::offset_fetch::{

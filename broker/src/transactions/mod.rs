@@ -7,8 +7,6 @@ pub mod verification;
 
 use std::sync::Arc;
 
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{MetadataStore, StoreError};
 use coordinator::shard::directory::Spawn;
 use coordinator::shard::run::{Environment, ShardConfig};
 use coordinator::shard::writer::PartitionWriter;
@@ -16,7 +14,9 @@ use coordinator::transaction::TransactionConfig;
 use coordinator::transaction::TransactionError;
 use coordinator::transaction::request::{InitAnswer, InitRequest};
 use coordinator::transaction::service::{Outbox, TRANSACTIONS_TOPIC, TransactionService};
-use coordinator::znodes::topic;
+use metadata::retry;
+use metadata::store::{MetadataStore, StoreError};
+use metadata::znodes::topic;
 use tokio::sync::Notify;
 use verification::Verifier;
 
