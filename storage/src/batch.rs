@@ -39,7 +39,7 @@ pub struct LogBatch {
 }
 
 impl LogBatch {
-    /// Reads the entry that begins at `bytes[0]`; at least [`PEEK_BYTES`] unless the file ends.
+    /// Reads the entry that begins at `bytes[0]`; at least `PEEK_BYTES` unless the file ends.
     pub fn parse(bytes: &[u8]) -> Result<LogBatch, BatchError> {
         if bytes.len() <= MAGIC_AT {
             return Err(BatchError::Short { have: bytes.len(), need: MAGIC_AT + 1 });

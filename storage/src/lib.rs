@@ -4,6 +4,8 @@
 //! [`Log`] may be shared freely: changes of one log wait for each other inside, readers never wait
 //! for a change's disk work.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod append;
 pub mod batch;
 pub mod checkpoint;

@@ -9,6 +9,7 @@ pub fn quick() -> Result<(), String> {
 
 pub fn full() -> Result<(), String> {
     lint()?;
+    document()?;
     // The tests of whole brokers run the binary that users run.
     build_release()?;
     run(cargo().args(["test", "--workspace"]))
@@ -25,4 +26,11 @@ pub fn build_release() -> Result<(), String> {
 fn lint() -> Result<(), String> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
+}
+
+/// A link in a comment that leads nowhere fails.
+fn document() -> Result<(), String> {
+    let mut doc = cargo();
+    doc.args(["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"]);
+    run(doc.env("RUSTDOCFLAGS", "-D warnings"))
 }
