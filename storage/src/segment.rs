@@ -231,7 +231,8 @@ impl Segment {
             let Ok((batch, at)) = found else { return Ok(None) };
             let first = if batch.magic >= 2 { batch.base_offset } else { batch.last_offset };
             let fits = at != from || entry.is_none() || batch.last_offset == entry_offset;
-            if !fits || first < next || batch.last_offset < first {
+            let rises = first >= next && batch.last_offset >= first;
+            if !fits || !rises || batch.last_offset == Offset::MAX {
                 return Ok(None);
             }
             let behind = at + batch.size;

@@ -12,4 +12,5 @@ mod judged;
 mod junk;
 mod model;
 mod outgrown;
+mod refused;
 mod threads;
