@@ -118,6 +118,9 @@ pub enum AppendError {
     /// A follower was given offsets that it already has, or that do not rise.
     #[error("batch of offsets {first}..={last} where {log_end} comes next")]
     UnexpectedOffset { first: Offset, last: Offset, log_end: Offset },
+    /// No offset is left (UNKNOWN_SERVER_ERROR): the last one has none after it.
+    #[error("no offsets are left for {records} records from {log_end} on")]
+    OffsetsExhausted { log_end: Offset, records: i64 },
     /// The disk refused (KAFKA_STORAGE_ERROR); see [`DiskError`].
     #[error(transparent)]
     Disk(#[from] DiskError),

@@ -15,11 +15,11 @@ use crate::judge::Judge;
 use crate::leader_epochs::LeaderEpochs;
 use crate::log::{LogOptions, create_segment};
 use crate::partition_dir::{PartitionDir, segment_file_name};
-use crate::partition_files::{finish_interrupted, list_files};
+use crate::partition_files::{finish_interrupted, list_files, walk};
 use crate::producer_snapshot;
 use crate::producer_state::ProducerState;
 use crate::replay::{apply_batch, epochs_of, has_epochs, read_epochs, replay};
-use crate::segment::{FileLengths, Segment};
+use crate::segment::{FileLengths, LOG_SUFFIX, Segment};
 use crate::split::split_overflowed;
 
 /// What a directory held.
@@ -65,6 +65,10 @@ pub(crate) fn load(
     loop {
         finish_interrupted(dir)?;
         let (files, snapshots) = list_files(dir)?;
+        if !may_start_at(dir, options, &files, log_start)? {
+            log_start = 0;
+        }
+        let before = snapshots.clone();
         let mut loader = Loader {
             dir,
             options,
@@ -80,19 +84,42 @@ pub(crate) fn load(
             // Each of its parts holds fewer offsets: this ends.
             Err(Stop::Overflow(base)) => split_overflowed(dir, base)?,
             Err(Stop::Start) => {
-                tracing::warn!(path = %dir.path().display(), log_start,
-                    "passing over a checkpointed start that is behind the log's end");
                 log_start = 0;
+                // They lack the producers below the start.
+                loader.remove_snapshots(|offset| !before.contains(&offset))?;
             }
             Err(Stop::Failed(error)) => return Err(error),
         }
     }
 }
 
+/// Whether a checkpointed log start can be one: it never passes a log's end, and what was synced
+/// does not vanish. Apache's broker removes every segment for one that is behind the end.
+fn may_start_at(
+    dir: &PartitionDir,
+    options: &LogOptions,
+    files: &BTreeMap<Offset, FileLengths>,
+    log_start: Offset,
+) -> Result<bool, StorageError> {
+    if log_start <= options.recovery_point {
+        return Ok(true);
+    }
+    let end = match files.last_key_value() {
+        None => 0,
+        Some((base, _)) if log_start <= *base => return Ok(true),
+        Some((base, _)) => walk(dir, &segment_file_name(*base, LOG_SUFFIX), *base)?.0,
+    };
+    if log_start > end {
+        tracing::warn!(path = %dir.path().display(), log_start, end,
+            "passing over a checkpointed log start that is behind the log's end");
+    }
+    Ok(log_start <= end)
+}
+
 /// Why loading cannot go on.
 enum Stop {
     Failed(StorageError),
-    /// The checkpointed log start cannot be one.
+    /// The checkpointed log start is behind what could be read.
     Start,
     /// The segment with this base holds offsets that its indexes cannot express.
     Overflow(Offset),
@@ -127,7 +154,7 @@ impl Loader<'_> {
             Some(last) => Some(last.next_offset().map_err(unreadable)?),
             None => None,
         };
-        // A log start never passes a log's end, and what was synced does not vanish.
+        // `may_start_at` did not know what would be cut.
         if log_start > found_end.unwrap_or(0).max(self.options.recovery_point) {
             return Err(Stop::Start);
         }

@@ -13,4 +13,5 @@ mod junk;
 mod model;
 mod outgrown;
 mod refused;
+mod small_files;
 mod threads;
