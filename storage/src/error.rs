@@ -56,8 +56,8 @@ pub enum StorageError {
     /// The bytes of a file cannot be what they should be.
     #[error("{}: {reason}", path.display())]
     Corrupt { path: PathBuf, reason: String },
-    /// A log has lost or damaged records that were written below `expected_end`: it is refused until
-    /// they are back or their loss is accepted.
+    /// A log has lost or damaged records that were written below `expected_end`: it is refused
+    /// until they are back or their loss is accepted.
     #[error("{}: {reason}", path.display())]
     Damaged { path: PathBuf, reason: String, expected_end: Offset },
     /// Another process holds `.lock`.
