@@ -15,7 +15,7 @@ use crate::checkpoint::{
 };
 use crate::disk::{Disk, Durable, remove_if_there, replace_file};
 use crate::error::{At, DiskError, StorageError};
-use crate::refusals::{NOT_LOOKED_AT, Refusals, Suspicion};
+use crate::refusals::{LOADING_FILE, NOT_LOOKED_AT, Refusals, Suspicion, loading_text};
 
 /// A locked log directory.
 pub struct LogDir {
@@ -27,6 +27,8 @@ pub struct LogDir {
     clean: bool,
     /// Whatever was written before this start can be read.
     kept: bool,
+    /// It was stopped cleanly, and no start has come further than to load its logs.
+    was_loading: bool,
     found: Mutex<Checkpoints>,
     refusals: Mutex<Refusals>,
     offline: AtomicBool,
@@ -123,7 +125,13 @@ impl LogDir {
         let refusals = Refusals::read(&*disk, path)?;
         let marker = path.join(CLEAN_SHUTDOWN_FILE);
         let clean = disk.stat(&marker).at("stat", &marker)?.is_some();
+        let (loading, text) = (path.join(LOADING_FILE), loading_text(&recovery_points));
+        let was_loading = match read_text(&*disk, &loading, SMALL_BYTES_MAX) {
+            Err(StorageError::Corrupt { .. }) => false,
+            found => !clean && found? == Some(text.clone()),
+        };
         if clean {
+            replace_file(&*disk, &loading, text.as_bytes(), Durable::Now)?;
             remove_if_there(&*disk, &marker)?;
             disk.sync_dir(path).at("sync", path)?;
         }
@@ -141,6 +149,7 @@ impl LogDir {
             meta: Mutex::new(meta),
             clean,
             kept,
+            was_loading,
             found: Mutex::new(Checkpoints {
                 recovery_points,
                 log_starts,
@@ -164,6 +173,7 @@ impl LogDir {
             meta: Mutex::new(None),
             clean: false,
             kept: false,
+            was_loading: false,
             found: Mutex::default(),
             refusals: Mutex::default(),
             offline: AtomicBool::new(true),
@@ -189,12 +199,16 @@ impl LogDir {
     /// What earlier starts leave this one to check of a log.
     pub(crate) fn suspicion(&self, tp: &TopicPartition) -> Suspicion {
         let point = self.checkpointed(|c| &c.recovery_points, tp).unwrap_or(0);
-        self.refusals.lock().suspicion(tp, point)
+        let mut suspicion = self.refusals.lock().suspicion(tp, point);
+        if self.was_loading {
+            suspicion.expected_end = suspicion.expected_end.max(point);
+        }
+        suspicion
     }
 
     /// Whether what `was_kept` says holds for a log.
     pub(crate) fn was_log_kept(&self, tp: &TopicPartition) -> bool {
-        self.kept && !self.refusals.lock().was_passed_over(tp)
+        (self.kept || self.was_loading) && !self.refusals.lock().was_passed_over(tp)
     }
 
     /// Where a log ends at least that nothing else is known of.
@@ -236,7 +250,9 @@ impl LogDir {
 
     /// Every log was looked at.
     pub(crate) fn complete_refusals(&self) -> Result<(), DiskError> {
-        self.change_refusals(Refusals::complete)
+        self.change_refusals(Refusals::complete)?;
+        remove_if_there(&*self.disk, &self.path.join(LOADING_FILE))?;
+        self.disk.sync_dir(&self.path).at("sync", &self.path)
     }
 
     fn change_refusals(&self, change: impl FnOnce(&mut Refusals) -> bool) -> Result<(), DiskError> {

@@ -6,12 +6,21 @@ use std::path::Path;
 
 use protocol::ids::{Offset, TopicPartition};
 
-use crate::checkpoint::{Offsets, read_offsets, write_offsets};
+use crate::checkpoint::{Offsets, offsets_to_text, read_offsets, write_offsets};
 use crate::disk::{Disk, remove_if_there};
 use crate::error::{DiskError, StorageError};
 
 /// Its name. The text is that of a checkpoint: `topic partition expected-end` each.
 pub const REFUSED_FILE: &str = "ottla-refused-logs";
+
+/// Stands for the clean shutdown marker while the logs are loaded: a kill then must not make the
+/// next start forget where they ended. It holds a checksum of the recovery points, which any
+/// broker that gets further writes anew.
+pub(crate) const LOADING_FILE: &str = "ottla-loading";
+
+pub(crate) fn loading_text(recovery_points: &Offsets) -> String {
+    format!("{:08x}\n", crc32c::crc32c(offsets_to_text(recovery_points).as_bytes()))
+}
 
 /// Instead of an expected end: a start left the log alone without looking at it.
 pub(crate) const NOT_LOOKED_AT: Offset = -1;

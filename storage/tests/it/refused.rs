@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use storage::checkpoint::RECOVERY_POINT_FILE;
-use storage::disk::{Crash, Disk, MemoryDisk};
+use storage::disk::{Crash, Disk, Fault, MemoryDisk};
 use storage::refusals::REFUSED_FILE;
 use storage::{LogConfig, LogManager};
 
@@ -105,6 +105,29 @@ fn what_the_first_start_refuses_every_later_one_does() {
         drop(log);
         let disk = end(&disk, manager, Some(Crash::Kill));
         assert_eq!(open(&disk).log(&tp("t")).unwrap().log_end_offset(), 39, "{what}");
+    }
+}
+
+#[test]
+fn a_kill_while_the_logs_are_loaded_forgets_nothing() {
+    let disk = stopped();
+    let last = batch_at(35).len();
+    let active = read(&disk, Path::new(ACTIVE));
+    write(&disk, Path::new(ACTIVE), &active[..active.len() - last]);
+    let whole = disk.snapshot();
+    let before = whole.changes();
+    drop(open(&whole));
+    let all = whole.changes() - before;
+    assert!(all > 5, "{all}");
+    for change in 1..=all {
+        for crash in [Crash::Kill, Crash::PowerLoss { seed: change }] {
+            let disk = disk.snapshot();
+            disk.set_fault(Some(Fault::CrashAt(disk.changes() + change)));
+            drop(try_open(&disk, false));
+            let manager = open(&disk.after(crash));
+            assert!(manager.failure_of(&tp("t")).is_some(), "change {change}, {crash:?}");
+            assert!(manager.log(&tp("other")).is_some(), "change {change}, {crash:?}");
+        }
     }
 }
 
