@@ -6,9 +6,9 @@ use std::path::Path;
 
 use protocol::ids::{Offset, TopicPartition};
 
-use crate::checkpoint::{Offsets, offsets_to_text, read_offsets, write_offsets};
+use crate::checkpoint::{Offsets, corrupt, offsets_to_text, read_offsets, write_offsets};
 use crate::disk::{Disk, remove_if_there};
-use crate::error::{DiskError, StorageError};
+use crate::error::{At, DiskError, StorageError};
 
 /// Its name. The text is that of a checkpoint: `topic partition expected-end` each.
 pub const REFUSED_FILE: &str = "ottla-refused-logs";
@@ -46,7 +46,15 @@ pub(crate) struct Refusals {
 
 impl Refusals {
     pub fn read(disk: &dyn Disk, root: &Path) -> Result<Refusals, StorageError> {
-        match read_offsets(disk, &root.join(REFUSED_FILE)) {
+        let path = root.join(REFUSED_FILE);
+        let found = match read_offsets(disk, &path) {
+            // Without a log there is no file.
+            Ok(logs) if logs.is_empty() && disk.stat(&path).at("stat", &path)?.is_some() => {
+                Err(corrupt(&path, "it names no log"))
+            }
+            found => found,
+        };
+        match found {
             Ok(logs) => Ok(Refusals { logs, unreadable: false }),
             Err(StorageError::Corrupt { path, reason }) => {
                 tracing::warn!(path = %path.display(), reason,
