@@ -283,42 +283,6 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// The first whole batch (magic 2, its CRC holds) behind `after` whose offset is at least `next`:
-/// where it begins and its base offset.
-pub(crate) fn later_batch(
-    file: &dyn DiskFile,
-    after: u64,
-    end: u64,
-    next: Offset,
-) -> std::io::Result<Option<(u64, Offset)>> {
-    let mut buffer = vec![0; READ_AHEAD_BYTES];
-    let mut from = after + 1;
-    while from + PEEK_BYTES as u64 <= end {
-        let want = buffer.len().min((end - from) as usize);
-        let read = file.read_at(&mut buffer[..want], from)?;
-        if read < PEEK_BYTES {
-            return Ok(None);
-        }
-        for i in 0..=read - PEEK_BYTES {
-            let bytes = &buffer[i..i + PEEK_BYTES];
-            // Most places fail here: the magic is 2 and offsets are far below 2^48.
-            if bytes[MAGIC_AT] != 2 || bytes[..2] != [0, 0] {
-                continue;
-            }
-            let Ok(batch) = LogBatch::parse(bytes) else { continue };
-            let at = from + i as u64;
-            if batch.base_offset < next || batch.size > end - at {
-                continue;
-            }
-            if matches!(Scan::new(file, at, end).next_verified()?, Some(Ok(_))) {
-                return Ok(Some((at, batch.base_offset)));
-            }
-        }
-        from += (read - PEEK_BYTES + 1) as u64;
-    }
-    Ok(None)
-}
-
 /// Whether the bytes `from..to` of a file are all zeros.
 pub(crate) fn only_zeros(file: &dyn DiskFile, from: u64, to: u64) -> std::io::Result<bool> {
     let mut buffer = vec![0; 64 * 1024];

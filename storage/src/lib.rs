@@ -23,12 +23,15 @@ pub mod moving;
 pub mod partition_dir;
 pub mod producer_state;
 pub mod read;
+pub mod refusals;
 
 mod creation;
 mod deletion;
 mod flush;
 mod index;
 mod inventory;
+mod judge;
+mod later;
 mod partition_files;
 mod produced;
 mod producer_snapshot;

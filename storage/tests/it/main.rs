@@ -14,4 +14,6 @@ mod judged;
 mod junk;
 mod model;
 mod outgrown;
+mod refused;
+mod small_files;
 mod threads;

@@ -80,6 +80,7 @@ fn log_on(disk: Arc<dyn Disk>, dir: &Path, config: LogConfig) -> Arc<Log> {
         recovery_point: 0,
         log_start: 0,
         kept: false,
+        suspicion: Default::default(),
         accept_loss: false,
     };
     Arc::new(Log::open(options, NOW_MS).expect("a log"))
