@@ -3,6 +3,7 @@
 mod bench;
 mod chaos;
 mod cluster;
+mod counts;
 mod documents;
 mod letter;
 mod places;
@@ -25,6 +26,7 @@ usage: cargo xtask COMMAND
                  --case NAME some of them, --seed N the part that a test run took
   documents      write broker/CONFIGURATION.md and broker/DIFFERENCES.md
   tidy           the house rules that a program can check
+  counts         instructions per request against benches/counts.txt; --accept writes new numbers
   bench          measure ours beside Apache Kafka and write benches/RESULTS.md
 ";
 
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         ["letter", rest @ ..] => letter::run_cases(rest),
         ["documents"] => documents::write(),
         ["tidy"] => tidy::run(),
+        ["counts", rest @ ..] => counts::run_kinds(rest),
         ["bench", rest @ ..] => bench::run(rest),
         _ => {
             eprint!("{USAGE}");

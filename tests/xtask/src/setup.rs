@@ -22,6 +22,8 @@ const DEBIAN: &[(&str, &str)] = &[
     ("gcc", "/usr/bin/cc"),
     ("nftables", "/usr/sbin/nft"),
     ("iproute2", "/usr/sbin/tc"),
+    // For `cargo xtask counts` alone.
+    ("valgrind", "/usr/bin/valgrind"),
 ];
 
 /// Releases of Apache's Java client, old and new, beside 3.9.2 itself.

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: formatting, lints and tests. The full run also drives whole brokers.
 
+use crate::counts;
 use crate::run::{cargo, run};
 
 pub fn quick() -> Result<(), String> {
@@ -11,6 +12,7 @@ pub fn full() -> Result<(), String> {
     lint()?;
     // The tests of whole brokers run the binary that users run.
     build_release()?;
+    counts::run_kinds(&[])?;
     run(cargo().args(["test", "--workspace"]))
 }
 
