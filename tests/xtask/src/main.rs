@@ -17,9 +17,11 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  setup          install what the tests need: Debian packages (as root), jars, Python clients
+  setup          install what the tests need: Debian packages (as root), jars, Python clients;
+                 --packages only prints the names of Debian's packages that are missing
   test           format, lints and the quick tests
-  test --full    setup, then every test
+  test --full    setup, then every test; OTTLA_TEST_WITHOUT_ROOT=1 leaves out those that need root
+  test --root    the tests that need root, alone
   cluster        three ZooKeepers and three brokers on loopback, until Ctrl-C
   chaos          every fault of a cluster; --row N one of them, --seed N as it was before
   letter         the same raw requests to Apache's broker and ours, answers compared field by field;
@@ -35,8 +37,10 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["setup"] => setup::run(),
+        ["setup", "--packages"] => setup::print_missing(),
         ["test"] => test::quick(),
         ["test", "--full"] => setup::run().and_then(|()| test::full()),
+        ["test", "--root"] => setup::run().and_then(|()| test::root()),
         ["cluster"] => cluster::run_cluster(),
         ["chaos", rest @ ..] => chaos::run_rows(rest),
         ["letter", rest @ ..] => letter::run_cases(rest),
