@@ -40,11 +40,26 @@ impl DiskError {
 /// Names the operation and the file of an `io::Error`.
 pub(crate) trait At<T> {
     fn at(self, operation: &'static str, path: &Path) -> Result<T, DiskError>;
+
+    /// The same where a path must be put together first: only an error pays for that.
+    fn at_path(
+        self,
+        operation: &'static str,
+        path: impl FnOnce() -> PathBuf,
+    ) -> Result<T, DiskError>;
 }
 
 impl<T> At<T> for io::Result<T> {
     fn at(self, operation: &'static str, path: &Path) -> Result<T, DiskError> {
-        self.map_err(|source| DiskError { operation, path: path.to_owned(), source })
+        self.at_path(operation, || path.to_owned())
+    }
+
+    fn at_path(
+        self,
+        operation: &'static str,
+        path: impl FnOnce() -> PathBuf,
+    ) -> Result<T, DiskError> {
+        self.map_err(|source| DiskError { operation, path: path(), source })
     }
 }
 

@@ -135,7 +135,7 @@ impl Segment {
         let entry = self.offset_index.lookup(offset)?;
         let file = self.file()?;
         let mut scan = Scan::near(&*file, self.trusted_position(&*file, entry, end)?, end);
-        while let Some(found) = scan.next_batch().at("read", &self.log.path())? {
+        while let Some(found) = scan.next_batch().at_path("read", || self.log.path())? {
             match found {
                 Ok((batch, at)) if batch.last_offset >= offset => return Ok(Some((batch, at))),
                 Ok(_) => {}
@@ -156,7 +156,7 @@ impl Segment {
         if position == 0 || position >= end {
             return Ok(0);
         }
-        match Scan::near(file, position, end).next_batch().at("read", &self.log.path())? {
+        match Scan::near(file, position, end).next_batch().at_path("read", || self.log.path())? {
             Some(Ok((batch, _))) if batch.last_offset == offset => Ok(position),
             _ => {
                 tracing::warn!(path = %self.log.path().display(), offset, position,
@@ -180,7 +180,7 @@ impl Segment {
         let from = self.trusted_position(&*file, last, self.size())?;
         let mut scan = Scan::near(&*file, from, self.size());
         let mut next = self.base_offset;
-        while let Some(found) = scan.next_batch().at("read", &self.log.path())? {
+        while let Some(found) = scan.next_batch().at_path("read", || self.log.path())? {
             match found {
                 Ok((batch, _)) => next = batch.next_offset(),
                 // A torn tail is recovery's to judge; what is before it counts.
