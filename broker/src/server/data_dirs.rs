@@ -285,7 +285,8 @@ mod tests {
     fn a_damaged_mark_costs_nothing() {
         for junk in [&b""[..], b"junk", b"\xff\xfe", b"version=1\nczxid=9\n", &[b'9'; 5000]] {
             let (_temp, paths) = two(METADATA_MARK_FILE, junk);
-            for (paths, first_needed) in [(&paths[..1], false), (&paths[..1], true), (&paths, false)]
+            for (paths, first_needed) in
+                [(&paths[..1], false), (&paths[..1], true), (&paths, false)]
             {
                 let all = open(paths, first_needed).expect("nothing else is damaged");
                 assert_eq!((all.mark, all.paths.len()), (MetadataMark::default(), paths.len()));
