@@ -134,7 +134,8 @@ async fn hand_leaderships_over(broker: &Arc<Broker>) {
     }
     let pause = config.long("controlled.shutdown.retry.backoff.ms");
     let pause = Duration::from_millis(u64::try_from(pause).unwrap_or(0));
-    for attempt in 1..=config.int("controlled.shutdown.max.retries") {
+    let tries = config.int("controlled.shutdown.max.retries");
+    for attempt in 1..=tries {
         let asked = controller_or_none(broker).await;
         let tried = tokio::time::timeout(LEAVE_TIMEOUT, controlled_shutdown(broker)).await;
         let Ok(answer) = tried else {
@@ -151,6 +152,9 @@ async fn hand_leaderships_over(broker: &Arc<Broker>) {
                 return;
             }
             Err(error) => tracing::warn!(attempt, %error, "controlled shutdown"),
+        }
+        if attempt == tries {
+            break;
         }
         // Another controller can be asked at once.
         let mut role = broker.controller.handle.role();

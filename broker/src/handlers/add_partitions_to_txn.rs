@@ -131,6 +131,7 @@ fn check(
     of_client: bool,
 ) -> Result<(), Vec<(TopicPartition, ErrorCode)>> {
     let authorizer = &broker.authorizer;
+    let cluster = broker.metadata.load();
     let judge = |partition: &TopicPartition| {
         let topic = Resource::Topic(&partition.topic);
         let internal = name::is_internal(&partition.topic);
@@ -138,7 +139,7 @@ fn check(
             of_client && (internal || authorizer.authorize::<op::Write>(context, topic).is_err());
         if denied {
             Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
-        } else if !broker.replicas.cluster().has_partition(&partition.topic, partition.partition) {
+        } else if cluster.partition(&partition.topic, partition.partition).is_none() {
             Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
         } else {
             None

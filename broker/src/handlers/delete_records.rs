@@ -83,13 +83,17 @@ fn delete_all(
     }
     let mut names = Vec::new();
     let mut parts = Vec::new();
+    let cluster = broker.metadata.load();
     for (name, partitions) in distinct.into_topics() {
         let allowed =
             broker.authorizer.authorize::<op::Delete>(context, Resource::Topic(&name)).is_ok();
         for (index, offset) in partitions {
             let outcome = match allowed {
-                true => delete(broker, &name, index, offset),
                 false => Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+                true if cluster.partition(&name, index).is_none() => {
+                    Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+                }
+                true => delete(broker, &name, index, offset),
             };
             parts.push(Part { topic: names.len(), index, outcome });
         }
@@ -104,9 +108,6 @@ fn delete(
     index: i32,
     offset: i64,
 ) -> Result<(Arc<Partition>, Deleted), ErrorCode> {
-    if !broker.replicas.cluster().has_partition(topic, index) {
-        return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-    }
     if name::is_internal(topic) {
         return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
     }

@@ -88,10 +88,11 @@ fn sort_out<'a>(
 ) -> Allowed<'a> {
     let mut every = Vec::new();
     let mut distinct = DistinctPartitions::default();
+    let cluster = broker.metadata.load();
     for topic in &request.topics {
         let resource = Resource::Topic(&topic.name);
         let denied = broker.authorizer.authorize::<op::Read>(context, resource).is_err();
-        if denied || broker.metadata.load().topic(&topic.name).is_none() {
+        if denied || cluster.topic(&topic.name).is_none() {
             asked.name(&topic.name);
         }
         for partition in &topic.partitions {
@@ -99,7 +100,7 @@ fn sort_out<'a>(
             if denied {
                 let code = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
                 asked.refuse(&topic.name, name.partition, code);
-            } else if !broker.replicas.cluster().has_partition(&topic.name, name.partition) {
+            } else if cluster.partition(&topic.name, name.partition).is_none() {
                 let code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
                 asked.refuse(&topic.name, name.partition, code);
             } else if context.api_version == 0 {

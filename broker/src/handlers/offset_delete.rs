@@ -34,10 +34,11 @@ pub fn handle(
         return Reply::Now(refuse(ErrorCode::GROUP_AUTHORIZATION_FAILED));
     }
     let (mut asked, mut allowed) = (AskedOffsets::default(), Vec::new());
+    let cluster = broker.metadata.load();
     for topic in &request.topics {
         let resource = Resource::Topic(&topic.name);
         let denied = broker.authorizer.authorize::<op::Read>(context, resource).is_err();
-        if denied || broker.metadata.load().topic(&topic.name).is_none() {
+        if denied || cluster.topic(&topic.name).is_none() {
             asked.name(&topic.name);
         }
         for partition in &topic.partitions {
@@ -45,7 +46,7 @@ pub fn handle(
             if denied {
                 let code = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
                 asked.refuse(&topic.name, name.partition, code);
-            } else if !broker.replicas.cluster().has_partition(&topic.name, name.partition) {
+            } else if cluster.partition(&topic.name, name.partition).is_none() {
                 let code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
                 asked.refuse(&topic.name, name.partition, code);
             } else if asked.admit(&name) {

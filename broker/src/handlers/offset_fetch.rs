@@ -220,10 +220,10 @@ fn from_store(
     }
     let (allowed, mut offsets) = split(&broker.authorizer, context, &asked.unwrap_or_default());
     let broker = broker.clone();
+    let cluster = broker.metadata.snapshot();
     Reply::later(async move {
         for partition in allowed {
-            let known =
-                broker.replicas.cluster().has_partition(&partition.topic, partition.partition);
+            let known = cluster.partition(&partition.topic, partition.partition).is_some();
             let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
             offsets.push(match known {
                 false => nothing(partition, unknown),

@@ -158,17 +158,18 @@ fn sort_out(
 ) -> Vec<(TopicPartition, OffsetCommit)> {
     let now_ms = broker.clock.now_ms();
     let mut allowed = DistinctPartitions::default();
+    let cluster = broker.metadata.load();
     for topic in &request.topics {
         let resource = Resource::Topic(&topic.name);
         let denied = broker.authorizer.authorize::<op::Read>(context, resource).is_err();
-        if denied || broker.metadata.load().topic(&topic.name).is_none() {
+        if denied || cluster.topic(&topic.name).is_none() {
             asked.name(&topic.name);
         }
         for partition in &topic.partitions {
             let index = partition.partition_index;
             if denied {
                 asked.refuse(&topic.name, index, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
-            } else if !broker.replicas.cluster().has_partition(&topic.name, index) {
+            } else if cluster.partition(&topic.name, index).is_none() {
                 asked.refuse(&topic.name, index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
             } else {
                 asked.admit(&TopicPartition::new(topic.name.clone(), index));

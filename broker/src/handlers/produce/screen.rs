@@ -62,6 +62,7 @@ pub fn screen(
     let many = request.topic_data.len() > 1;
     let mut known: HashMap<String, usize> = HashMap::new();
     let mut places: HashMap<(usize, i32), usize> = HashMap::new();
+    let cluster = broker.metadata.load();
     for topic in request.topic_data {
         if topic.partition_data.is_empty() {
             continue;
@@ -81,7 +82,7 @@ pub fn screen(
             let index = data.index;
             let admitted = match denied {
                 Some(code) => Err(Failure::code(code)),
-                None if !broker.replicas.cluster().has_partition(name, index) => {
+                None if cluster.partition(name, index).is_none() => {
                     Err(Failure::code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))
                 }
                 None => admit(context.api_version, &data, &mut whole),
