@@ -42,7 +42,7 @@ impl ControllerChannel {
         let endpoint = controller_client::endpoint_of(broker, id).await?;
         let timeout = controller_client::timeout(broker);
         let options = Options {
-            client_id: Some(broker.broker_id.to_string()),
+            client_id: Some(broker.identity.broker_id.to_string()),
             connect_timeout: timeout,
             request_timeout: timeout,
             ..Options::default()
@@ -110,7 +110,7 @@ fn controller_of(broker: &Broker) -> Option<BrokerId> {
 
 fn known_controller(role: &Role, broker: &Broker) -> Option<BrokerId> {
     match role {
-        Role::Controller { .. } => Some(broker.broker_id),
+        Role::Controller { .. } => Some(broker.identity.broker_id),
         Role::Follower { controller } => *controller,
     }
 }

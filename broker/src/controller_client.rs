@@ -2,7 +2,6 @@
 //! leave to stop over a connection of its own. Knows nothing of what the answers are for.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use client::{CallError, Connection, Endpoint, OpenError, Options, TcpTransport, Versions};
@@ -59,10 +58,10 @@ pub enum AskError {
 
 /// The next block of producer ids: the first and how many there are.
 pub async fn allocate_producer_ids(broker: &Broker) -> Result<(ProducerId, i32), AskError> {
-    let broker_epoch = broker.broker_epoch.load(Ordering::Acquire);
+    let broker_epoch = broker.identity.broker_epoch();
     let controller = broker.to_controller.connect(broker).await?;
     let version = controller.version_of::<AllocateProducerIdsRequest>()?;
-    let request = AllocateProducerIdsRequest { broker_id: broker.broker_id, broker_epoch };
+    let request = AllocateProducerIdsRequest { broker_id: broker.identity.broker_id, broker_epoch };
     let response = controller.call(broker, &request, version).await?;
     match ErrorCode(response.error_code) {
         ErrorCode::NONE => Ok((response.producer_id_start, response.producer_id_len)),
@@ -78,8 +77,8 @@ pub async fn allocate_producer_ids(broker: &Broker) -> Result<(ProducerId, i32),
 /// Asks once for leave to stop; gives the partitions that this broker still leads though others
 /// have replicas of them.
 async fn controlled_shutdown(broker: &Broker) -> Result<Vec<TopicPartition>, AskError> {
-    let broker_epoch = broker.broker_epoch.load(Ordering::Acquire);
-    let broker_id = broker.broker_id;
+    let broker_epoch = broker.identity.broker_epoch();
+    let broker_id = broker.identity.broker_id;
     let Some(controller) = other_controller(broker)? else {
         let own = &broker.controller.handle;
         return Ok(own.controlled_shutdown(broker_id, broker_epoch).await?);
@@ -209,7 +208,7 @@ async fn call<R: Request>(
     let endpoint = endpoint_of(broker, controller).await?;
     let timeout = timeout(broker);
     let options = Options {
-        client_id: Some(broker.broker_id.to_string()),
+        client_id: Some(broker.identity.broker_id.to_string()),
         connect_timeout: timeout,
         request_timeout: timeout,
         ..Options::default()
@@ -228,7 +227,7 @@ async fn call<R: Request>(
 
 /// Where another broker listens for its like: as the controller says, else as it registered itself.
 pub async fn endpoint_of(broker: &Broker, id: BrokerId) -> Result<Endpoint, AskError> {
-    if let Some(own) = broker.own_endpoint(id) {
+    if let Some(own) = broker.identity.own_endpoint(id) {
         return Ok(own);
     }
     let name = broker.config.load().inter_broker_listener();

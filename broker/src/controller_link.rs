@@ -103,9 +103,9 @@ pub fn start(broker: &Arc<Broker>) {
         handle: broker.controller.handle.clone(),
         tasks: broker.tasks.clone(),
         request_timeout: Duration::from_millis(u64::try_from(timeout).unwrap_or(0).max(1)),
-        broker_id: broker.broker_id,
+        broker_id: broker.identity.broker_id,
         to_self: broker.controller.to_self.clone(),
-        own: broker.own_endpoint(broker.broker_id),
+        own: broker.identity.own_endpoint(broker.identity.broker_id),
         channels: BTreeMap::new(),
     };
     broker.tasks.spawn_until_stop(run);
@@ -126,7 +126,7 @@ pub async fn first_word(broker: &Arc<Broker>, advertised: Option<Endpoint>) {
         });
     }
     let told = async {
-        broker.metadata.wait_until(|cluster| cluster.is_alive(broker.broker_id)).await;
+        broker.metadata.wait_until(|cluster| cluster.is_alive(broker.identity.broker_id)).await;
         if broker.controller.handle.is_controller() {
             // Fails only if its sender is gone, which the broker holds.
             let _ = broker.controller.to_self.subscribe().wait_for(|open| *open == 0).await;

@@ -23,7 +23,6 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::dynamic_config::changes;
-use crate::groups;
 use crate::guard::{Guard, GuardProcess};
 use crate::metrics;
 use crate::network::listener::BindError;
@@ -214,7 +213,7 @@ pub async fn start(
     let listeners: Vec<_> = bound.iter().map(|one| (one.name.clone(), one.local)).collect();
     let broker =
         Arc::new(Broker::new(config, clock, store.clone(), broker_id, cluster_id, hosting));
-    groups::learn_partition_count(&broker.groups, &*store).await?;
+    broker.groups.learn_partition_count(&*store).await?;
     transactions::learn_partition_count(&broker.transactions, &*store).await?;
     start_tasks(&broker);
     features::watch(&broker).await?;
@@ -279,7 +278,7 @@ impl Running {
             self.listeners.iter().map(|(name, address)| format!("{name}://{address}")).collect();
         format!(
             "ottla ready broker.id={} listeners={} metadata={} start_ms={}",
-            self.broker.broker_id,
+            self.broker.identity.broker_id,
             listeners.join(","),
             self.metadata_shown,
             self.start_ms

@@ -20,8 +20,9 @@ use protocol::ids::TopicPartition;
 use protocol::messages::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 
 use super::transaction_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Group, TransactionalId, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 /// From here on clients know PRODUCER_FENCED.
 const FENCED_FROM: i16 = 2;
@@ -32,15 +33,16 @@ pub fn handle(
     request: AddOffsetsToTxnRequest,
 ) -> Reply<AddOffsetsToTxnResponse> {
     let authorizer = &broker.authorizer;
-    let transaction = Resource::TransactionalId(&request.transactional_id);
-    if authorizer.authorize::<op::Write>(context, transaction).is_err() {
+    if authorizer
+        .authorize::<op::Write, TransactionalId>(context, &request.transactional_id)
+        .is_err()
+    {
         return Reply::Now(respond(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
     }
-    let group = Resource::Group(&request.group_id);
-    if authorizer.authorize::<op::Read>(context, group).is_err() {
+    let Ok(group) = authorizer.authorize::<op::Read, Group>(context, &request.group_id) else {
         return Reply::Now(respond(ErrorCode::GROUP_AUTHORIZATION_FAILED));
-    }
-    let index = broker.groups.partition_for(&request.group_id);
+    };
+    let index = broker.groups.partition_for(&group);
     let partitions = [TopicPartition::new(OFFSETS_TOPIC, index)].into();
     let producer = Producer { id: request.producer_id, epoch: request.producer_epoch };
     let service = &broker.transactions.service;

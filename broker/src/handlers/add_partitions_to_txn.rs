@@ -31,8 +31,9 @@ use protocol::messages::add_partitions_to_txn::{
 };
 
 use super::transaction_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{CLUSTER, Cluster, Topic, TransactionalId, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 use crate::topics::name;
 
 /// From here on clients know PRODUCER_FENCED.
@@ -64,7 +65,7 @@ pub fn handle(
             }
         });
     }
-    if broker.authorizer.authorize::<op::ClusterAction>(context, Resource::Cluster).is_err() {
+    if broker.authorizer.authorize::<op::ClusterAction, Cluster>(context, CLUSTER).is_err() {
         let error_code = ErrorCode::CLUSTER_AUTHORIZATION_FAILED.0;
         return Reply::Now(AddPartitionsToTxnResponse { error_code, ..Default::default() });
     }
@@ -91,8 +92,8 @@ fn one(
 ) -> BoxFuture<'static, TopicResults> {
     let id = &transaction.transactional_id;
     let of_client = context.api_version < BATCHES_FROM;
-    let resource = Resource::TransactionalId(id);
-    if of_client && broker.authorizer.authorize::<op::Write>(context, resource).is_err() {
+    if of_client && broker.authorizer.authorize::<op::Write, TransactionalId>(context, id).is_err()
+    {
         let denied = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
         return Box::pin(std::future::ready(as_listed(&transaction.topics, denied)));
     }
@@ -132,10 +133,10 @@ fn check(
 ) -> Result<(), Vec<(TopicPartition, ErrorCode)>> {
     let authorizer = &broker.authorizer;
     let judge = |partition: &TopicPartition| {
-        let topic = Resource::Topic(&partition.topic);
         let internal = name::is_internal(&partition.topic);
-        let denied =
-            of_client && (internal || authorizer.authorize::<op::Write>(context, topic).is_err());
+        let denied = of_client
+            && (internal
+                || authorizer.authorize::<op::Write, Topic>(context, &partition.topic).is_err());
         if denied {
             Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
         } else if !broker.replicas.cluster().has_partition(&partition.topic, partition.partition) {

@@ -16,15 +16,16 @@ use protocol::messages::allocate_producer_ids::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse,
 };
 
-use crate::authorizer::{Authorized, Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, CLUSTER, Cluster, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
     broker: &Arc<Broker>,
     context: &RequestContext,
     request: AllocateProducerIdsRequest,
 ) -> Reply<AllocateProducerIdsResponse> {
-    let Ok(allowed) = broker.authorizer.authorize(context, Resource::Cluster) else {
+    let Ok(allowed) = broker.authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
         return Reply::Now(refusal(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
     };
     let broker = broker.clone();
@@ -34,7 +35,7 @@ pub fn handle(
 async fn allocate(
     broker: &Broker,
     request: AllocateProducerIdsRequest,
-    _: Authorized<op::ClusterAction>,
+    _: Authorized<'_, op::ClusterAction, Cluster>,
 ) -> AllocateProducerIdsResponse {
     let controller = &broker.controller.handle;
     let AllocateProducerIdsRequest { broker_id, broker_epoch } = request;

@@ -11,8 +11,6 @@
 //! Differs from Apache: 3.9.2 never serves this beside ZooKeeper, and knows no version 1. Groups
 //! come in the order of the request.
 
-use std::sync::Arc;
-
 use coordinator::group::request::{
     ConsumerDescription, ConsumerMemberDescription, NamedPartitions,
 };
@@ -23,22 +21,23 @@ use protocol::messages::consumer_group_describe::{
     Member, TopicPartitions,
 };
 
-use super::describe_groups::authorized;
-use super::{consumer_group_heartbeat, group_error};
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
-use crate::consumer_protocol::NotServed;
-use crate::group_topics;
+use super::{consumer_group_heartbeat, group_error, operations};
+use crate::authorizer::{Authorizer, Group, op};
+use crate::consumer_protocol::{ConsumerProtocol, NotServed};
+use crate::groups::Groups;
+use crate::request::{Reply, RequestContext};
 
 const CLASSIC: i8 = 0;
 const CONSUMER: i8 = 1;
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    protocol: &ConsumerProtocol,
+    groups: &Groups,
     context: &RequestContext,
     request: ConsumerGroupDescribeRequest,
 ) -> Reply<ConsumerGroupDescribeResponse> {
-    if let Err(why) = broker.consumer_protocol.check() {
+    if let Err(why) = protocol.check() {
         if context.api_version > 0 && why == NotServed::Off {
             return Reply::Close(why.to_string());
         }
@@ -49,19 +48,16 @@ pub fn handle(
         let groups = groups.collect();
         return Reply::Now(ConsumerGroupDescribeResponse { throttle_time_ms: 0, groups });
     }
-    let topics = group_topics::view(&broker.metadata);
     let describing: Vec<_> = request
         .group_ids
         .into_iter()
         .map(|group_id| {
-            let group = Resource::Group(&group_id);
-            let allowed = broker.authorizer.authorize::<op::Describe>(context, group).is_ok();
+            let group = authorizer.authorize::<op::Describe, Group>(context, &group_id);
+            let describing = group.ok().map(|group| groups.describe_consumer(&group));
             let operations = match request.include_authorized_operations {
-                true => authorized(&broker.authorizer, context, group),
+                true => operations::on_group(authorizer, context, &group_id),
                 false => i32::MIN,
             };
-            let describing =
-                allowed.then(|| broker.groups.describe_consumer(&group_id, topics.clone()));
             async move {
                 let Some(describing) = describing else {
                     return refuse(group_id, ErrorCode::GROUP_AUTHORIZATION_FAILED, None);

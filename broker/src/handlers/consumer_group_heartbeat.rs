@@ -19,8 +19,6 @@
 //! The record of a group that has just become a classic one says the next generation, so that a
 //! successor of its coordinator has everyone join again.
 
-use std::sync::Arc;
-
 use coordinator::group::consumer::Partitions;
 use coordinator::group::request::{ConsumerAnswer, ConsumerHeartbeat, Refusal};
 use protocol::error_code::ErrorCode;
@@ -29,17 +27,20 @@ use protocol::messages::consumer_group_heartbeat::{
 };
 
 use super::group_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
-use crate::consumer_protocol::NotServed;
-use crate::{group_topics, random};
+use crate::authorizer::{Authorizer, Group, op};
+use crate::consumer_protocol::{ConsumerProtocol, NotServed};
+use crate::groups::Groups;
+use crate::random;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    protocol: &ConsumerProtocol,
+    groups: &Groups,
     context: &RequestContext,
     request: ConsumerGroupHeartbeatRequest,
 ) -> Reply<ConsumerGroupHeartbeatResponse> {
-    if let Err(why) = broker.consumer_protocol.check() {
+    if let Err(why) = protocol.check() {
         if context.api_version > 0 && why == NotServed::Off {
             return Reply::Close(why.to_string());
         }
@@ -47,10 +48,10 @@ pub fn handle(
         let message = (why != NotServed::Off).then(|| why.to_string());
         return Reply::Now(refuse(not_served(&why), message));
     }
-    let group = Resource::Group(&request.group_id);
-    if broker.authorizer.authorize::<op::Read>(context, group).is_err() {
+    let group_id = request.group_id.clone();
+    let Ok(group) = authorizer.authorize::<op::Read, Group>(context, &group_id) else {
         return Reply::Now(refuse(ErrorCode::GROUP_AUTHORIZATION_FAILED, None));
-    }
+    };
     if request.group_id.is_empty() {
         let message = Some("GroupId can't be empty.".to_owned());
         return Reply::Now(refuse(ErrorCode::INVALID_REQUEST, message));
@@ -59,10 +60,7 @@ pub fn handle(
         let message = Some("MemberId can't be empty.".to_owned());
         return Reply::Now(refuse(ErrorCode::INVALID_REQUEST, message));
     }
-    let group_id = request.group_id.clone();
-    let heartbeat = to_heartbeat(context, request);
-    let topics = group_topics::view(&broker.metadata);
-    let beating = broker.groups.consumer_heartbeat(&group_id, heartbeat, topics);
+    let beating = groups.consumer_heartbeat(&group, to_heartbeat(context, request));
     Reply::later(async move {
         match beating.await {
             Ok(answer) => to_response(answer),

@@ -1,8 +1,9 @@
 //! Where the leader is, for those who came to the wrong broker (KIP-951). Knows nothing of which
 //! answers say so.
 
-use crate::broker::{Broker, RequestContext};
+use crate::broker::Broker;
 use crate::replication::cluster_view::{BrokerEndpoint, Leader};
+use crate::request::RequestContext;
 
 /// The leader as this broker's own replica knows it, which hears of an election first, else as the
 /// metadata cache has it; and where to find it on the listener that the request came by.

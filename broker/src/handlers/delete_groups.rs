@@ -9,7 +9,6 @@
 //! last.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use futures::future::join_all;
 use protocol::error_code::ErrorCode;
@@ -18,11 +17,13 @@ use protocol::messages::delete_groups::{
 };
 
 use super::group_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorizer, Group, op};
+use crate::groups::Groups;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    groups: &Groups,
     context: &RequestContext,
     request: DeleteGroupsRequest,
 ) -> Reply<DeleteGroupsResponse> {
@@ -32,9 +33,8 @@ pub fn handle(
         .into_iter()
         .filter(|group_id| seen.insert(group_id.clone()))
         .map(|group_id| {
-            let group = Resource::Group(&group_id);
-            let allowed = broker.authorizer.authorize::<op::Delete>(context, group).is_ok();
-            let deleting = allowed.then(|| broker.groups.delete(&group_id));
+            let group = authorizer.authorize::<op::Delete, Group>(context, &group_id);
+            let deleting = group.ok().map(|group| groups.delete(&group));
             async move {
                 let error_code = match deleting {
                     Some(deleting) => group_error::number(deleting.await.err()),

@@ -24,10 +24,11 @@ use protocol::messages::delete_records::{
 use storage::Log;
 
 use super::distinct::DistinctPartitions;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Topic, op};
+use crate::broker::Broker;
 use crate::delayed::offset::Countdown;
 use crate::replication::partition::{DeleteError, Deleted, Partition};
+use crate::request::{Reply, RequestContext};
 use crate::topics::name;
 
 struct Part {
@@ -84,8 +85,7 @@ fn delete_all(
     let mut names = Vec::new();
     let mut parts = Vec::new();
     for (name, partitions) in distinct.into_topics() {
-        let allowed =
-            broker.authorizer.authorize::<op::Delete>(context, Resource::Topic(&name)).is_ok();
+        let allowed = broker.authorizer.authorize::<op::Delete, Topic>(context, &name).is_ok();
         for (index, offset) in partitions {
             let outcome = match allowed {
                 true => delete(broker, &name, index, offset),

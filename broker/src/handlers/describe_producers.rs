@@ -14,8 +14,9 @@ use protocol::messages::describe_producers::{
 };
 
 use super::api_error::ApiError;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Topic, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 use crate::topics::name;
 
 pub fn handle(
@@ -55,7 +56,7 @@ fn refuse(broker: &Broker, context: &RequestContext, topic: &str) -> Result<(), 
         |error: name::InvalidName| ApiError::new(ErrorCode::INVALID_TOPIC_EXCEPTION, &error);
     name::check(topic).map_err(invalid)?;
     let refuse = |code: ErrorCode| Err(ApiError::new(code, &code.message()));
-    if broker.authorizer.authorize::<op::Read>(context, Resource::Topic(topic)).is_err() {
+    if broker.authorizer.authorize::<op::Read, Topic>(context, topic).is_err() {
         return refuse(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     }
     if broker.metadata.load().topic(topic).is_none() {

@@ -20,8 +20,9 @@ use protocol::messages::describe_transactions::{
 };
 
 use super::transaction_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Topic, TransactionalId, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
     broker: &Arc<Broker>,
@@ -32,8 +33,8 @@ pub fn handle(
         .transactional_ids
         .into_iter()
         .map(|id| {
-            let resource = Resource::TransactionalId(&id);
-            let may = broker.authorizer.authorize::<op::Describe>(context, resource).is_ok();
+            let may =
+                broker.authorizer.authorize::<op::Describe, TransactionalId>(context, &id).is_ok();
             let describing = may.then(|| broker.transactions.service.describe(&id));
             async move {
                 match describing {
@@ -70,8 +71,7 @@ fn state_of(
     };
     let mut topics: Vec<TopicData> = Vec::new();
     for partition in found.partitions {
-        let resource = Resource::Topic(&partition.topic);
-        if broker.authorizer.authorize::<op::Describe>(context, resource).is_err() {
+        if broker.authorizer.authorize::<op::Describe, Topic>(context, &partition.topic).is_err() {
             continue;
         }
         match topics.last_mut().filter(|last| last.topic == partition.topic) {

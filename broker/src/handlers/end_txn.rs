@@ -16,8 +16,9 @@ use protocol::error_code::ErrorCode;
 use protocol::messages::end_txn::{EndTxnRequest, EndTxnResponse};
 
 use super::transaction_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{TransactionalId, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 /// From here on clients know PRODUCER_FENCED.
 const FENCED_FROM: i16 = 2;
@@ -27,8 +28,11 @@ pub fn handle(
     context: &RequestContext,
     request: EndTxnRequest,
 ) -> Reply<EndTxnResponse> {
-    let resource = Resource::TransactionalId(&request.transactional_id);
-    if broker.authorizer.authorize::<op::Write>(context, resource).is_err() {
+    if broker
+        .authorizer
+        .authorize::<op::Write, TransactionalId>(context, &request.transactional_id)
+        .is_err()
+    {
         return Reply::Now(respond(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
     }
     let producer = Producer { id: request.producer_id, epoch: request.producer_epoch };

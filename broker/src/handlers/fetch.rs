@@ -46,7 +46,7 @@ use replica::session_cache::SessionError;
 use storage::config::TopicCompression;
 
 use self::parts::{failed, name_leader, push, refused, told_of};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::broker::Broker;
 use crate::delayed::fetch::Isolation;
 use crate::fetch::plan::{self, FetchParams, Plan, Source};
 use crate::fetch::preferred::{self, Nearby};
@@ -54,6 +54,7 @@ use crate::fetch::session::{FetchContext, SessionRequest, Wanted};
 use crate::network::payload::FilePayload;
 use crate::quota::LEADER_REPLICAS;
 use crate::replication::partition::{PartitionRead, ReadError, Reader};
+use crate::request::{Reply, RequestContext};
 
 const CONSUMER: i32 = -1;
 const READ_COMMITTED: i8 = 1;

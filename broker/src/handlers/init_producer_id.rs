@@ -23,8 +23,9 @@ use protocol::ids::ProducerId;
 use protocol::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 
 use super::transaction_error;
-use crate::authorizer::{Authorized, Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, CLUSTER, Cluster, TransactionalId, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 use crate::{producer_ids, transactions};
 
 /// What a producer sends that has no id.
@@ -41,7 +42,7 @@ pub fn handle(
     if let Some(id) = &request.transactional_id {
         return transactional(broker, context, id, &request);
     }
-    let Ok(allowed) = broker.authorizer.authorize(context, Resource::Cluster) else {
+    let Ok(allowed) = broker.authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
         return Reply::Now(refusal(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
     };
     if !is_whole(&request) {
@@ -51,7 +52,10 @@ pub fn handle(
     Reply::later(async move { give(&broker, allowed).await })
 }
 
-async fn give(broker: &Arc<Broker>, _: Authorized<op::IdempotentWrite>) -> InitProducerIdResponse {
+async fn give(
+    broker: &Arc<Broker>,
+    _: Authorized<'_, op::IdempotentWrite, Cluster>,
+) -> InitProducerIdResponse {
     match producer_ids::next(broker).await {
         Some(producer_id) => {
             InitProducerIdResponse { producer_id, producer_epoch: 0, ..Default::default() }
@@ -67,8 +71,7 @@ fn transactional(
     id: &str,
     request: &InitProducerIdRequest,
 ) -> Reply<InitProducerIdResponse> {
-    let resource = Resource::TransactionalId(id);
-    if broker.authorizer.authorize::<op::Write>(context, resource).is_err() {
+    if broker.authorizer.authorize::<op::Write, TransactionalId>(context, id).is_err() {
         return Reply::Now(refusal(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
     }
     if !is_whole(request) {

@@ -14,8 +14,6 @@
 //! REBALANCE_IN_PROGRESS; there it never is. In a group of the new protocol a subscription that
 //! cannot be read is INCONSISTENT_GROUP_PROTOCOL, there UNKNOWN_SERVER_ERROR.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use coordinator::group::GroupError;
 use coordinator::group::request::{JoinAnswer, JoinRequest, Protocol};
@@ -25,23 +23,23 @@ use protocol::messages::join_group::{
 };
 
 use super::group_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
-use crate::{group_topics, random};
+use crate::authorizer::{Authorizer, Group, op};
+use crate::groups::Groups;
+use crate::random;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    groups: &Groups,
     context: &RequestContext,
     request: JoinGroupRequest,
 ) -> Reply<JoinGroupResponse> {
     let version = context.api_version;
-    let group = Resource::Group(&request.group_id);
-    if broker.authorizer.authorize::<op::Read>(context, group).is_err() {
-        return Reply::Now(refuse(version, ErrorCode::GROUP_AUTHORIZATION_FAILED));
-    }
     let group_id = request.group_id.clone();
-    let topics = group_topics::view(&broker.metadata);
-    let joining = broker.groups.join(&group_id, to_join(context, request), topics);
+    let Ok(group) = authorizer.authorize::<op::Read, Group>(context, &group_id) else {
+        return Reply::Now(refuse(version, ErrorCode::GROUP_AUTHORIZATION_FAILED));
+    };
+    let joining = groups.join(&group, to_join(context, request));
     Reply::later(async move { to_response(version, joining.await) })
 }
 

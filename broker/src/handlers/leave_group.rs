@@ -9,27 +9,26 @@
 //!
 //! Differs from Apache: in nothing known.
 
-use std::sync::Arc;
-
 use coordinator::group::request::{LeaveAnswer, LeavingMember};
 use protocol::error_code::ErrorCode;
 use protocol::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberResponse};
 
 use super::group_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorizer, Group, op};
+use crate::groups::Groups;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    groups: &Groups,
     context: &RequestContext,
     request: LeaveGroupRequest,
 ) -> Reply<LeaveGroupResponse> {
     let version = context.api_version;
-    let group = Resource::Group(&request.group_id);
-    if broker.authorizer.authorize::<op::Read>(context, group).is_err() {
+    let Ok(group) = authorizer.authorize::<op::Read, Group>(context, &request.group_id) else {
         let error_code = ErrorCode::GROUP_AUTHORIZATION_FAILED.0;
         return Reply::Now(LeaveGroupResponse { error_code, ..Default::default() });
-    }
+    };
     let members: Vec<LeavingMember> = if version >= 3 {
         request
             .members
@@ -43,7 +42,7 @@ pub fn handle(
     } else {
         vec![LeavingMember { member_id: request.member_id, instance_id: None, reason: None }]
     };
-    let leaving = broker.groups.leave(&request.group_id, members.clone());
+    let leaving = groups.leave(&group, members.clone());
     Reply::later(async move { to_response(version, members, leaving.await) })
 }
 

@@ -10,46 +10,48 @@
 
 use std::sync::Arc;
 
+use coordinator::group::GroupError;
 use coordinator::group::request::GroupListing;
+use futures::FutureExt;
 use protocol::error_code::ErrorCode;
 use protocol::messages::list_groups::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
 
 use super::group_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorizer, CLUSTER, Cluster, Requester, op};
+use crate::groups::Groups;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Arc<Authorizer>,
+    groups: &Groups,
     context: &RequestContext,
     request: ListGroupsRequest,
 ) -> Reply<ListGroupsResponse> {
-    let listing = broker.groups.list();
-    let (broker, context) = (broker.clone(), context.clone());
-    Reply::later(async move {
-        let (groups, loading) = match listing.await {
-            Ok(listed) => listed,
-            Err(error) => {
-                let error_code = group_error::code(error).0;
-                return ListGroupsResponse { error_code, ..Default::default() };
-            }
-        };
-        let authorizer = &broker.authorizer;
-        let sees_all = authorizer.authorize::<op::Describe>(&context, Resource::Cluster).is_ok();
-        let visible = |group: &GroupListing| {
-            let group = Resource::Group(&group.group_id);
-            sees_all || authorizer.authorize::<op::Describe>(&context, group).is_ok()
-        };
-        let code = if loading { ErrorCode::COORDINATOR_LOAD_IN_PROGRESS } else { ErrorCode::NONE };
-        ListGroupsResponse {
-            throttle_time_ms: 0,
-            error_code: code.0,
-            groups: groups
-                .into_iter()
-                .filter(|group| is_asked_for(group, &request) && visible(group))
-                .map(to_listed)
-                .collect(),
+    let listing = match authorizer.authorize::<op::Describe, Cluster>(context, CLUSTER) {
+        Ok(cluster) => groups.list(&cluster).boxed(),
+        Err(_) => groups.list_visible(Requester::new(authorizer, context)).boxed(),
+    };
+    Reply::later(async move { respond(&request, listing.await) })
+}
+
+fn respond(
+    request: &ListGroupsRequest,
+    listed: Result<(Vec<GroupListing>, bool), GroupError>,
+) -> ListGroupsResponse {
+    let (groups, loading) = match listed {
+        Ok(listed) => listed,
+        Err(error) => {
+            let error_code = group_error::code(error).0;
+            return ListGroupsResponse { error_code, ..Default::default() };
         }
-    })
+    };
+    let code = if loading { ErrorCode::COORDINATOR_LOAD_IN_PROGRESS } else { ErrorCode::NONE };
+    let asked_for = groups.into_iter().filter(|group| is_asked_for(group, request));
+    ListGroupsResponse {
+        throttle_time_ms: 0,
+        error_code: code.0,
+        groups: asked_for.map(to_listed).collect(),
+    }
 }
 
 /// An empty filter lets everything pass; names are compared without regard to case.

@@ -22,11 +22,12 @@ use protocol::messages::list_offsets::{
     ListOffsetsTopicResponse,
 };
 
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Topic, op};
+use crate::broker::Broker;
 use crate::delayed::fetch::Isolation;
 use crate::handlers::fetch::code_of;
 use crate::replication::partition::{FoundOffset, ReadError, Wanted};
+use crate::request::{Reply, RequestContext};
 
 const CONSUMER: i32 = -1;
 /// Kafka's replica verification tool: any replica may answer it.
@@ -80,10 +81,8 @@ fn answer(
         .topics
         .iter()
         .map(|topic| {
-            let allowed = broker
-                .authorizer
-                .authorize::<op::Describe>(context, Resource::Topic(&topic.name))
-                .is_ok();
+            let allowed =
+                broker.authorizer.authorize::<op::Describe, Topic>(context, &topic.name).is_ok();
             let partitions = topic
                 .partitions
                 .iter()

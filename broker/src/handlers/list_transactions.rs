@@ -16,8 +16,9 @@ use protocol::messages::list_transactions::{
 };
 
 use super::transaction_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{TransactionalId, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
     broker: &Arc<Broker>,
@@ -45,8 +46,7 @@ pub fn handle(
             }
         };
         let may = |id: &str| {
-            let resource = Resource::TransactionalId(id);
-            broker.authorizer.authorize::<op::Describe>(&context, resource).is_ok()
+            broker.authorizer.authorize::<op::Describe, TransactionalId>(&context, id).is_ok()
         };
         let transaction_states = found
             .into_iter()

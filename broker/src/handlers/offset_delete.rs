@@ -10,8 +10,6 @@
 //! Differs from Apache: topics and partitions come in the order of the request; there those that
 //! are not known or not to be read come first.
 
-use std::sync::Arc;
-
 use protocol::error_code::ErrorCode;
 use protocol::ids::TopicPartition;
 use protocol::messages::offset_delete::{
@@ -21,39 +19,46 @@ use protocol::messages::offset_delete::{
 
 use super::asked_offsets::AskedOffsets;
 use super::group_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{AuthorizedPartitions, Authorizer, Group, Topic, op};
+use crate::groups::Groups;
+use crate::metadata_cache::MetadataCache;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    metadata: &MetadataCache,
+    groups: &Groups,
     context: &RequestContext,
     request: OffsetDeleteRequest,
 ) -> Reply<OffsetDeleteResponse> {
-    let group = Resource::Group(&request.group_id);
-    if broker.authorizer.authorize::<op::Delete>(context, group).is_err() {
+    let Ok(group) = authorizer.authorize::<op::Delete, Group>(context, &request.group_id) else {
         return Reply::Now(refuse(ErrorCode::GROUP_AUTHORIZATION_FAILED));
-    }
-    let (mut asked, mut allowed) = (AskedOffsets::default(), Vec::new());
+    };
+    let cluster = metadata.load();
+    let (mut asked, mut allowed) = (AskedOffsets::default(), AuthorizedPartitions::default());
     for topic in &request.topics {
-        let resource = Resource::Topic(&topic.name);
-        let denied = broker.authorizer.authorize::<op::Read>(context, resource).is_err();
-        if denied || broker.metadata.load().topic(&topic.name).is_none() {
+        let leave = authorizer.authorize::<op::Read, Topic>(context, &topic.name);
+        if leave.is_err() || cluster.topic(&topic.name).is_none() {
             asked.name(&topic.name);
         }
         for partition in &topic.partitions {
-            let name = TopicPartition::new(topic.name.clone(), partition.partition_index);
-            if denied {
-                let code = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
-                asked.refuse(&topic.name, name.partition, code);
-            } else if !broker.replicas.cluster().has_partition(&topic.name, name.partition) {
-                let code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
-                asked.refuse(&topic.name, name.partition, code);
-            } else if asked.admit(&name) {
-                allowed.push(name);
+            let index = partition.partition_index;
+            match &leave {
+                Err(_) => {
+                    asked.refuse(&topic.name, index, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+                }
+                Ok(_) if cluster.partition(&topic.name, index).is_none() => {
+                    asked.refuse(&topic.name, index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+                }
+                Ok(leave) => {
+                    if asked.admit(&TopicPartition::new(topic.name.clone(), index)) {
+                        allowed.push(leave, index, ());
+                    }
+                }
             }
         }
     }
-    let deleting = broker.groups.delete_offsets(&request.group_id, allowed);
+    let deleting = groups.delete_offsets(&group, allowed);
     Reply::later(async move {
         match deleting.await {
             Ok(deleted) => {

@@ -17,9 +17,10 @@ use protocol::messages::offset_for_leader_epoch::{
     OffsetForLeaderPartition, OffsetForLeaderTopicResult,
 };
 
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{CLUSTER, Cluster, Topic, op};
+use crate::broker::Broker;
 use crate::handlers::fetch::code_of;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
     broker: &Arc<Broker>,
@@ -27,15 +28,13 @@ pub fn handle(
     request: OffsetForLeaderEpochRequest,
 ) -> Reply<OffsetForLeaderEpochResponse> {
     let authorizer = &broker.authorizer;
-    let cluster = authorizer.authorize::<op::ClusterAction>(context, Resource::Cluster).is_ok();
+    let cluster = authorizer.authorize::<op::ClusterAction, Cluster>(context, CLUSTER).is_ok();
     let topics = request
         .topics
         .into_iter()
         .map(|topic| {
             let allowed = cluster
-                || authorizer
-                    .authorize::<op::Describe>(context, Resource::Topic(&topic.topic))
-                    .is_ok();
+                || authorizer.authorize::<op::Describe, Topic>(context, &topic.topic).is_ok();
             let partitions = topic
                 .partitions
                 .iter()

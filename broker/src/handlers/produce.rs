@@ -51,10 +51,11 @@ pub use self::failure::{code_of, refused};
 use self::screen::{Screened, screen};
 use self::verify::{Begun, Verified};
 use super::current_leader;
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::broker::Broker;
 use crate::delayed::offset::Countdown;
 use crate::replication::cluster_view::BrokerEndpoint;
 use crate::replication::partition::{AckOutcome, Partition};
+use crate::request::{Reply, RequestContext};
 use crate::topics::name;
 use crate::transactions::verification;
 

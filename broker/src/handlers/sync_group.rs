@@ -10,8 +10,6 @@
 //! Differs from Apache: a member removed while it waits is answered UNKNOWN_MEMBER_ID, and a
 //! request whose place another one takes REBALANCE_IN_PROGRESS; there both are never answered.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use coordinator::group::request::{Caller, SyncAnswer, SyncRequest};
 use protocol::error_code::ErrorCode;
@@ -20,11 +18,13 @@ use protocol::messages::sync_group::{
 };
 
 use super::group_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorizer, Group, op};
+use crate::groups::Groups;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    groups: &Groups,
     context: &RequestContext,
     request: SyncGroupRequest,
 ) -> Reply<SyncGroupResponse> {
@@ -32,10 +32,9 @@ pub fn handle(
     if context.api_version >= 5 && !named {
         return Reply::Now(refuse(ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
     }
-    let group = Resource::Group(&request.group_id);
-    if broker.authorizer.authorize::<op::Read>(context, group).is_err() {
+    let Ok(group) = authorizer.authorize::<op::Read, Group>(context, &request.group_id) else {
         return Reply::Now(refuse(ErrorCode::GROUP_AUTHORIZATION_FAILED));
-    }
+    };
     // What the group keeps must not keep the frame.
     let assignment = |given: SyncGroupRequestAssignment| {
         (given.member_id, Bytes::copy_from_slice(&given.assignment))
@@ -50,7 +49,7 @@ pub fn handle(
         protocol: request.protocol_name,
         assignments: request.assignments.into_iter().map(assignment).collect(),
     };
-    let syncing = broker.groups.sync(&request.group_id, sync);
+    let syncing = groups.sync(&group, sync);
     Reply::later(async move { to_response(syncing.await) })
 }
 

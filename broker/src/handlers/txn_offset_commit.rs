@@ -20,7 +20,7 @@
 
 use std::sync::Arc;
 
-use coordinator::group::request::{Caller, CommitRequest, OffsetCommit};
+use coordinator::group::request::{Caller, OffsetCommit};
 use coordinator::group::service::OFFSETS_TOPIC;
 use coordinator::shard::Producer;
 use coordinator::transaction::verification::Question;
@@ -35,8 +35,10 @@ use protocol::messages::txn_offset_commit::{
 use super::asked_offsets::AskedOffsets;
 use super::distinct::DistinctPartitions;
 use super::group_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, AuthorizedPartitions, Group, Topic, TransactionalId, op};
+use crate::broker::Broker;
+use crate::groups::CommitHeader;
+use crate::request::{Reply, RequestContext};
 use crate::transactions::verification;
 
 /// From here on producers know TRANSACTION_ABORTABLE.
@@ -52,15 +54,16 @@ pub fn handle(
     request: TxnOffsetCommitRequest,
 ) -> Reply<TxnOffsetCommitResponse> {
     let authorizer = &broker.authorizer;
-    let transaction = Resource::TransactionalId(&request.transactional_id);
-    if authorizer.authorize::<op::Write>(context, transaction).is_err() {
+    if authorizer
+        .authorize::<op::Write, TransactionalId>(context, &request.transactional_id)
+        .is_err()
+    {
         let denied = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
         return Reply::Now(refuse_all(&request, denied));
     }
-    let group = Resource::Group(&request.group_id);
-    if authorizer.authorize::<op::Read>(context, group).is_err() {
+    let Ok(group) = authorizer.authorize::<op::Read, Group>(context, &request.group_id) else {
         return Reply::Now(refuse_all(&request, ErrorCode::GROUP_AUTHORIZATION_FAILED));
-    }
+    };
     let mut asked = AskedOffsets::default();
     let offsets = sort_out(broker, context, &request, &mut asked);
     if offsets.is_empty() {
@@ -73,17 +76,17 @@ pub fn handle(
         }
         code => code,
     };
-    if let Err(error) = broker.groups.check(&request.group_id) {
+    if let Err(error) = broker.groups.check(&group) {
         return Reply::Now(respond(asked, told(group_error::code(error))));
     }
-    let verifying = verify(broker, context, &request);
-    let broker = broker.clone();
+    let verifying = verify(broker, &group, context, &request);
+    let (broker, group) = (broker.clone(), group.into_owned());
     Reply::later(async move {
         let guard = match verifying.await {
             Ok(guard) => guard,
             Err(code) => return respond(asked, told(code)),
         };
-        let commit = CommitRequest {
+        let header = CommitHeader {
             caller: Caller {
                 member_id: request.member_id,
                 instance_id: request.group_instance_id,
@@ -92,9 +95,8 @@ pub fn handle(
             producer: Some(Producer { id: request.producer_id, epoch: request.producer_epoch }),
             guard,
             knows_epochs: false,
-            offsets,
         };
-        for (partition, error) in broker.groups.commit(&request.group_id, commit).await {
+        for (partition, error) in broker.groups.commit(&group, header, offsets).await {
             let code = error.map_or(ErrorCode::NONE, group_error::code);
             asked.set(partition, told(code));
         }
@@ -106,13 +108,14 @@ pub fn handle(
 /// there.
 fn verify(
     broker: &Broker,
+    group: &Authorized<'_, op::Read, Group>,
     context: &RequestContext,
     request: &TxnOffsetCommitRequest,
 ) -> BoxFuture<'static, Result<Option<VerificationGuard>, ErrorCode>> {
     if !verification::is_enabled(broker) {
         return Box::pin(std::future::ready(Ok(None)));
     }
-    let index = broker.groups.partition_for(&request.group_id);
+    let index = broker.groups.partition_for(group);
     let now_ms = broker.clock.now_ms();
     let producer = (request.producer_id, request.producer_epoch);
     let begun = broker.replicas.find(OFFSETS_TOPIC, index).ok().and_then(|partition| {
@@ -155,32 +158,35 @@ fn sort_out(
     context: &RequestContext,
     request: &TxnOffsetCommitRequest,
     asked: &mut AskedOffsets,
-) -> Vec<(TopicPartition, OffsetCommit)> {
+) -> AuthorizedPartitions<op::Read, OffsetCommit> {
     let now_ms = broker.clock.now_ms();
-    let mut allowed = DistinctPartitions::default();
+    let mut distinct = DistinctPartitions::default();
     for topic in &request.topics {
-        let resource = Resource::Topic(&topic.name);
-        let denied = broker.authorizer.authorize::<op::Read>(context, resource).is_err();
-        if denied || broker.metadata.load().topic(&topic.name).is_none() {
+        let leave = broker.authorizer.authorize::<op::Read, Topic>(context, &topic.name);
+        if leave.is_err() || broker.metadata.load().topic(&topic.name).is_none() {
             asked.name(&topic.name);
         }
         for partition in &topic.partitions {
             let index = partition.partition_index;
-            if denied {
+            let Ok(leave) = &leave else {
                 asked.refuse(&topic.name, index, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
-            } else if !broker.replicas.cluster().has_partition(&topic.name, index) {
+                continue;
+            };
+            if !broker.replicas.cluster().has_partition(&topic.name, index) {
                 asked.refuse(&topic.name, index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
             } else {
                 asked.admit(&TopicPartition::new(topic.name.clone(), index));
-                allowed.put(&topic.name, index, offset_of(partition, now_ms));
+                distinct.put(&topic.name, index, (leave.clone(), offset_of(partition, now_ms)));
             }
         }
     }
-    let of_topic = |(topic, partitions): (String, Vec<(i32, OffsetCommit)>)| {
-        let named = move |(index, offset)| (TopicPartition::new(topic.clone(), index), offset);
-        partitions.into_iter().map(named)
-    };
-    allowed.into_topics().into_iter().flat_map(of_topic).collect()
+    let mut allowed = AuthorizedPartitions::default();
+    for (_, partitions) in distinct.into_topics() {
+        for (index, (leave, offset)) in partitions {
+            allowed.push(&leave, index, offset);
+        }
+    }
+    allowed
 }
 
 fn offset_of(partition: &TxnOffsetCommitRequestPartition, now_ms: TimestampMs) -> OffsetCommit {

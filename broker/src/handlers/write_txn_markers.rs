@@ -31,10 +31,11 @@ use protocol::records::control::EndTxnMarker;
 use storage::{AppendInfo, AppendOrigin};
 
 use super::produce;
-use crate::authorizer::{Authorized, Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, CLUSTER, Cluster, op};
+use crate::broker::Broker;
 use crate::delayed::offset::Countdown;
 use crate::replication::partition::{AckOutcome, Partition};
+use crate::request::{Reply, RequestContext};
 
 /// Pause before the group coordinator is asked again while it loads.
 const LOADING_RETRY: Duration = Duration::from_millis(50);
@@ -55,25 +56,25 @@ pub fn handle(
     request: WriteTxnMarkersRequest,
 ) -> Reply<WriteTxnMarkersResponse> {
     let authorizer = &broker.authorizer;
-    let alter = authorizer.authorize::<op::Alter>(context, Resource::Cluster);
-    let action = authorizer.authorize::<op::ClusterAction>(context, Resource::Cluster);
-    if alter.is_err() && action.is_err() {
+    let alter = authorizer.authorize::<op::Alter, Cluster>(context, CLUSTER);
+    let action = authorizer.authorize::<op::ClusterAction, Cluster>(context, CLUSTER);
+    let Ok(authorized) = alter.map(|alter| alter.to_write_markers()).or(action) else {
         let parts = parts_of(request).map(|(_, part)| part);
         let denied = ErrorCode::CLUSTER_AUTHORIZATION_FAILED;
         return Reply::Now(respond(parts.map(|part| Part { code: denied, ..part })));
-    }
-    Reply::Later(write(broker, authorizer.internal(), request))
+    };
+    Reply::Later(write(broker, authorized, request))
 }
 
 /// Appends the markers in this call; the future waits for replicas and for groups.
 pub fn write(
     broker: &Arc<Broker>,
-    authorized: Authorized<op::ClusterAction>,
+    authorized: Authorized<'static, op::ClusterAction, Cluster>,
     request: WriteTxnMarkersRequest,
 ) -> BoxFuture<'static, WriteTxnMarkersResponse> {
     let mut parts: Vec<Part> = parts_of(request)
         .map(|(end, mut part)| {
-            append(broker, authorized, &end, &mut part);
+            append(broker, &authorized, &end, &mut part);
             part
         })
         .collect();
@@ -89,7 +90,7 @@ pub fn write(
         }
         for part in parts.iter_mut().filter(|part| part.topic == OFFSETS_TOPIC) {
             if part.code.is_ok() {
-                part.code = end_in_groups(&broker, part, patience).await;
+                part.code = end_in_groups(&broker, &authorized, part, patience).await;
             }
         }
         respond(parts)
@@ -127,7 +128,12 @@ fn parts_of(request: WriteTxnMarkersRequest) -> impl Iterator<Item = (End, Part)
     })
 }
 
-fn append(broker: &Broker, _: Authorized<op::ClusterAction>, end: &End, part: &mut Part) {
+fn append(
+    broker: &Broker,
+    _: &Authorized<'_, op::ClusterAction, Cluster>,
+    end: &End,
+    part: &mut Part,
+) {
     let partition = match broker.replicas.find(&part.topic, part.index) {
         Ok(partition) => partition,
         Err(ErrorCode::KAFKA_STORAGE_ERROR) => {
@@ -169,12 +175,16 @@ fn await_replicas(parts: &[Part]) -> Arc<Countdown<AckOutcome>> {
 
 /// The group coordinator hears of the marker. One that is just being loaded may have read past the
 /// place where it now stands, so it is told once it is ready; a later leader finds it in the log.
-async fn end_in_groups(broker: &Broker, part: &Part, patience: Duration) -> ErrorCode {
+async fn end_in_groups(
+    broker: &Broker,
+    authorized: &Authorized<'_, op::ClusterAction, Cluster>,
+    part: &Part,
+    patience: Duration,
+) -> ErrorCode {
     let told = async {
         loop {
-            let ended =
-                broker.groups.transaction_ended(part.index, part.producer_id, part.marker).await;
-            match ended {
+            let Part { producer_id, marker, index, .. } = *part;
+            match broker.groups.transaction_ended(authorized, index, producer_id, marker).await {
                 Ok(()) | Err(GroupError::NotCoordinator) => return,
                 Err(_) => tokio::time::sleep(LOADING_RETRY).await,
             }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use coordinator::group::metadata::State;
 use metrics::gauge;
 
+use crate::authorizer::CLUSTER;
 use crate::broker::Broker;
 use crate::metadata_cache::Snapshot;
 
@@ -76,7 +77,12 @@ async fn groups(broker: &Broker) {
         (State::Stable, "kafka_coordinator_group_groupmetadatamanager_numgroupsstable"),
         (State::Dead, "kafka_coordinator_group_groupmetadatamanager_numgroupsdead"),
     ];
-    let listed = broker.groups.list().await.map(|(groups, _)| groups).unwrap_or_default();
+    let listed = broker
+        .groups
+        .list(&broker.internal.authorized(CLUSTER))
+        .await
+        .map(|(groups, _)| groups)
+        .unwrap_or_default();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for group in &listed {
         *counts.entry(group.state).or_default() += 1;

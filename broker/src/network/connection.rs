@@ -21,8 +21,9 @@ use super::memory::Lease;
 use super::outbox::{self, Flush, Outbox};
 use super::shared::Shared;
 use super::throttle::Slot;
-use crate::broker::{Broker, ConnectionContext};
+use crate::broker::Broker;
 use crate::dispatch::{Dispatcher, Outcome, Waiting};
+use crate::request::ConnectionContext;
 
 /// Answers in memory beyond this are sent before more requests start.
 const OUTBOX_BYTES_MAX: u64 = 256 << 10;

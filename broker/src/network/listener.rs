@@ -14,8 +14,9 @@ use tokio::task::unconstrained;
 use super::connection::Connection;
 use super::shared::Shared;
 use super::throttle::{Place, Throttle};
-use crate::broker::{Broker, ConnectionContext};
+use crate::broker::Broker;
 use crate::config::listeners::Endpoint;
+use crate::request::ConnectionContext;
 
 /// Socket options of a listener and of what it accepts.
 #[derive(Debug, Clone, Copy)]

@@ -113,7 +113,7 @@ pub fn report(broker: &Arc<Broker>, ended: impl Fn() + Send + 'static) {
 async fn tell(broker: &Broker) -> Result<(), StoreError> {
     let notice = Op::Create {
         path: log_dir_event::path_to_create(),
-        data: Some(log_dir_event::encode(broker.broker_id)),
+        data: Some(log_dir_event::encode(broker.identity.broker_id)),
         mode: CreateMode::PersistentSequential,
     };
     retry::one(&*broker.store, notice).await.map(drop)

@@ -5,7 +5,6 @@
 //! Versions are pinned, as on Kafka's own channel: nothing is negotiated.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use client::{CallError, Connection, OpenError, Options, TcpTransport, Versions};
@@ -56,7 +55,7 @@ pub fn start(broker: &Arc<Broker>) {
         });
     });
     let count = config.int("num.replica.fetchers");
-    broker.replicas.fetchers().start(settings(&config, broker.broker_id), count, launch);
+    broker.replicas.fetchers().start(settings(&config, broker.identity.broker_id), count, launch);
 }
 
 fn settings(config: &BrokerConfig, replica_id: i32) -> FollowerSettings {
@@ -114,7 +113,7 @@ impl FetcherTask {
         let timeout = Duration::from_millis(timeout_ms.max(1));
         let response = usize::try_from(config.int("replica.fetch.response.max.bytes")).unwrap_or(0);
         let options = Options {
-            client_id: Some(format!("broker-{}-fetcher-{}", broker.broker_id, fetcher.id)),
+            client_id: Some(format!("broker-{}-fetcher-{}", broker.identity.broker_id, fetcher.id)),
             connect_timeout: timeout,
             request_timeout: timeout,
             inflight_max: 1,
@@ -134,7 +133,7 @@ impl FetcherTask {
         let mut may_give_up = true;
         loop {
             let step = {
-                let broker_epoch = self.broker.broker_epoch.load(Ordering::Acquire);
+                let broker_epoch = self.broker.identity.broker_epoch();
                 let hosted = Hosted {
                     replicas: &self.broker.replicas,
                     over_quota: self.broker.quotas.follower.is_exceeded(self.broker.clock.now_ms()),

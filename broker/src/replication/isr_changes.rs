@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use metrics::{Counter, counter};
@@ -243,8 +242,8 @@ async fn send(broker: &Broker) -> Result<(), AskError> {
     let changes = broker.replicas.isr_changes();
     let controller = broker.to_controller.connect(broker).await?;
     let version = controller.version_of::<AlterPartitionRequest>()?;
-    let broker_epoch = broker.broker_epoch.load(Ordering::Acquire);
-    let next = changes.queue.lock().next_request(broker.broker_id, broker_epoch, version);
+    let broker_epoch = broker.identity.broker_epoch();
+    let next = changes.queue.lock().next_request(broker.identity.broker_id, broker_epoch, version);
     let Some((request, version)) = next else { return Ok(()) };
     let response = controller.call(broker, &request, version).await?;
     changes.settle(&broker.replicas, &response, broker.clock.now_ms()).map_err(|code| {

@@ -70,7 +70,7 @@ pub fn know_own_listener(broker: &Broker, listeners: &[(Arc<str>, SocketAddr)]) 
         // A socket for every address takes both families.
         let ip = if bound.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { bound.ip() };
         // Bound once, known once.
-        let _ = broker.own_listener.set(Endpoint::new(ip.to_string(), bound.port()));
+        broker.identity.listens_on(Endpoint::new(ip.to_string(), bound.port()));
     }
 }
 

@@ -13,6 +13,7 @@ use protocol::api::ApiKey;
 use protocol::ids::{BrokerId, TopicPartition};
 
 use super::peers::Peers;
+use crate::authorizer::CLUSTER;
 use crate::broker::Broker;
 use crate::handlers::write_txn_markers;
 
@@ -75,8 +76,8 @@ fn destination(broker: &Broker, partition: &TopicPartition) -> Destination {
 
 async fn send(broker: Arc<Broker>, peers: Arc<Peers>, to: BrokerId, orders: Vec<Order>) {
     let request = request_of(&orders);
-    let answer = if to == broker.broker_id {
-        let authorized = broker.authorizer.internal();
+    let answer = if to == broker.identity.broker_id {
+        let authorized = broker.internal.authorized(CLUSTER);
         Ok(write_txn_markers::write(&broker, authorized, request).await)
     } else {
         peers.call(&broker, to, &request, VERSION.1).await

@@ -20,6 +20,7 @@ use coordinator::znodes::topic;
 use tokio::sync::Notify;
 use verification::Verifier;
 
+use crate::authorizer::{Authorized, On, TransactionalId};
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
@@ -69,6 +70,14 @@ impl Transactions {
         let service =
             TransactionService::new(settings, environment, spawn, partitions, outbox.clone());
         Transactions { service, outbox, work, verifier: Verifier::default() }
+    }
+
+    /// The partition of the transactions' topic that the id belongs to.
+    pub fn partition_for<Op: On<TransactionalId>>(
+        &self,
+        id: &Authorized<'_, Op, TransactionalId>,
+    ) -> i32 {
+        self.service.partition_for(id.name())
     }
 
     /// Transactions whose markers wait for a leader that is known.

@@ -71,7 +71,7 @@ impl Peers {
         request: &R,
         oldest: i16,
     ) -> Result<R::Response, PeerError> {
-        let endpoint = match broker.own_endpoint(to) {
+        let endpoint = match broker.identity.own_endpoint(to) {
             Some(own) => own,
             None => endpoint_of(broker, to)?,
         };
@@ -93,7 +93,7 @@ impl Peers {
         let timeout_ms = broker.config.load().long("request.timeout.ms");
         let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0).max(1));
         let options = Options {
-            client_id: Some(format!("broker-{}-{}", broker.broker_id, self.name)),
+            client_id: Some(format!("broker-{}-{}", broker.identity.broker_id, self.name)),
             connect_timeout: timeout,
             request_timeout: timeout.saturating_mul(self.timeouts),
             inflight_max: 1,

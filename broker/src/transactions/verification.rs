@@ -39,7 +39,7 @@ pub fn ask(broker: &Broker, question: Question) -> impl Future<Output = Unverifi
     let partition = broker.transactions.service.partition_for(&question.id);
     let leader = broker.replicas.cluster().leader(TRANSACTIONS_TOPIC, partition);
     let answer: BoxFuture<'static, Unverified> = match leader.map(|leader| leader.id) {
-        Some(leader) if leader == broker.broker_id => Box::pin(here(broker, question)),
+        Some(leader) if leader == broker.identity.broker_id => Box::pin(here(broker, question)),
         Some(leader) if leader >= 0 => {
             let answer = there(broker, leader, question);
             // It is not answered if the broker stops.

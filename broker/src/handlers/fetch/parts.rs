@@ -9,8 +9,9 @@ use protocol::wire::Records;
 use replica::fetch_session::{FetchAnswer, FetchTarget};
 
 use super::super::current_leader;
-use crate::broker::{Broker, RequestContext};
+use crate::broker::Broker;
 use crate::replication::cluster_view::BrokerEndpoint;
+use crate::request::RequestContext;
 
 /// What a session must know of an answer.
 pub fn told_of(data: &PartitionData) -> FetchAnswer {

@@ -7,7 +7,7 @@ use protocol::error_code::ErrorCode;
 use replica::fetch_session::FetchTarget;
 
 use super::{Fetch, Standing};
-use crate::authorizer::{Resource, op};
+use crate::authorizer::{CLUSTER, Cluster, Topic, op};
 use crate::fetch::plan::Source;
 use crate::fetch::session::Wanted;
 use crate::metadata_cache::TopicMetadata;
@@ -22,7 +22,7 @@ impl Fetch {
         let cluster = is_follower
             && broker
                 .authorizer
-                .authorize::<op::ClusterAction>(&self.context, Resource::Cluster)
+                .authorize::<op::ClusterAction, Cluster>(&self.context, CLUSTER)
                 .is_ok();
         let mut former: Option<(Arc<str>, Result<&TopicMetadata, ErrorCode>)> = None;
         for item in wanted {
@@ -30,12 +30,12 @@ impl Fetch {
             let known = match &former {
                 Some((name, known)) if Arc::ptr_eq(name, topic) => *known,
                 _ => {
-                    let resource = Resource::Topic(topic);
                     let allowed = match is_follower {
                         true => cluster,
-                        false => {
-                            broker.authorizer.authorize::<op::Read>(&self.context, resource).is_ok()
-                        }
+                        false => broker
+                            .authorizer
+                            .authorize::<op::Read, Topic>(&self.context, topic)
+                            .is_ok(),
                     };
                     let known = match allowed {
                         // Of an id that no topic has; an empty name is one that no topic has.

@@ -12,8 +12,9 @@ use protocol::records::view::{Batches, RawBatch};
 use protocol::wire::Records;
 
 use super::failure::Failure;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, RequestContext};
+use crate::authorizer::{Topic, TransactionalId, op};
+use crate::broker::Broker;
+use crate::request::RequestContext;
 
 /// Versions before this may carry any format.
 const ONE_BATCH_FROM: i16 = 3;
@@ -104,7 +105,7 @@ pub fn screen(
 }
 
 pub fn refuse_topic(broker: &Broker, context: &RequestContext, topic: &str) -> Option<ErrorCode> {
-    let allowed = broker.authorizer.authorize::<op::Write>(context, Resource::Topic(topic));
+    let allowed = broker.authorizer.authorize::<op::Write, Topic>(context, topic);
     allowed.err().map(|_| ErrorCode::TOPIC_AUTHORIZATION_FAILED)
 }
 
@@ -120,8 +121,7 @@ fn refuse_transaction(
         let Some(first) = first.transpose().map_err(corrupt)? else { continue };
         if first.magic == 2 && is_transactional(&first) {
             let may = request.transactional_id.as_deref().is_some_and(|id| {
-                let resource = Resource::TransactionalId(id);
-                broker.authorizer.authorize::<op::Write>(context, resource).is_ok()
+                broker.authorizer.authorize::<op::Write, TransactionalId>(context, id).is_ok()
             });
             return match may {
                 true => Ok(()),

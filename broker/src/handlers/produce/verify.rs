@@ -11,7 +11,8 @@ use protocol::records::batch::{BatchHeader, MAGIC_AT};
 
 use super::failure::Failure;
 use super::screen::Screened;
-use crate::broker::{Broker, RequestContext};
+use crate::broker::Broker;
+use crate::request::RequestContext;
 use crate::transactions::verification;
 
 /// From here on producers know TRANSACTION_ABORTABLE.

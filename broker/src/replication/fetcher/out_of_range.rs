@@ -80,7 +80,7 @@ impl FetcherTask {
         timestamp: i64,
     ) -> Result<Offset, ErrorCode> {
         let request = ListOffsetsRequest {
-            replica_id: self.broker.broker_id,
+            replica_id: self.broker.identity.broker_id,
             isolation_level: 0,
             topics: vec![ListOffsetsTopic {
                 name: partition.topic.clone(),

@@ -1,0 +1,215 @@
+//! A broker's parts for unit tests: the real ones, wired as in a running broker, on a disk in
+//! memory and an embedded store. Nothing listens and nothing runs but what a test starts.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+
+use coordinator::group::service::OFFSETS_TOPIC;
+use coordinator::metadata::embedded;
+use protocol::ids::{BrokerId, Uuid};
+use protocol::messages::update_metadata::{
+    UpdateMetadataBroker, UpdateMetadataEndpoint, UpdateMetadataPartitionState,
+    UpdateMetadataRequest, UpdateMetadataTopicState,
+};
+use replica::partition::PartitionAssignment;
+use storage::disk::{Disk, MemoryDisk};
+use storage::log_dir::LogDir;
+use storage::log_manager::LogManager;
+
+use crate::authorizer::CLUSTER;
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::config::{BrokerConfig, Source};
+use crate::replication::Hosting;
+use crate::replication::manager::RoleOrder;
+use crate::replication::topic_configs::TopicConfigs;
+use crate::request::{ConnectionContext, Reply, RequestContext};
+
+/// The broker that a testbed is.
+pub const ID: BrokerId = 1;
+/// Where clients are told to reach it, on [`LISTENER`].
+pub const PORT: i32 = 9092;
+/// The listener that every request comes from.
+pub const LISTENER: &str = "PLAINTEXT";
+
+/// Parts of a broker that leads what a test wants it to.
+pub struct Testbed {
+    broker: Broker,
+    _dir: tempfile::TempDir,
+}
+
+impl Deref for Testbed {
+    type Target = Broker;
+
+    fn deref(&self) -> &Broker {
+        &self.broker
+    }
+}
+
+impl Testbed {
+    /// With the defaults, except that coordinators have one partition each and groups do not wait
+    /// for more members. To be called in a runtime.
+    pub fn new() -> Testbed {
+        Testbed::with(&[])
+    }
+
+    pub fn with(settings: &[(&str, &str)]) -> Testbed {
+        let mut config = BrokerConfig::defaults();
+        let few = [
+            ("offsets.topic.num.partitions", "1"),
+            ("transaction.state.log.num.partitions", "1"),
+            ("group.initial.rebalance.delay.ms", "0"),
+        ];
+        for (key, value) in few.iter().chain(settings) {
+            config.set(Source::Static, key, value).expect("a value that the key can have");
+        }
+        let clock = Clock::system();
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::default());
+        let topics = Arc::new(TopicConfigs::new(&config));
+        let dir = LogDir::open(disk.clone(), Path::new("/data")).expect("a directory");
+        let logs = LogManager::new(disk, vec![dir], false, clock.now_ms()).expect("no logs");
+        logs.load_all(&|topic| topics.of(topic), clock.now_ms());
+        let hosting = Hosting::new(ID, &config, topics, logs);
+        let temporary = tempfile::tempdir().expect("a directory");
+        let wall = Arc::new(move || u64::try_from(clock.now_ms()).unwrap_or(0));
+        let store = embedded::open(&temporary.path().join("store"), wall);
+        let (store, driver) = store.expect("a new store");
+        let cluster = "test-cluster".to_owned();
+        let broker = Broker::new(config, clock, store, ID, cluster, hosting);
+        broker.tasks.spawn(driver.run());
+        Testbed { broker, _dir: temporary }
+    }
+
+    /// This broker leads `partitions` partitions of a topic from now on.
+    pub fn lead(&self, topic: &str, partitions: i32) {
+        self.place(topic, partitions, ID, 0);
+    }
+
+    /// The controller's orders of one leader epoch: the topic's partitions are here and on broker
+    /// 2, and `leader` leads them.
+    pub fn place(&self, topic: &str, partitions: i32, leader: BrokerId, leader_epoch: i32) {
+        let replicas = if leader == ID { vec![ID] } else { vec![ID, leader] };
+        let id = topic_id(topic);
+        self.metadata.apply(&update(topic, partitions, leader, leader_epoch, &replicas));
+        let order = |index| RoleOrder {
+            topic: topic.to_owned(),
+            topic_id: id,
+            index,
+            is_new: leader_epoch == 0,
+            assignment: PartitionAssignment {
+                controller_epoch: 1,
+                leader,
+                leader_epoch,
+                isr: replicas.clone(),
+                partition_epoch: leader_epoch,
+                replicas: replicas.clone(),
+                adding: Vec::new(),
+                removing: Vec::new(),
+            },
+        };
+        let orders: Vec<_> = (0..partitions).map(order).collect();
+        let obeyed = self.replicas.take_roles(1, &orders, self.clock.now_ms());
+        let obeyed = obeyed.expect("the controller is no former one");
+        assert!(obeyed.results.iter().all(Result::is_ok), "{:?}", obeyed.results);
+        self.groups.took_roles(&obeyed);
+        self.transactions.took_roles(&obeyed);
+    }
+
+    /// This broker coordinates all groups, and has loaded them.
+    pub async fn coordinate_groups(&self) {
+        self.lead(OFFSETS_TOPIC, 1);
+        let all = self.internal.authorized(CLUSTER);
+        while self.groups.list(&all).await.expect("it coordinates").1 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Every topic has an id that follows from its name.
+pub fn topic_id(topic: &str) -> Uuid {
+    let mut id = [1; 16];
+    id.iter_mut().zip(topic.bytes()).for_each(|(to, from)| *to = from);
+    Uuid(id)
+}
+
+fn update(
+    topic: &str,
+    partitions: i32,
+    leader: BrokerId,
+    leader_epoch: i32,
+    replicas: &[BrokerId],
+) -> UpdateMetadataRequest {
+    let endpoint = |id: BrokerId| UpdateMetadataEndpoint {
+        port: PORT + id - ID,
+        host: "localhost".to_owned(),
+        listener: LISTENER.to_owned(),
+        security_protocol: 0,
+    };
+    let broker = |id: BrokerId| UpdateMetadataBroker {
+        id,
+        endpoints: vec![endpoint(id)],
+        ..UpdateMetadataBroker::default()
+    };
+    let state = |partition_index| UpdateMetadataPartitionState {
+        partition_index,
+        controller_epoch: 1,
+        leader,
+        leader_epoch,
+        isr: replicas.to_vec(),
+        replicas: replicas.to_vec(),
+        ..UpdateMetadataPartitionState::default()
+    };
+    UpdateMetadataRequest {
+        controller_id: ID,
+        controller_epoch: 1,
+        live_brokers: [ID, 2].map(broker).to_vec(),
+        topic_states: vec![UpdateMetadataTopicState {
+            topic_name: topic.to_owned(),
+            topic_id: topic_id(topic),
+            partition_states: (0..partitions).map(state).collect(),
+        }],
+        ..UpdateMetadataRequest::default()
+    }
+}
+
+/// A request of this version from a client `c`. The key is left open: no handler asks for it.
+pub fn context(api_version: i16) -> RequestContext {
+    let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    RequestContext {
+        connection: Arc::new(ConnectionContext {
+            id: "127.0.0.1:9092-127.0.0.1:50000-0".to_owned(),
+            peer: at(50_000),
+            local: at(9092),
+            listener: Arc::from(LISTENER),
+            principal: Arc::from("User:ANONYMOUS"),
+        }),
+        api_key: -1,
+        api_version,
+        correlation_id: 7,
+        client_id: Some(Arc::from("c")),
+        arrived_ms: 0.0,
+    }
+}
+
+/// Waits for whatever a reply waits for.
+pub async fn answer<R>(mut reply: Reply<R>) -> R {
+    loop {
+        reply = match reply {
+            Reply::Now(answer) => return answer,
+            Reply::Later(later) => return later.await,
+            Reply::Held(rest) => rest.await,
+            Reply::Nothing => panic!("there is no answer"),
+            Reply::Close(reason) => panic!("the connection is closed: {reason}"),
+        }
+    }
+}
+
+/// The answer that is there at once.
+pub fn now<R>(reply: Reply<R>) -> R {
+    match reply {
+        Reply::Now(answer) => answer,
+        _ => panic!("the answer is not there at once"),
+    }
+}
