@@ -71,7 +71,8 @@ impl ConsumerProtocol {
         (**self.served.load()).clone()
     }
 
-    fn others(&self, others: BTreeSet<BrokerId>) {
+    /// These registered brokers do not serve it.
+    pub fn others(&self, others: BTreeSet<BrokerId>) {
         let served = if others.is_empty() { Ok(()) } else { Err(NotServed::Others(others)) };
         if *self.served.swap(Arc::new(served.clone())) != served {
             match &served {

@@ -38,8 +38,8 @@ pub struct Dispatcher {
     client_id: Option<Arc<str>>,
 }
 
-/// One arm per API: a key does not compile until it is decided here whether it is served. Behind the
-/// handler stand the parts of the broker that it is given, and no others.
+/// One arm per API: a key does not compile until it is decided here whether it is served. Behind
+/// the handler stand the parts of the broker that it is given, and no others.
 macro_rules! apis {
     (
         served { $($api:ident => $($handle:ident)::+ $(($($part:ident),*))?;)* }

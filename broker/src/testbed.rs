@@ -6,9 +6,11 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use coordinator::group::request::{Caller, JoinRequest, OffsetCommit, Protocol, SyncRequest};
 use coordinator::group::service::OFFSETS_TOPIC;
 use coordinator::metadata::embedded;
-use protocol::ids::{BrokerId, Uuid};
+use protocol::ids::{BrokerId, Offset, TopicPartition, Uuid};
 use protocol::messages::update_metadata::{
     UpdateMetadataBroker, UpdateMetadataEndpoint, UpdateMetadataPartitionState,
     UpdateMetadataRequest, UpdateMetadataTopicState,
@@ -18,10 +20,11 @@ use storage::disk::{Disk, MemoryDisk};
 use storage::log_dir::LogDir;
 use storage::log_manager::LogManager;
 
-use crate::authorizer::CLUSTER;
+use crate::authorizer::{AuthorizedPartitions, CLUSTER};
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, Source};
+use crate::groups::CommitHeader;
 use crate::replication::Hosting;
 use crate::replication::manager::RoleOrder;
 use crate::replication::topic_configs::TopicConfigs;
@@ -124,6 +127,55 @@ impl Testbed {
         while self.groups.list(&all).await.expect("it coordinates").1 {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// The only member of a classic group, with an assignment. This broker coordinates it.
+    pub async fn member(&self, group: &str) -> Caller {
+        let join = JoinRequest {
+            member_id: String::new(),
+            instance_id: None,
+            client_id: "c".to_owned(),
+            client_host: "/127.0.0.1".to_owned(),
+            rebalance_timeout_ms: 60_000,
+            session_timeout_ms: 60_000,
+            protocol_type: "consumer".to_owned(),
+            protocols: vec![Protocol { name: "range".to_owned(), metadata: Bytes::new() }],
+            needs_known_member_id: false,
+            can_skip_assignment: true,
+            random: 7,
+            reason: None,
+        };
+        let group = self.internal.authorized(group);
+        let joined = self.groups.join(&group, join).await;
+        assert_eq!(joined.error, None);
+        let member_id = joined.member_id.to_string();
+        let caller = Caller { member_id, instance_id: None, generation: joined.generation };
+        let sync = SyncRequest {
+            caller: caller.clone(),
+            protocol_type: None,
+            protocol: None,
+            assignments: vec![(caller.member_id.clone(), Bytes::from_static(b"a"))],
+        };
+        assert_eq!(self.groups.sync(&group, sync).await.error, None);
+        caller
+    }
+
+    /// Commits an offset from outside a group.
+    pub async fn commit(&self, group: &str, topic: &str, index: i32, offset: Offset) {
+        let mut offsets = AuthorizedPartitions::default();
+        let commit_ms = self.clock.now_ms();
+        let commit = OffsetCommit {
+            offset,
+            leader_epoch: -1,
+            metadata: "m".to_owned(),
+            commit_ms,
+            expire_ms: None,
+        };
+        offsets.push(&self.internal.authorized(topic), index, commit);
+        let nobody = Caller { generation: -1, ..Caller::default() };
+        let header = CommitHeader { caller: nobody, ..CommitHeader::default() };
+        let committed = self.groups.commit(&self.internal.authorized(group), header, offsets).await;
+        assert_eq!(committed, [(TopicPartition::new(topic, index), None)]);
     }
 }
 

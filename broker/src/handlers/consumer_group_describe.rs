@@ -126,3 +126,45 @@ fn to_assignment(topics: Vec<NamedPartitions>) -> Assignment {
     };
     Assignment { topic_partitions: topics.into_iter().map(topic).collect() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{Testbed, answer, context, now};
+
+    const ON: &[(&str, &str)] = &[("group.coordinator.rebalance.protocols", "classic,consumer")];
+
+    fn ask(bed: &Testbed, version: i16) -> Reply<ConsumerGroupDescribeResponse> {
+        let authorizer = Authorizer::allow_all().but::<op::Describe, Group>("denied");
+        let request = ConsumerGroupDescribeRequest {
+            group_ids: ["denied", "g"].map(str::to_owned).to_vec(),
+            include_authorized_operations: true,
+        };
+        handle(&authorizer, &bed.consumer_protocol, &bed.groups, &context(version), request)
+    }
+
+    #[tokio::test]
+    async fn every_group_is_refused_where_the_protocol_is_not_served() {
+        let off = Testbed::new();
+        let groups = now(ask(&off, 0)).groups;
+        let codes: Vec<_> = groups.iter().map(|group| ErrorCode(group.error_code)).collect();
+        assert_eq!(codes, [ErrorCode::UNSUPPORTED_VERSION; 2]);
+        assert!(matches!(ask(&off, 1), Reply::Close(_)));
+        let early = now(ask(&Testbed::with(ON), 1)).groups;
+        assert_eq!(early[1].error_code, ErrorCode::COORDINATOR_NOT_AVAILABLE.0);
+        assert!(early[1].error_message.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_classic_group_is_none_of_these() {
+        let bed = Testbed::with(ON);
+        bed.consumer_protocol.others([].into());
+        bed.coordinate_groups().await;
+        bed.member("g").await;
+        let groups = answer(ask(&bed, 1)).await.groups;
+        assert_eq!(groups[0].error_code, ErrorCode::GROUP_AUTHORIZATION_FAILED.0);
+        assert_eq!(groups[1].error_code, ErrorCode::GROUP_ID_NOT_FOUND.0);
+        let text = groups[1].error_message.as_deref();
+        assert_eq!(text, Some("Group g is not a consumer group."));
+    }
+}

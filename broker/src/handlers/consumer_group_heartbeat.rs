@@ -128,3 +128,69 @@ fn to_response(answer: ConsumerAnswer) -> ConsumerGroupHeartbeatResponse {
         ..Default::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{Testbed, answer, context, now, topic_id};
+
+    const ON: &[(&str, &str)] = &[("group.coordinator.rebalance.protocols", "classic,consumer")];
+
+    fn beat(group: &str, member: &str) -> ConsumerGroupHeartbeatRequest {
+        ConsumerGroupHeartbeatRequest {
+            group_id: group.to_owned(),
+            member_id: member.to_owned(),
+            rebalance_timeout_ms: 60_000,
+            subscribed_topic_names: Some(vec!["t".to_owned()]),
+            topic_partitions: Some(Vec::new()),
+            ..ConsumerGroupHeartbeatRequest::default()
+        }
+    }
+
+    fn ask(
+        bed: &Testbed,
+        version: i16,
+        request: ConsumerGroupHeartbeatRequest,
+    ) -> Reply<ConsumerGroupHeartbeatResponse> {
+        let authorizer = Authorizer::allow_all().but::<op::Read, Group>("denied");
+        handle(&authorizer, &bed.consumer_protocol, &bed.groups, &context(version), request)
+    }
+
+    #[tokio::test]
+    async fn it_is_served_only_where_every_broker_does() {
+        let off = Testbed::new();
+        let refused = now(ask(&off, 0, beat("g", "")));
+        assert_eq!(refused.error_code, ErrorCode::UNSUPPORTED_VERSION.0);
+        assert_eq!(refused.error_message, None);
+        assert!(matches!(ask(&off, 1, beat("g", "m")), Reply::Close(_)));
+        let on = Testbed::with(ON);
+        let refused = now(ask(&on, 1, beat("g", "m")));
+        assert_eq!(refused.error_code, ErrorCode::COORDINATOR_NOT_AVAILABLE.0);
+        on.consumer_protocol.others([9].into());
+        let refused = now(ask(&on, 1, beat("g", "m")));
+        assert_eq!(refused.error_code, ErrorCode::UNSUPPORTED_VERSION.0);
+        assert!(refused.error_message.is_some_and(|text| text.contains("{9}")));
+    }
+
+    #[tokio::test]
+    async fn requests_are_looked_at_in_kafkas_order() {
+        let bed = Testbed::with(ON);
+        bed.consumer_protocol.others([].into());
+        let code = |group, member| ErrorCode(now(ask(&bed, 1, beat(group, member))).error_code);
+        assert_eq!(code("denied", ""), ErrorCode::GROUP_AUTHORIZATION_FAILED);
+        assert_eq!(code("", "m"), ErrorCode::INVALID_REQUEST);
+        assert_eq!(code("g", ""), ErrorCode::INVALID_REQUEST);
+    }
+
+    #[tokio::test]
+    async fn a_member_is_assigned_what_it_subscribes_to() {
+        let bed = Testbed::with(ON);
+        bed.consumer_protocol.others([].into());
+        bed.coordinate_groups().await;
+        bed.lead("t", 2);
+        let joined = answer(ask(&bed, 1, beat("g", "m"))).await;
+        assert_eq!((joined.error_code, joined.member_epoch), (0, 1), "{joined:?}");
+        let assigned = joined.assignment.expect("an assignment").topic_partitions;
+        assert_eq!(assigned, [TopicPartitions { topic_id: topic_id("t"), partitions: vec![0, 1] }]);
+    }
+}

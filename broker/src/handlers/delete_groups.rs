@@ -48,3 +48,34 @@ pub fn handle(
         DeleteGroupsResponse { throttle_time_ms: 0, results: join_all(deleting).await }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{Testbed, answer, context};
+
+    #[tokio::test]
+    async fn every_name_is_answered_once_in_order() {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        bed.lead("t", 1);
+        bed.member("busy").await;
+        bed.commit("idle", "t", 0, 7).await;
+        let authorizer = Authorizer::allow_all().but::<op::Delete, Group>("denied");
+        let names = ["idle", "busy", "denied", "idle", "none"].map(str::to_owned);
+        let request = DeleteGroupsRequest { groups_names: names.to_vec() };
+        let answer = answer(handle(&authorizer, &bed.groups, &context(2), request)).await;
+        let results: Vec<_> = answer
+            .results
+            .iter()
+            .map(|result| (result.group_id.as_str(), ErrorCode(result.error_code)))
+            .collect();
+        let expected = [
+            ("idle", ErrorCode::NONE),
+            ("busy", ErrorCode::NON_EMPTY_GROUP),
+            ("denied", ErrorCode::GROUP_AUTHORIZATION_FAILED),
+            ("none", ErrorCode::GROUP_ID_NOT_FOUND),
+        ];
+        assert_eq!(results, expected);
+    }
+}

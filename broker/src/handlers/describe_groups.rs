@@ -80,3 +80,36 @@ fn to_described(
         authorized_operations,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{Testbed, answer, context};
+
+    #[tokio::test]
+    async fn what_does_not_exist_is_dead_and_what_is_denied_is_not_shown() {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        let member = bed.member("g").await.member_id;
+        let authorizer = Authorizer::allow_all()
+            .but::<op::Describe, Group>("denied")
+            .but::<op::Delete, Group>("g");
+        let ask = async |version| {
+            let request = DescribeGroupsRequest {
+                groups: ["denied", "g", "none"].map(str::to_owned).to_vec(),
+                include_authorized_operations: true,
+            };
+            answer(handle(&authorizer, &bed.groups, &context(version), request)).await.groups
+        };
+        let groups = ask(5).await;
+        let shown: Vec<_> = groups
+            .iter()
+            .map(|group| (ErrorCode(group.error_code), group.group_state.as_str()))
+            .collect();
+        let denied = ErrorCode::GROUP_AUTHORIZATION_FAILED;
+        assert_eq!(shown, [(denied, ""), (ErrorCode::NONE, "Stable"), (ErrorCode::NONE, "Dead")]);
+        assert_eq!(groups[1].members[0].member_id, member);
+        assert_eq!(groups[1].authorized_operations, 1 << 3 | 1 << 8, "read and describe");
+        assert_eq!(ask(2).await[1].authorized_operations, i32::MIN, "nobody asked");
+    }
+}

@@ -149,3 +149,60 @@ fn respond_one(found: Result<Node, ErrorCode>) -> FindCoordinatorResponse {
 fn nobody() -> Node {
     Node { id: -1, host: String::new(), port: -1 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{ID, PORT, Testbed, context, now};
+
+    fn find(bed: &Testbed, version: i16, key_type: i8, keys: &[&str]) -> FindCoordinatorResponse {
+        let authorizer = Authorizer::allow_all()
+            .but::<op::Describe, Group>("denied")
+            .but::<op::Describe, TransactionalId>("denied")
+            .but::<op::ClusterAction, Cluster>(CLUSTER);
+        let request = FindCoordinatorRequest {
+            key: keys[0].to_owned(),
+            key_type,
+            coordinator_keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+        };
+        let (metadata, groups, transactions) = (&bed.metadata, &bed.groups, &bed.transactions);
+        let (topics, context) = (&bed.auto_topics, context(version));
+        now(handle(&authorizer, metadata, groups, transactions, topics, &context, request))
+    }
+
+    #[tokio::test]
+    async fn the_leader_of_the_partition_coordinates_once_there_is_one() {
+        let bed = Testbed::new();
+        assert_eq!(find(&bed, 3, 0, &["g"]).error_code, ErrorCode::COORDINATOR_NOT_AVAILABLE.0);
+        bed.place(OFFSETS_TOPIC, 1, 2, 0);
+        bed.lead(TRANSACTIONS_TOPIC, 1);
+        let group = find(&bed, 3, KEY_GROUP, &["g"]);
+        assert_eq!((group.node_id, group.port), (2, PORT + 1));
+        assert_eq!(group.error_message.as_deref(), Some("NONE"));
+        let transaction = find(&bed, 4, KEY_TRANSACTION, &["x"]);
+        let coordinator = &transaction.coordinators[0];
+        assert_eq!((coordinator.node_id, coordinator.port), (ID, PORT));
+        assert_eq!((&*coordinator.host, &*coordinator.key), ("localhost", "x"));
+        assert_eq!(coordinator.error_message.as_deref(), Some(""));
+    }
+
+    #[tokio::test]
+    async fn keys_are_refused_one_by_one_and_types_as_a_whole() {
+        let bed = Testbed::new();
+        let codes = |version, key_type| {
+            let answer = find(&bed, version, key_type, &["denied", "free"]);
+            let codes = answer.coordinators.iter().map(|one| ErrorCode(one.error_code));
+            let mut texts = answer.coordinators.iter().map(|one| one.error_message.clone());
+            (codes.collect::<Vec<_>>(), texts.next_back().flatten().unwrap_or_default())
+        };
+        let unavailable = ErrorCode::COORDINATOR_NOT_AVAILABLE;
+        let group = vec![ErrorCode::GROUP_AUTHORIZATION_FAILED, unavailable];
+        assert_eq!(codes(4, KEY_GROUP).0, group);
+        let transaction = vec![ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, unavailable];
+        assert_eq!(codes(4, KEY_TRANSACTION).0, transaction);
+        assert_eq!(codes(6, KEY_SHARE).0, [ErrorCode::CLUSTER_AUTHORIZATION_FAILED; 2]);
+        let invalid = [ErrorCode::INVALID_REQUEST; 2].to_vec();
+        assert_eq!(codes(5, KEY_SHARE), (invalid.clone(), String::new()));
+        assert_eq!(codes(6, 3), (invalid, ErrorCode::INVALID_REQUEST.message().to_owned()));
+    }
+}

@@ -63,6 +63,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_member_is_heard_in_its_generation() {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        let member = bed.member("g").await;
+        for (ahead, expected) in [(0, ErrorCode::NONE), (1, ErrorCode::ILLEGAL_GENERATION)] {
+            let request = HeartbeatRequest {
+                member_id: member.member_id.clone(),
+                generation_id: member.generation + ahead,
+                ..beat("g")
+            };
+            let reply = handle(&bed.authorizer, &bed.groups, &context(4), request);
+            assert_eq!(answer(reply).await.error_code, expected.0);
+        }
+    }
+
+    #[tokio::test]
     async fn a_group_that_may_not_be_read_is_refused_at_once() {
         let bed = Testbed::new();
         let authorizer = Authorizer::allow_all().but::<op::Read, Group>("g");

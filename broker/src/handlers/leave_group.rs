@@ -69,3 +69,44 @@ fn to_response(
             .collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::messages::leave_group::MemberIdentity;
+
+    use super::*;
+    use crate::testbed::{Testbed, answer, context, now};
+
+    #[tokio::test]
+    async fn each_member_has_its_result_and_before_version_3_the_only_one_is_the_answers() {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        let member = bed.member("g").await.member_id;
+        let leave = |ids: &[&str]| LeaveGroupRequest {
+            group_id: "g".to_owned(),
+            member_id: ids[0].to_owned(),
+            members: ids
+                .iter()
+                .map(|id| MemberIdentity { member_id: (*id).to_owned(), ..Default::default() })
+                .collect(),
+        };
+        let ask = async |version, request| {
+            answer(handle(&bed.authorizer, &bed.groups, &context(version), request)).await
+        };
+        let unknown = ErrorCode::UNKNOWN_MEMBER_ID.0;
+        assert_eq!(ask(2, leave(&["m"])).await.error_code, unknown);
+        let answer = ask(5, leave(&["m", &member])).await;
+        let codes: Vec<_> = answer.members.iter().map(|member| member.error_code).collect();
+        assert_eq!((answer.error_code, codes), (0, vec![unknown, 0]));
+        assert_eq!(ask(2, leave(&[&member])).await.error_code, unknown, "it has left");
+    }
+
+    #[tokio::test]
+    async fn a_group_that_may_not_be_read_is_refused_at_once() {
+        let bed = Testbed::new();
+        let authorizer = Authorizer::allow_all().but::<op::Read, Group>("g");
+        let request = LeaveGroupRequest { group_id: "g".to_owned(), ..Default::default() };
+        let refused = now(handle(&authorizer, &bed.groups, &context(5), request));
+        assert_eq!(refused.error_code, ErrorCode::GROUP_AUTHORIZATION_FAILED.0);
+    }
+}

@@ -70,3 +70,53 @@ fn to_listed(group: GroupListing) -> ListedGroup {
         group_type: group.kind.name().to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authorizer::Group;
+    use crate::testbed::{Testbed, answer, context};
+
+    async fn names(bed: &Testbed, authorizer: Authorizer, states: &[&str]) -> Vec<String> {
+        let states_filter = states.iter().map(|state| (*state).to_owned()).collect();
+        let request = ListGroupsRequest { states_filter, ..ListGroupsRequest::default() };
+        let listed = answer(handle(&Arc::new(authorizer), &bed.groups, &context(5), request)).await;
+        assert_eq!(listed.error_code, 0);
+        let mut names: Vec<_> = listed.groups.into_iter().map(|group| group.group_id).collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn states_are_compared_without_regard_to_case() {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        bed.lead("t", 1);
+        bed.member("busy").await;
+        bed.commit("idle", "t", 0, 7).await;
+        assert_eq!(names(&bed, Authorizer::allow_all(), &[]).await, ["busy", "idle"]);
+        assert_eq!(names(&bed, Authorizer::allow_all(), &["stABLE"]).await, ["busy"]);
+        assert_eq!(names(&bed, Authorizer::allow_all(), &["Dead"]).await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn without_leave_for_the_cluster_each_group_needs_its_own() {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        bed.member("a").await;
+        bed.member("b").await;
+        let some = || Authorizer::allow_all().but::<op::Describe, Group>("a");
+        assert_eq!(names(&bed, some(), &[]).await, ["a", "b"]);
+        let some = some().but::<op::Describe, Cluster>(CLUSTER);
+        assert_eq!(names(&bed, some, &[]).await, ["b"]);
+    }
+
+    #[tokio::test]
+    async fn a_coordinator_that_was_stopped_says_so() {
+        let bed = Testbed::new();
+        bed.groups.stop();
+        let request = ListGroupsRequest::default();
+        let listed = answer(handle(&bed.authorizer, &bed.groups, &context(5), request)).await;
+        assert_eq!(listed.error_code, ErrorCode::COORDINATOR_NOT_AVAILABLE.0);
+    }
+}

@@ -191,3 +191,110 @@ fn topic_of((name, codes): (String, Vec<(i32, ErrorCode)>)) -> OffsetCommitRespo
     };
     OffsetCommitResponseTopic { name, partitions: codes.into_iter().map(partition).collect() }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::messages::offset_commit::OffsetCommitRequestTopic;
+
+    use super::*;
+    use crate::testbed::{Testbed, answer, context};
+
+    fn commit(topics: &[(&str, &[(i32, i64)])]) -> OffsetCommitRequest {
+        let partition = |(index, offset): &(i32, i64)| OffsetCommitRequestPartition {
+            partition_index: *index,
+            committed_offset: *offset,
+            ..OffsetCommitRequestPartition::default()
+        };
+        let topic = |(name, partitions): &(&str, &[(i32, i64)])| OffsetCommitRequestTopic {
+            name: (*name).to_owned(),
+            partitions: partitions.iter().map(partition).collect(),
+        };
+        OffsetCommitRequest {
+            group_id: "g".to_owned(),
+            generation_id_or_member_epoch: -1,
+            topics: topics.iter().map(topic).collect(),
+            ..OffsetCommitRequest::default()
+        }
+    }
+
+    async fn codes(
+        bed: &Testbed,
+        authorizer: &Authorizer,
+        version: i16,
+        request: OffsetCommitRequest,
+    ) -> Vec<(String, Vec<(i32, ErrorCode)>)> {
+        let (clock, metadata, groups) = (&bed.clock, &bed.metadata, &bed.groups);
+        let context = context(version);
+        let stored = &bed.stored_offsets;
+        let reply = handle(authorizer, clock, metadata, groups, stored, &context, request);
+        let of = |topic: OffsetCommitResponseTopic| {
+            let codes = topic.partitions.iter();
+            (topic.name, codes.map(|p| (p.partition_index, ErrorCode(p.error_code))).collect())
+        };
+        answer(reply).await.topics.into_iter().map(of).collect()
+    }
+
+    #[tokio::test]
+    async fn the_last_entry_counts_and_what_is_unknown_is_told_as_listed() {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        bed.lead("t", 1);
+        bed.lead("denied", 1);
+        let authorizer = Authorizer::allow_all().but::<op::Read, Topic>("denied");
+        let unknown = (9, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        for version in [0, 1, 9] {
+            let request =
+                commit(&[("t", &[(0, 5), (9, 0), (0, 6), (9, 0)]), ("denied", &[(0, 1)])]);
+            let done = (0, ErrorCode::NONE);
+            let of_t = match version {
+                0 => vec![done, unknown, done, unknown],
+                _ => vec![done, unknown, unknown],
+            };
+            let denied = vec![(0, ErrorCode::TOPIC_AUTHORIZATION_FAILED)];
+            let expected = [("t".to_owned(), of_t), ("denied".to_owned(), denied)];
+            assert_eq!(codes(&bed, &authorizer, version, request).await, expected, "v{version}");
+        }
+    }
+
+    #[tokio::test]
+    async fn metadata_has_an_end_in_the_log_and_in_the_store() {
+        let bed = Testbed::with(&[("offset.metadata.max.bytes", "2")]);
+        bed.coordinate_groups().await;
+        bed.lead("t", 1);
+        for version in [0, 8] {
+            for (metadata, code) in
+                [("\u{1F600}", ErrorCode::NONE), ("abc", ErrorCode::OFFSET_METADATA_TOO_LARGE)]
+            {
+                let mut request = commit(&[("t", &[(0, 5)])]);
+                request.topics[0].partitions[0].committed_metadata = Some(metadata.to_owned());
+                let told = codes(&bed, &bed.authorizer, version, request).await;
+                assert_eq!(told, [("t".to_owned(), vec![(0, code)])], "v{version} {metadata}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_group_that_may_not_be_read_refuses_every_partition() {
+        let bed = Testbed::new();
+        let authorizer = Authorizer::allow_all().but::<op::Read, Group>("g");
+        let told = codes(&bed, &authorizer, 9, commit(&[("t", &[(0, 5)])])).await;
+        assert_eq!(told, [("t".to_owned(), vec![(0, ErrorCode::GROUP_AUTHORIZATION_FAILED)])]);
+    }
+
+    #[test]
+    fn times_are_the_brokers_where_none_is_given() {
+        let partition = OffsetCommitRequestPartition::default();
+        assert_eq!(to_commit(9, None, &partition).commit_ms, 9);
+        let given = OffsetCommitRequestPartition { commit_timestamp: 3, ..partition };
+        assert_eq!(
+            to_commit(9, Some(4), &given),
+            OffsetCommit {
+                offset: 0,
+                leader_epoch: -1,
+                metadata: String::new(),
+                commit_ms: 3,
+                expire_ms: Some(4),
+            }
+        );
+    }
+}

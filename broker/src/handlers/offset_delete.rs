@@ -88,3 +88,61 @@ fn respond(asked: AskedOffsets) -> OffsetDeleteResponse {
     let topics = asked.answers(ErrorCode::NONE).into_iter().map(topic).collect();
     OffsetDeleteResponse { topics, ..Default::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::messages::offset_delete::{
+        OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
+    };
+
+    use super::*;
+    use crate::testbed::{Testbed, answer, context, now};
+
+    fn delete(group: &str, topics: &[(&str, &[i32])]) -> OffsetDeleteRequest {
+        let partition = |index: &i32| OffsetDeleteRequestPartition { partition_index: *index };
+        let topic = |(name, partitions): &(&str, &[i32])| OffsetDeleteRequestTopic {
+            name: (*name).to_owned(),
+            partitions: partitions.iter().map(partition).collect(),
+        };
+        let topics = topics.iter().map(topic).collect();
+        OffsetDeleteRequest { group_id: group.to_owned(), topics }
+    }
+
+    #[tokio::test]
+    async fn what_is_known_is_deleted_once_and_what_is_not_is_told_as_listed() {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        bed.lead("t", 2);
+        bed.lead("denied", 1);
+        bed.commit("g", "t", 0, 7).await;
+        let authorizer = Authorizer::allow_all().but::<op::Read, Topic>("denied");
+        let request = delete("g", &[("t", &[0, 9, 0, 9]), ("denied", &[0]), ("none", &[])]);
+        let reply = handle(&authorizer, &bed.metadata, &bed.groups, &context(0), request);
+        let answer = answer(reply).await;
+        let codes = |topic: &OffsetDeleteResponseTopic| -> Vec<_> {
+            topic.partitions.iter().map(|p| (p.partition_index, ErrorCode(p.error_code))).collect()
+        };
+        let topics: Vec<_> = answer.topics.iter().map(|t| (t.name.as_str(), codes(t))).collect();
+        let unknown = (9, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        let expected = [
+            ("t", vec![(0, ErrorCode::NONE), unknown, unknown]),
+            ("denied", vec![(0, ErrorCode::TOPIC_AUTHORIZATION_FAILED)]),
+            ("none", vec![]),
+        ];
+        assert_eq!((answer.error_code, topics), (0, expected.to_vec()));
+    }
+
+    #[tokio::test]
+    async fn a_group_may_be_denied_or_not_be_there() {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        let ask = |authorizer: &Authorizer| {
+            let request = delete("g", &[]);
+            handle(authorizer, &bed.metadata, &bed.groups, &context(0), request)
+        };
+        let denied = now(ask(&Authorizer::allow_all().but::<op::Delete, Group>("g")));
+        assert_eq!(denied.error_code, ErrorCode::GROUP_AUTHORIZATION_FAILED.0);
+        let answer = answer(ask(&bed.authorizer)).await;
+        assert_eq!(answer.error_code, ErrorCode::GROUP_ID_NOT_FOUND.0);
+    }
+}

@@ -280,3 +280,115 @@ fn respond_group(group: GroupAnswer) -> OffsetFetchResponseGroup {
         .collect();
     OffsetFetchResponseGroup { group_id: group.group_id, topics, error_code: group.code.0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::messages::offset_fetch::OffsetFetchRequestTopic;
+
+    use super::*;
+    use crate::testbed::{Testbed, answer, context};
+
+    /// Group `g` has an offset in partition 0 of `t` and of `denied`.
+    async fn bed() -> Testbed {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        for topic in ["t", "denied"] {
+            bed.lead(topic, 2);
+            bed.commit("g", topic, 0, 7).await;
+        }
+        bed
+    }
+
+    fn authorizer() -> Authorizer {
+        Authorizer::allow_all()
+            .but::<op::Describe, Topic>("denied")
+            .but::<op::Describe, Group>("secret")
+    }
+
+    async fn ask(bed: &Testbed, version: i16, request: OffsetFetchRequest) -> OffsetFetchResponse {
+        let authorizer = Arc::new(authorizer());
+        let context = context(version);
+        answer(handle(&authorizer, &bed.groups, &bed.stored_offsets, &context, request)).await
+    }
+
+    fn of_group(group: &str, topics: Option<&[(&str, &[i32])]>) -> OffsetFetchRequestGroup {
+        let topic = |(name, partitions): &(&str, &[i32])| OffsetFetchRequestTopics {
+            name: (*name).to_owned(),
+            partition_indexes: partitions.to_vec(),
+        };
+        OffsetFetchRequestGroup {
+            group_id: group.to_owned(),
+            topics: topics.map(|topics| topics.iter().map(topic).collect()),
+            ..OffsetFetchRequestGroup::default()
+        }
+    }
+
+    /// Topic, partition, offset and code of everything in one group's answer.
+    fn flat(group: &OffsetFetchResponseGroup) -> Vec<(&str, i32, i64, ErrorCode)> {
+        let of = |topic: &OffsetFetchResponseTopics| -> Vec<_> {
+            let all = topic.partitions.iter();
+            all.map(|p| (p.partition_index, p.committed_offset, ErrorCode(p.error_code))).collect()
+        };
+        let all = group.topics.iter().flat_map(|topic| {
+            of(topic).into_iter().map(|(index, offset, code)| (&*topic.name, index, offset, code))
+        });
+        all.collect()
+    }
+
+    #[tokio::test]
+    async fn partitions_are_answered_once_and_topics_need_leave() {
+        let bed = bed().await;
+        let groups = vec![
+            of_group("g", Some(&[("t", &[0, 1, 0]), ("denied", &[0])])),
+            of_group("g", None),
+            of_group("secret", None),
+        ];
+        let request = OffsetFetchRequest { groups, ..OffsetFetchRequest::default() };
+        let answer = ask(&bed, 8, request).await;
+        let none = ErrorCode::NONE;
+        let denied = ("denied", 0, -1, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+        assert_eq!(flat(&answer.groups[0]), [("t", 0, 7, none), ("t", 1, -1, none), denied]);
+        assert_eq!(flat(&answer.groups[1]), [("t", 0, 7, none)]);
+        assert_eq!(answer.groups[2].error_code, ErrorCode::GROUP_AUTHORIZATION_FAILED.0);
+        assert!(answer.groups[2].topics.is_empty());
+    }
+
+    #[tokio::test]
+    async fn before_version_2_the_error_of_the_group_is_every_partitions() {
+        let bed = bed().await;
+        for (version, partitions) in [(1, 1), (2, 0)] {
+            let topic =
+                OffsetFetchRequestTopic { name: "t".to_owned(), partition_indexes: vec![0] };
+            let request = OffsetFetchRequest {
+                group_id: "secret".to_owned(),
+                topics: Some(vec![topic]),
+                ..OffsetFetchRequest::default()
+            };
+            let answer = ask(&bed, version, request).await;
+            let denied = ErrorCode::GROUP_AUTHORIZATION_FAILED.0;
+            let codes = answer.topics.iter().flat_map(|topic| &topic.partitions);
+            let codes: Vec<_> = codes.map(|partition| partition.error_code).collect();
+            assert_eq!((answer.error_code, codes), (denied, vec![denied; partitions]));
+        }
+    }
+
+    #[tokio::test]
+    async fn version_0_reads_what_version_0_stored() {
+        let bed = bed().await;
+        let mut offsets = AuthorizedPartitions::default();
+        offsets.push(&bed.internal.authorized("t"), 1, 3);
+        bed.stored_offsets.commit(&bed.internal.authorized("g"), offsets).await;
+        let topic =
+            OffsetFetchRequestTopic { name: "t".to_owned(), partition_indexes: vec![0, 1, 9] };
+        let (group_id, topics) = ("g".to_owned(), Some(vec![topic]));
+        let request = OffsetFetchRequest { group_id, topics, ..OffsetFetchRequest::default() };
+        let answer = ask(&bed, 0, request).await;
+        let found: Vec<_> = answer.topics[0]
+            .partitions
+            .iter()
+            .map(|p| (p.committed_offset, ErrorCode(p.error_code)))
+            .collect();
+        let unknown = (-1, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        assert_eq!(found, [unknown, (3, ErrorCode::NONE), unknown]);
+    }
+}

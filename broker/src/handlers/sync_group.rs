@@ -66,3 +66,43 @@ fn to_response(answer: SyncAnswer) -> SyncGroupResponse {
 fn refuse(code: ErrorCode) -> SyncGroupResponse {
     SyncGroupResponse { error_code: code.0, ..Default::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{Testbed, answer, context, now};
+
+    #[tokio::test]
+    async fn a_member_is_told_its_assignment() {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        let member = bed.member("g").await;
+        let sync = |protocol: &str| SyncGroupRequest {
+            group_id: "g".to_owned(),
+            generation_id: member.generation,
+            member_id: member.member_id.clone(),
+            protocol_type: Some("consumer".to_owned()),
+            protocol_name: Some(protocol.to_owned()),
+            ..SyncGroupRequest::default()
+        };
+        let ask = async |protocol| {
+            answer(handle(&bed.authorizer, &bed.groups, &context(5), sync(protocol))).await
+        };
+        let told = ask("range").await;
+        assert_eq!((told.error_code, &told.assignment[..]), (0, &b"a"[..]));
+        assert_eq!(ask("other").await.error_code, ErrorCode::INCONSISTENT_GROUP_PROTOCOL.0);
+    }
+
+    #[tokio::test]
+    async fn version_5_names_the_protocol_before_anything_else_is_looked_at() {
+        let bed = Testbed::new();
+        let authorizer = Authorizer::allow_all().but::<op::Read, Group>("g");
+        let code = |version| {
+            let request = SyncGroupRequest { group_id: "g".to_owned(), ..Default::default() };
+            let refused = now(handle(&authorizer, &bed.groups, &context(version), request));
+            ErrorCode(refused.error_code)
+        };
+        assert_eq!(code(5), ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+        assert_eq!(code(4), ErrorCode::GROUP_AUTHORIZATION_FAILED);
+    }
+}
