@@ -36,6 +36,7 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use coordinator::group::service::OFFSETS_TOPIC;
 use protocol::ids::TopicPartition;
 
 use crate::request::RequestContext;
@@ -121,27 +122,43 @@ impl<'a, Op: On<R>, R: Resource> Authorized<'a, Op, R> {
         &self.name
     }
 
+    /// The name, of a proof that is not needed any more.
+    pub fn into_name(self) -> String {
+        self.name.into_owned()
+    }
+
     /// The same proof, for work that outlives the request.
     pub fn into_owned(self) -> Authorized<'static, Op, R> {
         Authorized { name: Cow::Owned(self.name.into_owned()), of: PhantomData }
     }
 }
 
-/// An operation on the cluster that includes `To` on every topic.
-pub trait Covers<To>: On<Cluster> {}
+/// An operation on the cluster that includes `To` on every resource of kind `R`.
+pub trait Covers<To, R>: On<Cluster> {}
 /// Whoever may create topics may create any.
-impl Covers<op::Create> for op::Create {}
+impl Covers<op::Create, Topic> for op::Create {}
 /// Followers read, and ask about epochs.
-impl Covers<op::Read> for op::ClusterAction {}
-impl Covers<op::Describe> for op::ClusterAction {}
+impl Covers<op::Read, Topic> for op::ClusterAction {}
+impl Covers<op::Describe, Topic> for op::ClusterAction {}
+/// Leaders ask coordinators about transactions (KIP-890), coordinators have markers written.
+impl Covers<op::Write, Topic> for op::ClusterAction {}
+impl Covers<op::Write, TransactionalId> for op::ClusterAction {}
 
 impl<Op> Authorized<'_, Op, Cluster> {
-    /// What it means for one topic.
-    pub fn topic<'b, To: On<Topic>>(&self, name: &'b str) -> Authorized<'b, To, Topic>
+    /// What it means for one resource.
+    pub fn covers<'b, To: On<R>, R: Resource>(&self, name: &'b str) -> Authorized<'b, To, R>
     where
-        Op: Covers<To>,
+        Op: Covers<To, R>,
     {
         Authorized::new(name)
+    }
+}
+
+impl Authorized<'_, op::Read, Group> {
+    /// Whoever may commit offsets of the group may do so in a transaction, to which the group's
+    /// partition of the offsets topic is added.
+    pub fn offsets_topic(&self) -> Authorized<'static, op::Write, Topic> {
+        Authorized::new(OFFSETS_TOPIC)
     }
 }
 
@@ -240,6 +257,20 @@ impl Authorizer {
             return Err(Denied);
         }
         Ok(Authorized::new(name))
+    }
+}
+
+impl Authorizer {
+    /// The same with a name of its own, which is given back where the principal may not.
+    pub fn authorize_owned<Op: On<R>, R: Resource>(
+        &self,
+        context: &RequestContext,
+        name: String,
+    ) -> Result<Authorized<'static, Op, R>, String> {
+        match self.authorize::<Op, R>(context, &name) {
+            Ok(_) => Ok(Authorized { name: Cow::Owned(name), of: PhantomData }),
+            Err(Denied) => Err(name),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
+use coordinator::controller::run::ControllerHandle;
 use coordinator::metadata::store::MetadataStore;
 
 use crate::authorizer::{Authorizer, Internal};
@@ -11,11 +12,14 @@ use crate::clock::Clock;
 use crate::config::{BrokerConfig, LiveConfig};
 use crate::consumer_protocol::ConsumerProtocol;
 use crate::controller_channel::ControllerChannel;
+use crate::controller_client::Departure;
 use crate::controller_link::{self, IdleController};
 use crate::dynamic_config::changes::ConfigChanges;
 use crate::fetch::session::FetchSessions;
 use crate::groups::Groups;
 use crate::groups::stored_offsets::StoredOffsets;
+use crate::handlers::produce::Appender;
+use crate::handlers::write_txn_markers::MarkerWriter;
 use crate::identity::Identity;
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::RequestMetrics;
@@ -29,6 +33,9 @@ use crate::replication::topic_configs::TopicConfigs;
 use crate::tasks::Tasks;
 use crate::topics::auto::AutoTopics;
 use crate::transactions::Transactions;
+use crate::transactions::markers::Markers;
+use crate::transactions::peers::PeerAccess;
+use crate::transactions::verification::Verifier;
 
 /// All parts of a broker. Made once by `server.rs`, shared by all connections.
 pub struct Broker {
@@ -58,8 +65,9 @@ pub struct Broker {
     pub config_changes: Arc<ConfigChanges>,
     /// This broker's part in controlling the cluster.
     pub controller: IdleController,
-    /// The connection to whoever controls.
+    /// The way to whoever controls.
     pub to_controller: Arc<ControllerChannel>,
+    pub departure: Arc<Departure>,
     pub producer_ids: Arc<ProducerIds>,
     /// The groups whose partition of the offsets topic this broker leads.
     pub groups: Arc<Groups>,
@@ -69,8 +77,28 @@ pub struct Broker {
     pub consumer_protocol: Arc<ConsumerProtocol>,
     /// The transactional ids whose partition of the transactions' topic this broker leads.
     pub transactions: Arc<Transactions>,
+    /// Sends this coordinator's markers.
+    pub markers: Arc<Markers>,
+    /// Writes markers into the partitions that this broker leads.
+    pub marker_writer: Arc<MarkerWriter>,
+    /// Appends what clients send.
+    pub appender: Arc<Appender>,
+    /// Asks whether transactions may begin in partitions.
+    pub verifier: Arc<Verifier>,
     /// Data version of the `/feature` znode; −1 until it has been read.
     pub finalized_features_epoch: Arc<AtomicI64>,
+}
+
+/// What most parts are made of.
+struct Base {
+    internal: Internal,
+    clock: Clock,
+    tasks: Arc<Tasks>,
+    config: Arc<LiveConfig>,
+    identity: Arc<Identity>,
+    store: Arc<dyn MetadataStore>,
+    metadata: Arc<MetadataCache>,
+    replicas: Arc<ReplicaManager>,
 }
 
 impl Broker {
@@ -83,53 +111,144 @@ impl Broker {
         hosting: Hosting,
     ) -> Broker {
         let Hosting { metadata, topic_configs, replicas } = hosting;
-        let internal = Internal::of_this_broker();
-        let quotas = Quotas::new(&config);
-        let controller = controller_link::prepare(&config, clock, store.clone(), broker_id);
-        let slots = config.long("max.incremental.fetch.session.cache.slots");
-        let tasks = Arc::new(Tasks::new());
-        let log = CoordinatorLog::new(replicas.clone(), tasks.clone(), clock);
-        let log = Arc::new(log);
-        let groups = Groups::new(&config, clock, &tasks, log.clone(), metadata.clone());
-        let transactions = Transactions::new(&config, clock, &tasks, log);
-        let consumer_protocol = ConsumerProtocol::new(&config);
-        let config = Arc::new(LiveConfig::from_pointee(config));
-        let auto_topics = AutoTopics::new(
-            internal,
-            config.clone(),
-            store.clone(),
-            metadata.clone(),
-            tasks.clone(),
-        );
-        Broker {
+        let base = Base {
+            internal: Internal::of_this_broker(),
             clock,
-            tasks,
-            authorizer: Arc::new(Authorizer::allow_all()),
-            internal,
+            tasks: Arc::new(Tasks::new()),
+            config: Arc::new(LiveConfig::from_pointee(config)),
             identity: Arc::new(Identity::new(broker_id, cluster_id)),
-            request_metrics: RequestMetrics::new(),
-            metadata: metadata.clone(),
-            topic_configs,
+            store,
+            metadata,
             replicas,
+        };
+        base.broker(topic_configs)
+    }
+}
+
+impl Base {
+    fn broker(self, topic_configs: Arc<TopicConfigs>) -> Broker {
+        let now = self.config.load_full();
+        let store = self.store.clone();
+        let controller = controller_link::prepare(&now, self.clock, store, self.identity.broker_id);
+        let to_controller = Arc::new(self.channel(controller.handle.clone()));
+        let departure = self.departure(controller.handle.clone(), to_controller.clone());
+        let producer_ids = self.producer_ids(to_controller.clone());
+        let (groups, transactions) = self.coordinators(&now, producer_ids.clone());
+        let marker_writer = self.marker_writer(groups.clone());
+        let peers = self.peers();
+        let to_write = marker_writer.clone();
+        let markers = Markers::new(transactions.clone(), peers.clone(), to_write, self.internal);
+        let verifier =
+            Verifier::new(transactions.clone(), peers, self.replicas.clone(), self.clock);
+        let verifier = Arc::new(verifier);
+        let slots = now.long("max.incremental.fetch.session.cache.slots");
+        Broker {
+            authorizer: Arc::new(Authorizer::allow_all()),
+            request_metrics: RequestMetrics::new(),
+            topic_configs,
             lost_leaders: Arc::default(),
             fetch_sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
-            quotas: Arc::new(quotas),
+            quotas: Arc::new(Quotas::new(&now)),
             controller,
-            to_controller: Arc::default(),
-            producer_ids: Arc::default(),
-            groups: Arc::new(groups),
-            stored_offsets: Arc::new(StoredOffsets::new(
-                config.clone(),
-                store.clone(),
-                metadata.clone(),
-            )),
-            consumer_protocol: Arc::new(consumer_protocol),
-            transactions: Arc::new(transactions),
-            auto_topics: Arc::new(auto_topics),
+            to_controller,
+            departure: Arc::new(departure),
+            producer_ids,
+            groups,
+            stored_offsets: Arc::new(self.stored_offsets()),
+            consumer_protocol: Arc::new(ConsumerProtocol::new(&now)),
+            appender: Arc::new(self.appender(verifier.clone())),
+            verifier,
+            markers: Arc::new(markers),
+            marker_writer,
+            transactions,
+            auto_topics: Arc::new(self.auto_topics()),
             config_changes: Arc::default(),
             finalized_features_epoch: Arc::new(AtomicI64::new(-1)),
-            config,
-            store,
+            internal: self.internal,
+            clock: self.clock,
+            tasks: self.tasks,
+            config: self.config,
+            identity: self.identity,
+            store: self.store,
+            metadata: self.metadata,
+            replicas: self.replicas,
         }
+    }
+
+    fn channel(&self, controller: ControllerHandle) -> ControllerChannel {
+        ControllerChannel::new(
+            self.identity.clone(),
+            self.config.clone(),
+            self.metadata.clone(),
+            self.store.clone(),
+            self.tasks.clone(),
+            controller,
+        )
+    }
+
+    fn departure(
+        &self,
+        controller: ControllerHandle,
+        to_controller: Arc<ControllerChannel>,
+    ) -> Departure {
+        Departure::new(
+            self.identity.clone(),
+            self.config.clone(),
+            self.metadata.clone(),
+            self.store.clone(),
+            controller,
+            to_controller,
+        )
+    }
+
+    fn producer_ids(&self, to_controller: Arc<ControllerChannel>) -> Arc<ProducerIds> {
+        let (identity, tasks) = (self.identity.clone(), self.tasks.clone());
+        Arc::new(ProducerIds::new(identity, to_controller, tasks))
+    }
+
+    fn coordinators(
+        &self,
+        now: &BrokerConfig,
+        producer_ids: Arc<ProducerIds>,
+    ) -> (Arc<Groups>, Arc<Transactions>) {
+        let (clock, tasks) = (self.clock, &self.tasks);
+        let log = CoordinatorLog::new(self.replicas.clone(), tasks.clone(), clock);
+        let log = Arc::new(log);
+        let groups = Groups::new(now, clock, tasks, log.clone(), self.metadata.clone());
+        let transactions = Transactions::new(now, clock, tasks, log, producer_ids);
+        (Arc::new(groups), Arc::new(transactions))
+    }
+
+    fn marker_writer(&self, groups: Arc<Groups>) -> Arc<MarkerWriter> {
+        let (replicas, config) = (self.replicas.clone(), self.config.clone());
+        Arc::new(MarkerWriter::new(replicas, groups, config, self.clock))
+    }
+
+    fn peers(&self) -> PeerAccess {
+        PeerAccess {
+            config: self.config.clone(),
+            identity: self.identity.clone(),
+            metadata: self.metadata.clone(),
+            tasks: self.tasks.clone(),
+        }
+    }
+
+    fn appender(&self, verifier: Arc<Verifier>) -> Appender {
+        let (metadata, replicas) = (self.metadata.clone(), self.replicas.clone());
+        Appender::new(metadata, replicas, verifier, self.tasks.clone(), self.clock)
+    }
+
+    fn auto_topics(&self) -> AutoTopics {
+        AutoTopics::new(
+            self.internal,
+            self.config.clone(),
+            self.store.clone(),
+            self.metadata.clone(),
+            self.tasks.clone(),
+        )
+    }
+
+    fn stored_offsets(&self) -> StoredOffsets {
+        StoredOffsets::new(self.config.clone(), self.store.clone(), self.metadata.clone())
     }
 }

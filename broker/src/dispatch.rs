@@ -67,7 +67,7 @@ macro_rules! apis {
 
 apis! {
     served {
-        Produce => handlers::produce::handle;
+        Produce => handlers::produce::handle(authorizer, appender);
         Fetch => handlers::fetch::handle;
         ListOffsets => handlers::list_offsets::handle;
         Metadata => handlers::metadata::handle;
@@ -92,13 +92,19 @@ apis! {
         CreateTopics => handlers::create_topics::handle;
         DeleteTopics => handlers::delete_topics::handle;
         DeleteRecords => handlers::delete_records::handle;
-        InitProducerId => handlers::init_producer_id::handle;
+        InitProducerId => handlers::init_producer_id::handle(
+            authorizer, producer_ids, transactions
+        );
         OffsetForLeaderEpoch => handlers::offset_for_leader_epoch::handle;
-        AddPartitionsToTxn => handlers::add_partitions_to_txn::handle;
-        AddOffsetsToTxn => handlers::add_offsets_to_txn::handle;
-        EndTxn => handlers::end_txn::handle;
-        WriteTxnMarkers => handlers::write_txn_markers::handle;
-        TxnOffsetCommit => handlers::txn_offset_commit::handle;
+        AddPartitionsToTxn => handlers::add_partitions_to_txn::handle(
+            authorizer, metadata, transactions
+        );
+        AddOffsetsToTxn => handlers::add_offsets_to_txn::handle(authorizer, groups, transactions);
+        EndTxn => handlers::end_txn::handle(authorizer, transactions);
+        WriteTxnMarkers => handlers::write_txn_markers::handle(authorizer, marker_writer);
+        TxnOffsetCommit => handlers::txn_offset_commit::handle(
+            authorizer, clock, metadata, groups, verifier
+        );
         DescribeAcls => handlers::describe_acls::handle;
         CreateAcls => handlers::create_acls::handle;
         DeleteAcls => handlers::delete_acls::handle;
@@ -118,9 +124,9 @@ apis! {
         Envelope => handlers::envelope::handle;
         DescribeCluster => handlers::describe_cluster::handle;
         DescribeProducers => handlers::describe_producers::handle;
-        DescribeTransactions => handlers::describe_transactions::handle;
-        ListTransactions => handlers::list_transactions::handle;
-        AllocateProducerIds => handlers::allocate_producer_ids::handle;
+        DescribeTransactions => handlers::describe_transactions::handle(authorizer, transactions);
+        ListTransactions => handlers::list_transactions::handle(authorizer, transactions);
+        AllocateProducerIds => handlers::allocate_producer_ids::handle(authorizer, controller);
         ConsumerGroupHeartbeat => handlers::consumer_group_heartbeat::handle(
             authorizer, consumer_protocol, groups
         );

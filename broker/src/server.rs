@@ -29,7 +29,7 @@ use crate::network::listener::BindError;
 use crate::notify::notify;
 use crate::replication::{Hosting, dir_failures, fetcher, isr_changes, mover, upkeep};
 use crate::tasks::Tasks;
-use crate::{consumer_protocol, controller_client, controller_link, transactions};
+use crate::{consumer_protocol, controller_link};
 
 pub const EXIT_CONFIGURATION: u8 = 2;
 pub const EXIT_DATA_DIR: u8 = 3;
@@ -214,7 +214,7 @@ pub async fn start(
     let broker =
         Arc::new(Broker::new(config, clock, store.clone(), broker_id, cluster_id, hosting));
     broker.groups.learn_partition_count(&*store).await?;
-    transactions::learn_partition_count(&broker.transactions, &*store).await?;
+    broker.transactions.learn_partition_count(&*store).await?;
     start_tasks(&broker);
     features::watch(&broker).await?;
     if beside_zookeeper {
@@ -247,8 +247,8 @@ pub async fn start(
 
 /// What runs beside requests from the first on, each with nothing to do yet.
 fn start_tasks(broker: &Arc<Broker>) {
-    transactions::markers::start(broker);
-    transactions::verification::start(broker);
+    broker.markers.start();
+    broker.verifier.start();
     upkeep::start(broker);
     metrics::session::count(broker);
     dir_failures::report(broker, end_without_directories);
@@ -289,9 +289,9 @@ impl Running {
     pub async fn stop(mut self) {
         tracing::info!("stopping");
         self.ready.store(false, Ordering::Release);
-        let is_reached = controller_client::leave(&self.broker).await;
+        let is_reached = self.broker.departure.leave().await;
         self.broker.groups.stop();
-        self.broker.transactions.service.stop();
+        self.broker.transactions.stop();
         let mut guard = self.guard.take();
         if !is_reached {
             // What waits for the ensemble must not hold up the logs.

@@ -10,6 +10,10 @@ use bytes::Bytes;
 use coordinator::group::request::{Caller, JoinRequest, OffsetCommit, Protocol, SyncRequest};
 use coordinator::group::service::OFFSETS_TOPIC;
 use coordinator::metadata::embedded;
+use coordinator::shard::Producer;
+use coordinator::transaction::TransactionError;
+use coordinator::transaction::request::{Filter, InitAnswer, InitRequest};
+use coordinator::transaction::service::TRANSACTIONS_TOPIC;
 use protocol::ids::{BrokerId, Offset, TopicPartition, Uuid};
 use protocol::messages::update_metadata::{
     UpdateMetadataBroker, UpdateMetadataEndpoint, UpdateMetadataPartitionState,
@@ -20,7 +24,7 @@ use storage::disk::{Disk, MemoryDisk};
 use storage::log_dir::LogDir;
 use storage::log_manager::LogManager;
 
-use crate::authorizer::{AuthorizedPartitions, CLUSTER};
+use crate::authorizer::{AuthorizedPartitions, CLUSTER, Requester};
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, Source};
@@ -127,6 +131,43 @@ impl Testbed {
         while self.groups.list(&all).await.expect("it coordinates").1 {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// This broker coordinates all transactions, and has loaded them.
+    pub async fn coordinate_transactions(&self) {
+        self.lead(TRANSACTIONS_TOPIC, 1);
+        let everyone = || Requester::new(&self.authorizer, &context(0));
+        let loading = Err(TransactionError::CoordinatorLoadInProgress);
+        while self.transactions.list(Filter::default(), everyone()).await.map(drop) == loading {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The producer of a transaction that has partition 0 of `topic`, which this broker leads.
+    pub async fn begin_transaction(&self, id: &str, topic: &str) -> Producer {
+        if self.metadata.load().topic(TRANSACTIONS_TOPIC).is_none() {
+            self.coordinate_transactions().await;
+        }
+        if self.metadata.load().topic(topic).is_none() {
+            self.lead(topic, 1);
+        }
+        self.producer_ids.give(1000, 1000);
+        let id = self.internal.authorized(id);
+        let init = InitRequest { timeout_ms: 60_000, expected: None, fresh_id: None };
+        let InitAnswer::Ready(producer) = self.transactions.init(&id, init).await else {
+            panic!("the id is new");
+        };
+        let mut partitions = AuthorizedPartitions::default();
+        partitions.push(&self.internal.authorized(topic), 0, ());
+        let adding = self.transactions.add_partitions(&id, producer, partitions);
+        assert_eq!(adding.await, Ok(()));
+        producer
+    }
+
+    /// The log end offset of a partition here.
+    pub fn log_end(&self, topic: &str, index: i32) -> Offset {
+        let partition = self.replicas.find(topic, index).expect("it is here");
+        partition.log().expect("it has a log").log_end_offset()
     }
 
     /// The only member of a classic group, with an assignment. This broker coordinates it.

@@ -114,7 +114,7 @@ fn admit<'a>(
     }
     let authorizer = &broker.authorizer;
     let anything = authorizer.authorize::<op::Create, Cluster>(context, CLUSTER);
-    let topic = anything.map(|cluster| cluster.topic(name));
+    let topic = anything.map(|cluster| cluster.covers(name));
     topic.or_else(|_| authorizer.authorize(context, name)).map_err(|_| {
         let message = Some("Authorization failed.".to_owned());
         ApiError { code: ErrorCode::TOPIC_AUTHORIZATION_FAILED, message }

@@ -307,7 +307,7 @@ fn may_create<'a>(
     topic: &'a str,
 ) -> Option<Authorized<'a, op::Create, Topic>> {
     let anything = authorizer.authorize::<op::Create, Cluster>(context, CLUSTER);
-    let proof = anything.map(|cluster| cluster.topic(topic));
+    let proof = anything.map(|cluster| cluster.covers(topic));
     proof.or_else(|_| authorizer.authorize(context, topic)).ok()
 }
 

@@ -17,8 +17,7 @@ use storage::StorageError;
 use tokio::sync::Notify;
 
 use crate::broker::Broker;
-use crate::controller_channel::RETRY;
-use crate::controller_client::AskError;
+use crate::controller_channel::{AskError, RETRY};
 use crate::replication::manager::ReplicaManager;
 use crate::replication::partition::Partition;
 
@@ -240,12 +239,12 @@ const FAILURES_PER_WARNING: u32 = 1200;
 
 async fn send(broker: &Broker) -> Result<(), AskError> {
     let changes = broker.replicas.isr_changes();
-    let controller = broker.to_controller.connect(broker).await?;
+    let controller = broker.to_controller.connect().await?;
     let version = controller.version_of::<AlterPartitionRequest>()?;
     let broker_epoch = broker.identity.broker_epoch();
     let next = changes.queue.lock().next_request(broker.identity.broker_id, broker_epoch, version);
     let Some((request, version)) = next else { return Ok(()) };
-    let response = controller.call(broker, &request, version).await?;
+    let response = broker.to_controller.call(&controller, &request, version).await?;
     changes.settle(&broker.replicas, &response, broker.clock.now_ms()).map_err(|code| {
         if code == ErrorCode::NOT_CONTROLLER {
             broker.to_controller.forget(&controller);

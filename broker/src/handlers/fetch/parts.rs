@@ -67,7 +67,7 @@ pub fn name_leader(
         return;
     }
     let Some((leader, node)) =
-        current_leader::find(broker, context, &target.topic, target.partition)
+        current_leader::find(&broker.replicas, context, &target.topic, target.partition)
     else {
         return;
     };
