@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use coordinator::controller::run::ControllerHandle;
-use coordinator::metadata::store::MetadataStore;
+use controller::run::ControllerHandle;
+use metadata::store::MetadataStore;
 
 use crate::authorizer::{Authorizer, Internal};
 use crate::clock::Clock;

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{Op, Reply, StoreError, StoreEvent};
-use coordinator::znodes::broker::{self as znode, BrokerRegistration};
+use metadata::retry;
+use metadata::store::{Op, Reply, StoreError, StoreEvent};
+use metadata::znodes::broker::{self as znode, BrokerRegistration};
 use protocol::ids::BrokerId;
 use tokio::sync::broadcast::error::RecvError;
 

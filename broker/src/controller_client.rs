@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Connection, TcpTransport, Versions};
-use coordinator::controller::Role;
-use coordinator::controller::run::ControllerHandle;
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{MetadataStore, Op, StoreError};
+use controller::Role;
+use controller::run::ControllerHandle;
+use metadata::retry;
+use metadata::store::{MetadataStore, Op, StoreError};
 use protocol::api::ApiKey;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, TopicPartition};
@@ -79,8 +79,8 @@ impl Departure {
         }
     }
 
-    /// Leaves the cluster in order before the broker stops. False if ZooKeeper does not answer: then
-    /// no leadership can move, whoever controls.
+    /// Leaves the cluster in order before the broker stops. False if ZooKeeper does not answer:
+    /// then no leadership can move, whoever controls.
     pub async fn leave(&self) -> bool {
         tokio::select! {
             () = self.hand_leaderships_over() => true,

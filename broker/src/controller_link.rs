@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Connection, Endpoint, Options, TcpTransport, Transport, Versions};
-use coordinator::controller::run::{ControllerHandle, Shell, controller};
-use coordinator::controller::{ControlRequest, ControlResponse, Effect, Settings};
-use coordinator::metadata::store::MetadataStore;
-use coordinator::znodes::broker;
+use controller::run::{ControllerHandle, Shell, controller};
+use controller::{ControlRequest, ControlResponse, Effect, Settings};
 use futures::future::BoxFuture;
+use metadata::store::MetadataStore;
+use metadata::znodes::broker;
 use parking_lot::Mutex;
 use protocol::api::ApiKey;
 use protocol::ids::BrokerId;

@@ -44,13 +44,13 @@ use coordinator::group::request::{
 };
 use coordinator::group::service::{GroupService, OFFSETS_TOPIC};
 use coordinator::group::{GroupConfig, GroupError};
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{MetadataStore, StoreError};
 use coordinator::shard::directory::Spawn;
 use coordinator::shard::run::{Environment, ShardConfig};
 use coordinator::shard::writer::PartitionWriter;
 use coordinator::shard::{Clock as ShardClock, Marker, Now, Producer};
-use coordinator::znodes::topic;
+use metadata::retry;
+use metadata::store::{MetadataStore, StoreError};
+use metadata::znodes::topic;
 use protocol::ids::{TopicPartition, VerificationGuard};
 use protocol::records::codec::Codec;
 

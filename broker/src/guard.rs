@@ -15,8 +15,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::metadata::store::{Credentials, MetadataStore, StoreEvent};
-use coordinator::metadata::zookeeper::ConnectString;
+use metadata::store::{Credentials, MetadataStore, StoreEvent};
+use metadata::zookeeper::ConnectString;
 use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use serde::{Deserialize, Serialize};

@@ -94,7 +94,7 @@ mod tests {
         assert!(loggers.apply.set(Box::new(apply)).is_ok());
         let logs = || {
             [
-                tracing::enabled!(target: "coordinator::controller::run", TracingLevel::DEBUG),
+                tracing::enabled!(target: "controller::run", TracingLevel::DEBUG),
                 tracing::enabled!(target: "storage::append", TracingLevel::DEBUG),
                 tracing::enabled!(target: "storage::append", TracingLevel::INFO),
             ]

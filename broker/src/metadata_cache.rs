@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use coordinator::znodes::partition_state::NO_LEADER;
+use metadata::znodes::partition_state::NO_LEADER;
 use parking_lot::Mutex;
 use protocol::ids::{BrokerId, LeaderEpoch, Uuid};
 use protocol::messages::update_metadata::{

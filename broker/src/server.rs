@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use coordinator::metadata::registration::{self, RegistrationError};
-use coordinator::metadata::store::{MetadataStore, StoreError};
+use ::metadata::registration::{self, RegistrationError};
+use ::metadata::store::{MetadataStore, StoreError};
 use storage::disk::{Disk, OsDisk, OsDiskOptions};
 use tokio::signal::unix::{SignalKind, signal};
 

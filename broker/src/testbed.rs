@@ -9,11 +9,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use coordinator::group::request::{Caller, JoinRequest, OffsetCommit, Protocol, SyncRequest};
 use coordinator::group::service::OFFSETS_TOPIC;
-use coordinator::metadata::embedded;
 use coordinator::shard::Producer;
 use coordinator::transaction::TransactionError;
 use coordinator::transaction::request::{Filter, InitAnswer, InitRequest};
 use coordinator::transaction::service::TRANSACTIONS_TOPIC;
+use metadata::embedded;
 use protocol::ids::{BrokerId, Offset, TopicPartition, Uuid};
 use protocol::messages::update_metadata::{
     UpdateMetadataBroker, UpdateMetadataEndpoint, UpdateMetadataPartitionState,

@@ -1,9 +1,5 @@
-//! Cluster metadata, the controller, and the coordinators of groups and transactions.
+//! The coordinators of groups and transactions, and the shard runtime that both run on.
 
-pub mod assignment;
-pub mod controller;
 pub mod group;
-pub mod metadata;
 pub mod shard;
 pub mod transaction;
-pub mod znodes;

@@ -1,6 +1,6 @@
 //! What a controller sent to a former life of a broker does not reach the present one.
 
-use coordinator::metadata::store::{Op, Reply};
+use metadata::store::{Op, Reply};
 use protocol::error_code::ErrorCode;
 use protocol::messages::leader_and_isr::{
     LeaderAndIsrPartitionState, LeaderAndIsrRequest, LeaderAndIsrTopicState,

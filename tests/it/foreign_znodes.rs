@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use client::{Connection, Options, TcpTransport, Versions};
-use coordinator::metadata::store::{ANY_VERSION, CreateMode, Op};
+use metadata::store::{ANY_VERSION, CreateMode, Op};
 use protocol::error_code::ErrorCode;
 use protocol::messages::alter_configs::{self, AlterConfigsRequest};
 use protocol::messages::alter_partition_reassignments::{

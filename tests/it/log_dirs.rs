@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use coordinator::metadata::store::{Op, Reply};
+use metadata::store::{Op, Reply};
 use protocol::error_code::ErrorCode;
 use protocol::messages::describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResponse};
 use protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};

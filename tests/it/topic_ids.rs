@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use coordinator::metadata::store::{CreateMode, Op};
-use coordinator::znodes::partition_state::partitions_path;
-use coordinator::znodes::topic::{self, ReplicaAssignment, TopicAssignment};
-use coordinator::znodes::{delete_topics, partition_state};
+use metadata::store::{CreateMode, Op};
+use metadata::znodes::partition_state::partitions_path;
+use metadata::znodes::topic::{self, ReplicaAssignment, TopicAssignment};
+use metadata::znodes::{delete_topics, partition_state};
 use protocol::error_code::ErrorCode;
 use protocol::ids::{TopicPartition, Uuid};
 use protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coordinator::metadata::store::{MetadataStore, Op, Reply};
-use coordinator::metadata::{retry, zookeeper as store};
+use metadata::store::{MetadataStore, Op, Reply};
+use metadata::{retry, zookeeper as store};
 use tests::apache::ApacheBroker;
 use tests::java::tool;
 use tests::ottla::Ottla;

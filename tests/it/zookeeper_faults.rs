@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use client::{Connection, Options, TcpTransport, Versions};
-use coordinator::metadata::store::{CreateMode, Op, Reply, StoreError};
-use coordinator::metadata::zookeeper as store;
+use metadata::store::{CreateMode, Op, Reply, StoreError};
+use metadata::zookeeper as store;
 use protocol::error_code::ErrorCode;
 use protocol::messages::create_topics::{
     CreatableReplicaAssignment, CreatableTopic, CreateTopicsRequest,

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use coordinator::metadata::store::{ANY_VERSION, CreateMode, Op, StoreEvent};
-use coordinator::znodes::topic::{self, ReplicaAssignment, TopicAssignment};
-use coordinator::znodes::{
+use metadata::store::{ANY_VERSION, CreateMode, Op, StoreEvent};
+use metadata::znodes::topic::{self, ReplicaAssignment, TopicAssignment};
+use metadata::znodes::{
     CONTAINERS, controller, delete_topics, preferred_election, reassignment, with_parents,
 };
 use protocol::ids::{BrokerId, TopicPartition, Uuid};

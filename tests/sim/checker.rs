@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coordinator::znodes::partition_state::PartitionState;
-use coordinator::znodes::{controller_epoch, topic};
+use metadata::znodes::partition_state::PartitionState;
+use metadata::znodes::{controller_epoch, topic};
 use protocol::ids::{BrokerId, LeaderEpoch, Offset, TopicPartition, Uuid};
 
 use crate::admin::{PARTITIONS, VOLATILE};
@@ -410,7 +410,7 @@ impl Checker {
     pub fn unsettled(world: &World) -> Option<String> {
         let checker = &world.checker;
         for (tp, stored) in &checker.stored {
-            let path = coordinator::znodes::partition_state::path(tp);
+            let path = metadata::znodes::partition_state::path(tp);
             let Some(node) = world.zookeeper.tree().node(&path) else { continue };
             if node.czxid != stored.czxid {
                 return Some(format!("{tp} was made anew"));

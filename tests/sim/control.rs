@@ -1,15 +1,15 @@
-//! The controller of one simulated broker: what `coordinator::controller::run` and the broker's
+//! The controller of one simulated broker: what `controller::run` and the broker's
 //! channels do around the core, without tasks. Knows nothing of what an event means.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use broker::handlers::alter_partition::{as_asked, respond};
-use coordinator::controller::event::RequestError;
-use coordinator::controller::{
+use controller::event::RequestError;
+use controller::{
     Answer, ControlRequest, ControlResponse, Controller, Effect, Event, Input, Output, Settings,
     Ticket,
 };
-use coordinator::metadata::store::{Reply, StoreError, StoreEvent};
+use metadata::store::{Reply, StoreError, StoreEvent};
 use protocol::error_code::ErrorCode;
 use protocol::ids::BrokerId;
 use protocol::messages::alter_partition::AlterPartitionResponse;

@@ -1,8 +1,8 @@
 //! A simulated broker among the live ones, step by step as
-//! `coordinator::metadata::registration::register` does it. Knows nothing of who controls.
+//! `metadata::registration::register` does it. Knows nothing of who controls.
 
-use coordinator::metadata::store::{ANY_VERSION, CreateMode, Op, Reply, StoreError, StoreEvent};
-use coordinator::znodes::broker::{self, BrokerRegistration, Endpoint, SecurityProtocol};
+use metadata::store::{ANY_VERSION, CreateMode, Op, Reply, StoreError, StoreEvent};
+use metadata::znodes::broker::{self, BrokerRegistration, Endpoint, SecurityProtocol};
 use protocol::ids::BrokerId;
 
 use crate::broker::Broker;

@@ -1,8 +1,8 @@
 //! What goes over the simulated network. Knows nothing of who does what with it.
 
 use bytes::Bytes;
-use coordinator::controller::event::RequestError;
-use coordinator::controller::{ControlRequest, ControlResponse};
+use controller::event::RequestError;
+use controller::{ControlRequest, ControlResponse};
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, LeaderEpoch, Offset, ProducerId, TopicPartition, Uuid};
 use protocol::messages::add_partitions_to_txn::{

@@ -2,8 +2,8 @@
 //! from the controller's values straight to the broker's own replica manager. Knows no frame.
 
 use broker::replication::manager::{RoleOrder, StopOrder};
-use coordinator::controller::effect::{LiveBroker, UpdateMetadataPartition};
-use coordinator::controller::{ControlBody, ControlRequest, ControlResponse};
+use controller::effect::{LiveBroker, UpdateMetadataPartition};
+use controller::{ControlBody, ControlRequest, ControlResponse};
 use protocol::error_code::ErrorCode;
 use protocol::ids::BrokerId;
 use protocol::messages::update_metadata as umr;

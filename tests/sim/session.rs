@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use coordinator::metadata::store::{Op, Reply, StoreError, StoreEvent};
-use coordinator::metadata::zookeeper::session::{Effect, Event, RequestId, Session, Settings};
+use metadata::store::{Op, Reply, StoreError, StoreEvent};
+use metadata::zookeeper::session::{Effect, Event, RequestId, Session, Settings};
 
 use crate::context::{Context, Timer};
 use crate::message::{Flow, Node, Packet};

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use coordinator::metadata::store::{ANY_VERSION, Op};
-use coordinator::metadata::tree::Tree;
-use coordinator::znodes::topic::{self, TopicAssignment};
-use coordinator::znodes::{controller, controller_epoch};
+use metadata::store::{ANY_VERSION, Op};
+use metadata::tree::Tree;
+use metadata::znodes::topic::{self, TopicAssignment};
+use metadata::znodes::{controller, controller_epoch};
 use protocol::ids::Uuid;
 
 #[derive(Debug, Default)]

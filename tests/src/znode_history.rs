@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use coordinator::znodes::partition_state::PartitionState;
-use coordinator::znodes::{controller_epoch, partition_state};
+use metadata::znodes::partition_state::PartitionState;
+use metadata::znodes::{controller_epoch, partition_state};
 use protocol::ids::TopicPartition;
 
 const FILE_HEADER: usize = 16;

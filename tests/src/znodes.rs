@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coordinator::metadata::store::{ANY_VERSION, MetadataStore, Op, Reply, StoreError};
-use coordinator::metadata::{retry, zookeeper};
-use coordinator::znodes::partition_state::{self, PartitionState};
-use coordinator::znodes::topic::{self, TopicAssignment};
-use coordinator::znodes::{controller, controller_epoch};
+use metadata::store::{ANY_VERSION, MetadataStore, Op, Reply, StoreError};
+use metadata::znodes::partition_state::{self, PartitionState};
+use metadata::znodes::topic::{self, TopicAssignment};
+use metadata::znodes::{controller, controller_epoch};
+use metadata::{retry, zookeeper};
 use protocol::ids::TopicPartition;
 use tokio::runtime::Runtime;
 

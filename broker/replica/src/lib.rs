@@ -3,6 +3,7 @@
 //! task; see each module.
 
 pub mod alter_partition;
+pub mod assignment;
 pub mod fetch_session;
 pub mod follower;
 pub mod isr;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use coordinator::group::consumer::MigrationPolicy;
 use coordinator::group::consumer::assignor::Assignor;
-use coordinator::metadata::zookeeper::ConnectString;
+use metadata::zookeeper::ConnectString;
 
 use super::BrokerConfig;
 use super::listeners::{self, Endpoint};

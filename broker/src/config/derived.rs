@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use coordinator::metadata::zookeeper::ConnectString;
+use metadata::zookeeper::ConnectString;
 
 use super::BrokerConfig;
 use super::listeners::{self, Endpoint};

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use client::Connection;
-use coordinator::controller::effect::{
+use controller::effect::{
     LeaderAndIsrPartition, LiveBroker, StopReplicaPartition, UpdateMetadataPartition,
 };
-use coordinator::controller::{ControlBody, ControlRequest, ControlResponse};
-use coordinator::znodes::broker;
+use controller::{ControlBody, ControlRequest, ControlResponse};
+use metadata::znodes::broker;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, TopicPartition, Uuid};
 use protocol::messages::leader_and_isr as lisr;

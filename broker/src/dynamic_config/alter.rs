@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use coordinator::znodes::config::{ConfigEntity, ConfigValues};
+use metadata::znodes::config::{ConfigEntity, ConfigValues};
 use protocol::error_code::ErrorCode;
 use storage::config::{ConfigError, ValueType, topic_key};
 

@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{MetadataStore, Op, Reply, StoreError, StoreEvent};
-use coordinator::znodes::config::ConfigEntity;
-use coordinator::znodes::{self, config_change, sequence_number};
+use metadata::retry;
+use metadata::store::{MetadataStore, Op, Reply, StoreError, StoreEvent};
+use metadata::znodes::config::ConfigEntity;
+use metadata::znodes::{self, config_change, sequence_number};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot};

@@ -1,7 +1,7 @@
 //! May these be all the dynamic values of one broker, or of all brokers? Kafka's rules, in its
 //! order and with its texts (`DynamicBrokerConfig`, `ConfigDef`). Knows nothing of the store.
 
-use coordinator::znodes::config::ConfigValues;
+use metadata::znodes::config::ConfigValues;
 use storage::config::TOPIC_KEYS;
 
 use crate::config::key::{Check, KeyDef, Kind, Role, Update};

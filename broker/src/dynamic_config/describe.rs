@@ -1,7 +1,7 @@
 //! Every key of a topic or a broker with its value, where the value comes from and what it would be
 //! otherwise (Kafka's `ConfigHelper`). Knows nothing of the store: values are given.
 
-use coordinator::znodes::config::ConfigValues;
+use metadata::znodes::config::ConfigValues;
 use storage::config::{TOPIC_KEYS, TopicKey, ValueType, topic_key};
 
 use super::documentation;

@@ -1,10 +1,10 @@
 //! Reading and writing the configuration znode of a topic or of brokers, as Kafka's `KafkaZkClient`
 //! does. Knows nothing of which keys there are.
 
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{CreateMode, MetadataStore, Op, Reply, StoreError};
-use coordinator::znodes::config::{ConfigEntity, ConfigValues};
-use coordinator::znodes::{self, ZnodeError, config_change, controller};
+use metadata::retry;
+use metadata::store::{CreateMode, MetadataStore, Op, Reply, StoreError};
+use metadata::znodes::config::{ConfigEntity, ConfigValues};
+use metadata::znodes::{self, ZnodeError, config_change, controller};
 use protocol::ids::BrokerId;
 
 /// Tries of a write that lost its connection, or a race with another writer.

@@ -5,9 +5,9 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{MetadataStore, Op, StoreError};
-use coordinator::znodes::consumer_offset;
+use metadata::retry;
+use metadata::store::{MetadataStore, Op, StoreError};
+use metadata::znodes::consumer_offset;
 use protocol::ids::{Offset, TopicPartition};
 
 use crate::authorizer::{Authorized, AuthorizedPartitions, Group, op};

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coordinator::metadata::store::Credentials;
-use coordinator::metadata::zookeeper::{ConnectString, close_session};
+use metadata::store::Credentials;
+use metadata::zookeeper::{ConnectString, close_session};
 use rustix::process::{Pid, PidfdFlags, getppid, pidfd_open};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};

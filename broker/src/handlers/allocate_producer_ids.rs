@@ -7,9 +7,9 @@
 //!
 //! Differs from Apache: in nothing known.
 
-use coordinator::controller::event::RequestError;
-use coordinator::controller::run::ControllerHandle;
-use coordinator::znodes::producer_ids::{BLOCK_SIZE, ProducerIdBlock};
+use controller::event::RequestError;
+use controller::run::ControllerHandle;
+use metadata::znodes::producer_ids::{BLOCK_SIZE, ProducerIdBlock};
 use protocol::error_code::ErrorCode;
 use protocol::messages::allocate_producer_ids::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse,

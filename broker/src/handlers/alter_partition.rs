@@ -21,8 +21,8 @@
 
 use std::sync::Arc;
 
-use coordinator::controller::event::RequestError;
-use coordinator::controller::{
+use controller::event::RequestError;
+use controller::{
     AlterPartition, IsrAnswers, IsrChange, IsrMember, IsrRefusal, Leadership, TopicKey,
 };
 use protocol::error_code::ErrorCode;

@@ -20,8 +20,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coordinator::controller::event::RequestError;
-use coordinator::controller::{ReassignAnswers, ReassignRefusal};
+use controller::event::RequestError;
+use controller::{ReassignAnswers, ReassignRefusal};
 use protocol::error_code::ErrorCode;
 use protocol::ids::TopicPartition;
 use protocol::messages::alter_partition_reassignments::{

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use coordinator::controller::event::RequestError;
+use controller::event::RequestError;
 use protocol::error_code::ErrorCode;
 use protocol::ids::TopicPartition;
 use protocol::messages::controlled_shutdown::{

@@ -17,7 +17,7 @@
 
 use std::sync::Arc;
 
-use coordinator::znodes::config::ConfigEntity;
+use metadata::znodes::config::ConfigEntity;
 use protocol::error_code::ErrorCode;
 use protocol::ids::BrokerId;
 use protocol::messages::describe_configs::{

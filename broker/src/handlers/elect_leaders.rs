@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::controller::ElectRefusal;
-use coordinator::controller::event::RequestError;
+use controller::ElectRefusal;
+use controller::event::RequestError;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, TopicPartition};
 use protocol::messages::elect_leaders::{

@@ -20,7 +20,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::znodes::config::ConfigEntity;
+use metadata::znodes::config::ConfigEntity;
 use protocol::error_code::ErrorCode;
 use protocol::ids::Uuid;
 use protocol::messages::leader_and_isr::{

@@ -11,8 +11,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coordinator::controller::event::RequestError;
-use coordinator::znodes::topic::ReplicaAssignment;
+use controller::event::RequestError;
+use metadata::znodes::topic::ReplicaAssignment;
 use protocol::error_code::ErrorCode;
 use protocol::ids::TopicPartition;
 use protocol::messages::list_partition_reassignments::{

@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{Op, Reply as StoreReply, StoreError};
-use coordinator::znodes::feature::{self, Features};
+use metadata::retry;
+use metadata::store::{Op, Reply as StoreReply, StoreError};
+use metadata::znodes::feature::{self, Features};
 use protocol::error_code::ErrorCode;
 use protocol::messages::update_features::{
     FeatureUpdateKey, UpdatableFeatureResult, UpdateFeaturesRequest, UpdateFeaturesResponse,

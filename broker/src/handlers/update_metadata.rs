@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use coordinator::znodes::broker::SecurityProtocol;
+use metadata::znodes::broker::SecurityProtocol;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{TopicPartition, Uuid};
 use protocol::messages::update_metadata::{

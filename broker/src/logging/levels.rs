@@ -205,12 +205,12 @@ mod tests {
         assert_eq!(levels.of("org.apache.kafka"), Level::Info);
         levels.set("kafka.controller", Level::Error);
         assert_eq!(levels.of("kafka.controller.KafkaController"), Level::Error);
-        assert_eq!(levels.of("coordinator.controller.run"), Level::Error);
+        assert_eq!(levels.of("controller.run"), Level::Error);
         levels.unset("kafka");
         assert_eq!(of(&levels, names), [Level::Info, Level::Info, Level::Error]);
         levels.set("root", Level::Fatal);
         assert_eq!(levels.of("kafka"), Level::Fatal);
-        let filter = "off,broker::controller_link=error,coordinator::controller=error";
+        let filter = "off,broker::controller_link=error,controller=error";
         assert_eq!(levels.filter(), filter);
         assert_eq!(levels.all()["root"], Level::Fatal);
         assert_eq!(Level::settable("DEBUG"), Some(Level::Debug));

@@ -1,7 +1,7 @@
 //! The ZooKeeper session's ups and downs, as Kafka counts them
 //! (`kafka.server:type=SessionExpireListener`). Knows nothing of what they mean.
 
-use coordinator::metadata::store::StoreEvent;
+use metadata::store::StoreEvent;
 use metrics::counter;
 use tokio::sync::broadcast::error::RecvError;
 

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{CreateMode, Op, StoreError};
-use coordinator::znodes::log_dir_event;
+use metadata::retry;
+use metadata::store::{CreateMode, Op, StoreError};
+use metadata::znodes::log_dir_event;
 use protocol::ids::TopicPartition;
 use storage::log_dir::LogDir;
 use storage::{DiskError, StorageError};

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use coordinator::metadata::deadline::Deadline;
+use metadata::deadline::Deadline;
 
 /// No session.
 const NONE: i64 = 0;

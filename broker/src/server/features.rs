@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{Op, Reply, StoreError, StoreEvent};
-use coordinator::znodes::feature::{self, Features};
+use metadata::retry;
+use metadata::store::{Op, Reply, StoreError, StoreEvent};
+use metadata::znodes::feature::{self, Features};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::StartError;

@@ -5,9 +5,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{MetadataStore, Op};
-use coordinator::znodes::controller_epoch;
+use metadata::retry;
+use metadata::store::{MetadataStore, Op};
+use metadata::znodes::controller_epoch;
 use storage::disk::Disk;
 use storage::metadata_mark::{METADATA_MARK_FILE, MetadataMark};
 

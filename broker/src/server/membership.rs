@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::metadata::deadline::Deadline;
-use coordinator::metadata::registration::{self, RegistrationError};
-use coordinator::metadata::store::StoreEvent;
-use coordinator::znodes::broker::{BrokerRegistration, Endpoint, SecurityProtocol};
+use metadata::deadline::Deadline;
+use metadata::registration::{self, RegistrationError};
+use metadata::store::StoreEvent;
+use metadata::znodes::broker::{BrokerRegistration, Endpoint, SecurityProtocol};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{StartError, network};

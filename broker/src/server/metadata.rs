@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::metadata::store::{MetadataStore, Op, Reply, StoreError};
-use coordinator::metadata::zookeeper::{Config, ConnectString};
-use coordinator::metadata::{embedded, registration, retry, zookeeper};
-use coordinator::znodes;
-use coordinator::znodes::config::ConfigEntity;
+use metadata::store::{MetadataStore, Op, Reply, StoreError};
+use metadata::znodes;
+use metadata::znodes::config::ConfigEntity;
+use metadata::zookeeper::{Config, ConnectString};
+use metadata::{embedded, registration, retry, zookeeper};
 
 use super::StartError;
 use crate::clock::Clock;

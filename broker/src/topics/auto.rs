@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use coordinator::metadata::store::MetadataStore;
+use metadata::store::MetadataStore;
 use parking_lot::Mutex;
 
 use super::create::{self, CreateTopicError, NewTopic};

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{CreateMode, MetadataStore, Op, StoreError};
-use coordinator::znodes::config::{ConfigEntity, ConfigValues};
-use coordinator::znodes::topic::{self, ReplicaAssignment, TopicAssignment};
-use coordinator::znodes::{ZnodeError, delete_topics};
+use metadata::retry;
+use metadata::store::{CreateMode, MetadataStore, Op, StoreError};
+use metadata::znodes::config::{ConfigEntity, ConfigValues};
+use metadata::znodes::topic::{self, ReplicaAssignment, TopicAssignment};
+use metadata::znodes::{ZnodeError, delete_topics};
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, Uuid};
 use storage::LogConfig;
@@ -20,7 +20,7 @@ use crate::dynamic_config::entity::{self, EntityConfigError};
 use crate::metadata_cache::Snapshot;
 use crate::random;
 use crate::replication::topic_configs;
-use coordinator::assignment::{self, AssignError, Candidate, Start};
+use replica::assignment::{self, AssignError, Candidate, Start};
 
 /// "The broker's default", in a request.
 const DEFAULT: i32 = -1;
@@ -255,8 +255,8 @@ pub async fn write(
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use coordinator::metadata::embedded;
-    use coordinator::znodes::{config, controller};
+    use metadata::embedded;
+    use metadata::znodes::{config, controller};
 
     use super::*;
     use crate::authorizer::Internal;

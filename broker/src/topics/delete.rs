@@ -1,8 +1,8 @@
 //! Marks a topic for deletion; the controller does the rest. Knows nothing of who waits for it.
 
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{MetadataStore, StoreError};
-use coordinator::znodes::{delete_topics, topic};
+use metadata::retry;
+use metadata::store::{MetadataStore, StoreError};
+use metadata::znodes::{delete_topics, topic};
 use protocol::error_code::ErrorCode;
 
 use crate::authorizer::{Authorized, Topic, op};

@@ -4,15 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{MetadataStore, Op, StoreError};
-use coordinator::znodes::topic::{self, ReplicaAssignment, TopicAssignment};
-use coordinator::znodes::{self, ZnodeError, delete_topics};
+use metadata::retry;
+use metadata::store::{MetadataStore, Op, StoreError};
+use metadata::znodes::topic::{self, ReplicaAssignment, TopicAssignment};
+use metadata::znodes::{self, ZnodeError, delete_topics};
 use protocol::error_code::ErrorCode;
 use protocol::ids::BrokerId;
 
 use crate::authorizer::{Authorized, Topic, op};
-use coordinator::assignment::{self, AssignError, Candidate, Start};
+use replica::assignment::{self, AssignError, Candidate, Start};
 
 /// Tries of a write that lost its connection.
 const TRIES_MAX: usize = 20;

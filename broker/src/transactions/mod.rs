@@ -30,8 +30,6 @@ pub mod verification;
 
 use std::sync::Arc;
 
-use coordinator::metadata::retry;
-use coordinator::metadata::store::{MetadataStore, StoreError};
 use coordinator::shard::Producer;
 use coordinator::shard::directory::Spawn;
 use coordinator::shard::run::{Environment, ShardConfig};
@@ -42,7 +40,9 @@ use coordinator::transaction::request::{
     Description, Filter, InitAnswer, InitRequest, Listing, Verified,
 };
 use coordinator::transaction::service::{Outbox, TRANSACTIONS_TOPIC, TransactionService};
-use coordinator::znodes::topic;
+use metadata::retry;
+use metadata::store::{MetadataStore, StoreError};
+use metadata::znodes::topic;
 use protocol::ids::TopicPartition;
 use tokio::sync::Notify;
 

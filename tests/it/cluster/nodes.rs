@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use coordinator::znodes::partition_state;
+use metadata::znodes::partition_state;
 use protocol::ids::TopicPartition;
 use tests::brokers::Plan;
 use tests::{wait, zookeeper};

@@ -3,8 +3,8 @@
 //! sessions.
 
 use bytes::Bytes;
-use coordinator::metadata::store::{Change, CreateMode, Op, Reply, Stat, StoreError};
-use coordinator::metadata::zookeeper::jute::{JuteError, Reader, Writer};
+use metadata::store::{Change, CreateMode, Op, Reply, Stat, StoreError};
+use metadata::zookeeper::jute::{JuteError, Reader, Writer};
 
 const XID_NOTIFICATION: i32 = -1;
 const STATE_CONNECTED: i32 = 3;

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
-use coordinator::metadata::store::{Change, Op};
-use coordinator::metadata::tree::{Fired, Tree};
-use coordinator::metadata::zookeeper::jute::{JuteError, take_packet};
+use metadata::store::{Change, Op};
+use metadata::tree::{Fired, Tree};
+use metadata::zookeeper::jute::{JuteError, take_packet};
 
 use super::packets::{self, Request, Rewatch};
 

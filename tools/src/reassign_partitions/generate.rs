@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use coordinator::assignment::{self, Candidate, Start};
 use protocol::ids::{BrokerId, TopicPartition};
+use replica::assignment::{self, Candidate, Start};
 
 use super::plan::{self, Assignment};
 use super::status::replicas_of;

@@ -11,9 +11,23 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("storage", &["protocol"]),
     ("replica", &["protocol", "storage"]),
     ("client", &["protocol"]),
-    ("coordinator", &["protocol", "client"]),
-    ("tools", &["client", "storage", "coordinator", "protocol"]),
-    ("ottla", &["protocol", "storage", "replica", "client", "coordinator", "tools"]),
+    ("metadata", &["protocol"]),
+    ("controller", &["metadata", "protocol"]),
+    ("coordinator", &["protocol"]),
+    ("tools", &["client", "storage", "replica", "protocol"]),
+    (
+        "ottla",
+        &[
+            "protocol",
+            "storage",
+            "replica",
+            "client",
+            "metadata",
+            "controller",
+            "coordinator",
+            "tools",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

@@ -33,7 +33,14 @@ struct Rule {
 
 const RULES: &[Rule] = &[
     Rule {
-        folders: &["protocol/src/", "storage/src/", "broker/replica/src/", "coordinator/src/"],
+        folders: &[
+            "protocol/src/",
+            "storage/src/",
+            "broker/replica/src/",
+            "coordinator/metadata/src/",
+            "coordinator/controller/src/",
+            "coordinator/src/",
+        ],
         calls: &["SystemTime::now", "Instant::now"],
         but: &[],
         why: "time is an argument here",
