@@ -7,7 +7,7 @@
 //! use broker::authorizer::{Authorized, Group, op};
 //!
 //! let proof: Authorized<'_, op::Read, Group> =
-//!     Authorized { name: "g".into(), of: std::marker::PhantomData };
+//!     Authorized { name: todo!(), of: std::marker::PhantomData };
 //! ```
 //!
 //! nor taken for another operation or another kind of resource:
@@ -32,7 +32,6 @@
 //! }
 //! ```
 
-use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -108,28 +107,50 @@ pub const CLUSTER: &str = "kafka-cluster";
 /// name. Actions take the name from it, so that it is the one that was asked about.
 #[derive(Debug, Clone)]
 pub struct Authorized<'a, Op, R> {
-    name: Cow<'a, str>,
+    name: Name<'a>,
     of: PhantomData<(Op, R)>,
+}
+
+/// A resource's name as whoever holds the proof has it.
+#[derive(Debug, Clone)]
+enum Name<'a> {
+    Borrowed(&'a str),
+    Owned(String),
+    Shared(Arc<str>),
 }
 
 impl<'a, Op: On<R>, R: Resource> Authorized<'a, Op, R> {
     fn new(name: &'a str) -> Authorized<'a, Op, R> {
-        Authorized { name: Cow::Borrowed(name), of: PhantomData }
+        Authorized { name: Name::Borrowed(name), of: PhantomData }
     }
 
     /// Of the resource that may be acted on.
     pub fn name(&self) -> &str {
-        &self.name
+        match &self.name {
+            Name::Borrowed(name) => name,
+            Name::Owned(name) => name,
+            Name::Shared(name) => name,
+        }
     }
 
     /// The name, of a proof that is not needed any more.
     pub fn into_name(self) -> String {
-        self.name.into_owned()
+        match self.name {
+            Name::Owned(name) => name,
+            Name::Borrowed(name) => name.to_owned(),
+            Name::Shared(name) => name.to_string(),
+        }
+    }
+
+    /// The same proof with the name as it is kept already.
+    pub fn shared(&self, name: &Arc<str>) -> Authorized<'static, Op, R> {
+        assert_eq!(self.name(), &**name, "the proof is of another resource");
+        Authorized { name: Name::Shared(name.clone()), of: PhantomData }
     }
 
     /// The same proof, for work that outlives the request.
     pub fn into_owned(self) -> Authorized<'static, Op, R> {
-        Authorized { name: Cow::Owned(self.name.into_owned()), of: PhantomData }
+        Authorized { name: Name::Owned(self.into_name()), of: PhantomData }
     }
 }
 
@@ -268,7 +289,7 @@ impl Authorizer {
         name: String,
     ) -> Result<Authorized<'static, Op, R>, String> {
         match self.authorize::<Op, R>(context, &name) {
-            Ok(_) => Ok(Authorized { name: Cow::Owned(name), of: PhantomData }),
+            Ok(_) => Ok(Authorized { name: Name::Owned(name), of: PhantomData }),
             Err(Denied) => Err(name),
         }
     }

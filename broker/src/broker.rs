@@ -18,6 +18,7 @@ use crate::dynamic_config::changes::ConfigChanges;
 use crate::fetch::session::FetchSessions;
 use crate::groups::Groups;
 use crate::groups::stored_offsets::StoredOffsets;
+use crate::handlers::fetch::FetchServer;
 use crate::handlers::produce::Appender;
 use crate::handlers::write_txn_markers::MarkerWriter;
 use crate::identity::Identity;
@@ -57,7 +58,8 @@ pub struct Broker {
     /// The partitions that this broker hosts.
     pub replicas: Arc<ReplicaManager>,
     pub lost_leaders: Arc<LostLeaders>,
-    pub fetch_sessions: Arc<FetchSessions>,
+    /// Serves fetches.
+    pub fetch_server: Arc<FetchServer>,
     /// How fast listed replicas may be copied.
     pub quotas: Arc<Quotas>,
     pub auto_topics: Arc<AutoTopics>,
@@ -141,14 +143,16 @@ impl Base {
         let verifier =
             Verifier::new(transactions.clone(), peers, self.replicas.clone(), self.clock);
         let verifier = Arc::new(verifier);
-        let slots = now.long("max.incremental.fetch.session.cache.slots");
+        let quotas = Arc::new(Quotas::new(&now));
+        let metrics = RequestMetrics::new();
+        let fetch_server = self.fetch_server(&now, quotas.clone(), metrics.clone());
         Broker {
             authorizer: Arc::new(Authorizer::allow_all()),
-            request_metrics: RequestMetrics::new(),
+            request_metrics: metrics,
             topic_configs,
             lost_leaders: Arc::default(),
-            fetch_sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
-            quotas: Arc::new(Quotas::new(&now)),
+            fetch_server: Arc::new(fetch_server),
+            quotas,
             controller,
             to_controller,
             departure: Arc::new(departure),
@@ -212,7 +216,7 @@ impl Base {
         producer_ids: Arc<ProducerIds>,
     ) -> (Arc<Groups>, Arc<Transactions>) {
         let (clock, tasks) = (self.clock, &self.tasks);
-        let log = CoordinatorLog::new(self.replicas.clone(), tasks.clone(), clock);
+        let log = CoordinatorLog::new(self.replicas.clone(), tasks.clone(), clock, self.internal);
         let log = Arc::new(log);
         let groups = Groups::new(now, clock, tasks, log.clone(), self.metadata.clone());
         let transactions = Transactions::new(now, clock, tasks, log, producer_ids);
@@ -236,6 +240,25 @@ impl Base {
     fn appender(&self, verifier: Arc<Verifier>) -> Appender {
         let (metadata, replicas) = (self.metadata.clone(), self.replicas.clone());
         Appender::new(metadata, replicas, verifier, self.tasks.clone(), self.clock)
+    }
+
+    fn fetch_server(
+        &self,
+        now: &BrokerConfig,
+        quotas: Arc<Quotas>,
+        metrics: Arc<RequestMetrics>,
+    ) -> FetchServer {
+        let slots = now.long("max.incremental.fetch.session.cache.slots");
+        FetchServer {
+            config: self.config.clone(),
+            clock: self.clock,
+            tasks: self.tasks.clone(),
+            metadata: self.metadata.clone(),
+            replicas: self.replicas.clone(),
+            sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
+            quotas,
+            metrics,
+        }
     }
 
     fn auto_topics(&self) -> AutoTopics {

@@ -68,8 +68,8 @@ macro_rules! apis {
 apis! {
     served {
         Produce => handlers::produce::handle(authorizer, appender);
-        Fetch => handlers::fetch::handle;
-        ListOffsets => handlers::list_offsets::handle;
+        Fetch => handlers::fetch::handle(authorizer, fetch_server);
+        ListOffsets => handlers::list_offsets::handle(authorizer, replicas, tasks);
         Metadata => handlers::metadata::handle;
         LeaderAndIsr => handlers::leader_and_isr::handle;
         StopReplica => handlers::stop_replica::handle;
@@ -91,11 +91,11 @@ apis! {
         ApiVersions => handlers::api_versions::handle;
         CreateTopics => handlers::create_topics::handle;
         DeleteTopics => handlers::delete_topics::handle;
-        DeleteRecords => handlers::delete_records::handle;
+        DeleteRecords => handlers::delete_records::handle(authorizer, replicas, tasks);
         InitProducerId => handlers::init_producer_id::handle(
             authorizer, producer_ids, transactions
         );
-        OffsetForLeaderEpoch => handlers::offset_for_leader_epoch::handle;
+        OffsetForLeaderEpoch => handlers::offset_for_leader_epoch::handle(authorizer, replicas);
         AddPartitionsToTxn => handlers::add_partitions_to_txn::handle(
             authorizer, metadata, transactions
         );
@@ -123,7 +123,7 @@ apis! {
         UpdateFeatures => handlers::update_features::handle;
         Envelope => handlers::envelope::handle;
         DescribeCluster => handlers::describe_cluster::handle;
-        DescribeProducers => handlers::describe_producers::handle;
+        DescribeProducers => handlers::describe_producers::handle(authorizer, metadata, replicas);
         DescribeTransactions => handlers::describe_transactions::handle(authorizer, transactions);
         ListTransactions => handlers::list_transactions::handle(authorizer, transactions);
         AllocateProducerIds => handlers::allocate_producer_ids::handle(authorizer, controller);

@@ -14,12 +14,14 @@ use coordinator::transaction::TransactionError;
 use coordinator::transaction::request::{Filter, InitAnswer, InitRequest};
 use coordinator::transaction::service::TRANSACTIONS_TOPIC;
 use metadata::embedded;
-use protocol::ids::{BrokerId, Offset, TopicPartition, Uuid};
+use protocol::ids::{BrokerId, Offset, ProducerEpoch, ProducerId, TopicPartition, Uuid};
 use protocol::messages::update_metadata::{
     UpdateMetadataBroker, UpdateMetadataEndpoint, UpdateMetadataPartitionState,
     UpdateMetadataRequest, UpdateMetadataTopicState,
 };
+use protocol::records::builder::{BatchBuilder, BatchOptions};
 use replica::partition::PartitionAssignment;
+use storage::AppendOrigin;
 use storage::disk::{Disk, MemoryDisk};
 use storage::log_dir::LogDir;
 use storage::log_manager::LogManager;
@@ -31,6 +33,7 @@ use crate::config::{BrokerConfig, Source};
 use crate::groups::CommitHeader;
 use crate::replication::Hosting;
 use crate::replication::manager::RoleOrder;
+use crate::replication::partition::AppendTerms;
 use crate::replication::topic_configs::TopicConfigs;
 use crate::request::{ConnectionContext, Reply, RequestContext};
 
@@ -164,6 +167,19 @@ impl Testbed {
         producer
     }
 
+    /// Appends a batch to a partition that this broker leads.
+    pub fn append(&self, topic: &str, index: i32, values: &[&str]) {
+        let terms = AppendTerms {
+            origin: AppendOrigin::Client,
+            acks_all: false,
+            leader_epoch: None,
+            guard: None,
+        };
+        let partition = self.replicas.find(topic, index).expect("it is here");
+        let (proof, now_ms) = (self.internal.authorized(topic), self.clock.now_ms());
+        partition.append(&proof, &batch(values), terms, now_ms).expect("it is led here");
+    }
+
     /// The log end offset of a partition here.
     pub fn log_end(&self, topic: &str, index: i32) -> Offset {
         let partition = self.replicas.find(topic, index).expect("it is here");
@@ -218,6 +234,35 @@ impl Testbed {
         let committed = self.groups.commit(&self.internal.authorized(group), header, offsets).await;
         assert_eq!(committed, [(TopicPartition::new(topic, index), None)]);
     }
+}
+
+/// A batch of values from no producer in particular.
+pub fn batch(values: &[&str]) -> Vec<u8> {
+    built(BatchOptions::default(), values)
+}
+
+/// The first batch of a producer in a partition, in a transaction.
+pub fn transactional_batch(
+    (producer_id, producer_epoch): (ProducerId, ProducerEpoch),
+    values: &[&str],
+) -> Vec<u8> {
+    let (base_sequence, transactional) = (0, true);
+    let options = BatchOptions {
+        producer_id,
+        producer_epoch,
+        base_sequence,
+        transactional,
+        ..BatchOptions::default()
+    };
+    built(options, values)
+}
+
+fn built(options: BatchOptions, values: &[&str]) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(options);
+    for value in values {
+        builder.append(1_000, None, Some(value.as_bytes()), &[]).expect("a record");
+    }
+    builder.finish().expect("a batch")
 }
 
 /// Every topic has an id that follows from its name.

@@ -57,7 +57,7 @@ use crate::delayed::offset::Countdown;
 use crate::metadata_cache::MetadataCache;
 use crate::replication::cluster_view::BrokerEndpoint;
 use crate::replication::manager::ReplicaManager;
-use crate::replication::partition::{AckOutcome, Partition};
+use crate::replication::partition::{AckOutcome, AppendTerms, Partition};
 use crate::request::{Reply, RequestContext};
 use crate::tasks::Tasks;
 use crate::topics::name;
@@ -233,8 +233,13 @@ impl Appender {
         let partition = self.replicas.find(topic, to.index).map_err(Failure::code)?;
         let now_ms = self.clock.now_ms();
         partition.arriving(context.arrived_ms);
-        let origin = AppendOrigin::Client;
-        match partition.append(set, origin, to.acks_all, None, to.guard, now_ms) {
+        let terms = AppendTerms {
+            origin: AppendOrigin::Client,
+            acks_all: to.acks_all,
+            leader_epoch: None,
+            guard: to.guard,
+        };
+        match partition.append(to.topic, set, terms, now_ms) {
             Ok(info) => {
                 if info.rolled {
                     self.replicas.note_work();
@@ -435,3 +440,6 @@ fn respond(
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

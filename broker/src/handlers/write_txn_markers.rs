@@ -37,7 +37,7 @@ use crate::config::LiveConfig;
 use crate::delayed::offset::Countdown;
 use crate::groups::Groups;
 use crate::replication::manager::ReplicaManager;
-use crate::replication::partition::{AckOutcome, Partition};
+use crate::replication::partition::{AckOutcome, AppendTerms, Partition};
 use crate::request::{Reply, RequestContext};
 
 /// Pause before the group coordinator is asked again while it loads.
@@ -123,7 +123,7 @@ impl MarkerWriter {
 
     fn append(
         &self,
-        _: &Authorized<'_, op::ClusterAction, Cluster>,
+        authorized: &Authorized<'_, op::ClusterAction, Cluster>,
         end: &End,
         part: &Part,
     ) -> Result<(Arc<Partition>, AppendInfo), ErrorCode> {
@@ -138,7 +138,9 @@ impl MarkerWriter {
             .batch(0, now_ms, -1, part.producer_id, end.producer_epoch)
             .expect("a marker is small");
         let origin = AppendOrigin::Coordinator;
-        match partition.append(&batch, origin, true, None, None, now_ms) {
+        let terms = AppendTerms { origin, acks_all: true, leader_epoch: None, guard: None };
+        let topic = authorized.covers(&part.topic);
+        match partition.append(&topic, &batch, terms, now_ms) {
             Ok(info) => {
                 if info.rolled || info.flush_due {
                     self.replicas.flush_soon(&partition, &info, origin);

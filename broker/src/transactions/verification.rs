@@ -70,7 +70,7 @@ impl Verifier {
     ) -> Option<VerificationGuard> {
         let partition = self.replicas.find(topic.name(), index).ok()?;
         let (producer, now_ms) = ((producer.id, producer.epoch), self.clock.now_ms());
-        partition.begin_verification(producer, sequence, now_ms).ok().flatten()
+        partition.begin_verification(topic, producer, sequence, now_ms).ok().flatten()
     }
 
     /// Asks whoever coordinates the transactional id. The question is on its way when this returns.
