@@ -28,9 +28,13 @@ use crate::producer_ids::ProducerIds;
 use crate::quota::Quotas;
 use crate::replication::Hosting;
 use crate::replication::coordinator_log::CoordinatorLog;
+use crate::replication::fetcher::Following;
+use crate::replication::isr_sender::IsrSender;
 use crate::replication::lost_leaders::LostLeaders;
 use crate::replication::manager::ReplicaManager;
+use crate::replication::mover::Mover;
 use crate::replication::topic_configs::TopicConfigs;
+use crate::replication::upkeep::Upkeep;
 use crate::tasks::Tasks;
 use crate::topics::auto::AutoTopics;
 use crate::transactions::Transactions;
@@ -85,6 +89,12 @@ pub struct Broker {
     pub marker_writer: Arc<MarkerWriter>,
     /// Appends what clients send.
     pub appender: Arc<Appender>,
+    /// Follows other leaders.
+    pub following: Arc<Following>,
+    /// Moves logs between directories.
+    pub mover: Arc<Mover>,
+    pub upkeep: Arc<Upkeep>,
+    pub isr_sender: Arc<IsrSender>,
     /// Asks whether transactions may begin in partitions.
     pub verifier: Arc<Verifier>,
     /// Data version of the `/feature` znode; −1 until it has been read.
@@ -143,14 +153,19 @@ impl Base {
         let verifier =
             Verifier::new(transactions.clone(), peers, self.replicas.clone(), self.clock);
         let verifier = Arc::new(verifier);
-        let quotas = Arc::new(Quotas::new(&now));
+        let (quotas, lost_leaders) =
+            (Arc::new(Quotas::new(&now)), Arc::new(LostLeaders::default()));
         let metrics = RequestMetrics::new();
         let fetch_server = self.fetch_server(&now, quotas.clone(), metrics.clone());
         Broker {
             authorizer: Arc::new(Authorizer::allow_all()),
             request_metrics: metrics,
             topic_configs,
-            lost_leaders: Arc::default(),
+            following: Arc::new(self.following(lost_leaders.clone(), quotas.clone())),
+            mover: Arc::new(self.mover(quotas.clone())),
+            upkeep: Arc::new(self.upkeep()),
+            isr_sender: Arc::new(self.isr_sender(to_controller.clone())),
+            lost_leaders,
             fetch_server: Arc::new(fetch_server),
             quotas,
             controller,
@@ -258,6 +273,47 @@ impl Base {
             sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
             quotas,
             metrics,
+        }
+    }
+
+    fn following(&self, lost_leaders: Arc<LostLeaders>, quotas: Arc<Quotas>) -> Following {
+        Following {
+            config: self.config.clone(),
+            clock: self.clock,
+            tasks: self.tasks.clone(),
+            identity: self.identity.clone(),
+            replicas: self.replicas.clone(),
+            lost_leaders,
+            quotas,
+        }
+    }
+
+    fn mover(&self, quotas: Arc<Quotas>) -> Mover {
+        Mover {
+            config: self.config.clone(),
+            clock: self.clock,
+            tasks: self.tasks.clone(),
+            replicas: self.replicas.clone(),
+            quotas,
+        }
+    }
+
+    fn upkeep(&self) -> Upkeep {
+        Upkeep {
+            config: self.config.clone(),
+            clock: self.clock,
+            tasks: self.tasks.clone(),
+            replicas: self.replicas.clone(),
+        }
+    }
+
+    fn isr_sender(&self, to_controller: Arc<ControllerChannel>) -> IsrSender {
+        IsrSender {
+            clock: self.clock,
+            tasks: self.tasks.clone(),
+            identity: self.identity.clone(),
+            replicas: self.replicas.clone(),
+            to_controller,
         }
     }
 

@@ -27,7 +27,7 @@ use crate::guard::{Guard, GuardProcess};
 use crate::metrics;
 use crate::network::listener::BindError;
 use crate::notify::notify;
-use crate::replication::{Hosting, dir_failures, fetcher, isr_changes, mover, upkeep};
+use crate::replication::{Hosting, dir_failures, isr_sender, mover, upkeep};
 use crate::tasks::Tasks;
 use crate::{consumer_protocol, controller_link};
 
@@ -223,7 +223,7 @@ pub async fn start(
 
     let advertised = membership::join(&broker, &listeners).await?;
     controller_link::start(&broker);
-    isr_changes::start(&broker);
+    isr_sender::start(&broker.isr_sender);
     changes::start(&broker);
 
     let ready = Arc::new(AtomicBool::new(false));
@@ -249,11 +249,17 @@ pub async fn start(
 fn start_tasks(broker: &Arc<Broker>) {
     broker.markers.start();
     broker.verifier.start();
-    upkeep::start(broker);
-    metrics::session::count(broker);
-    dir_failures::report(broker, end_without_directories);
-    fetcher::start(broker);
-    mover::start(broker);
+    upkeep::start(&broker.upkeep);
+    metrics::session::count(&*broker.store, &broker.tasks);
+    dir_failures::report(
+        broker.replicas.clone(),
+        broker.store.clone(),
+        broker.identity.broker_id,
+        &broker.tasks,
+        end_without_directories,
+    );
+    broker.following.start();
+    mover::start(&broker.mover);
     consumer_protocol::watch(broker);
 }
 

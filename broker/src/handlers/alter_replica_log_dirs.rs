@@ -43,7 +43,7 @@ pub fn handle(
         let owner = broker.clone();
         let work = move || {
             let results = orders.iter().map(|(partition, root)| {
-                let result = mover::order(&broker, partition, root);
+                let result = mover::order(&broker.mover, partition, root);
                 if let Err(error) = &result {
                     tracing::warn!(%partition, to = %root.display(), %error, "not moved");
                 }
