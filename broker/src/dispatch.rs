@@ -142,8 +142,22 @@ apis! {
     }
 }
 
+/// Opens connections' dispatchers.
+#[derive(Clone)]
+pub struct Dispatch(Arc<Broker>);
+
+impl Dispatch {
+    pub fn new(broker: Arc<Broker>) -> Dispatch {
+        Dispatch(broker)
+    }
+
+    pub fn dispatcher(&self, connection: Arc<ConnectionContext>) -> Dispatcher {
+        Dispatcher::new(self.0.clone(), connection)
+    }
+}
+
 impl Dispatcher {
-    pub fn new(broker: Arc<Broker>, connection: Arc<ConnectionContext>) -> Dispatcher {
+    fn new(broker: Arc<Broker>, connection: Arc<ConnectionContext>) -> Dispatcher {
         Dispatcher { broker, connection, client_id: None }
     }
 

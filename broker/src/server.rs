@@ -222,7 +222,7 @@ pub async fn start(
     }
 
     let advertised = membership::join(&broker, &listeners).await?;
-    controller_link::start(&broker);
+    start_controller(&broker);
     isr_sender::start(&broker.isr_sender);
     changes::start(&broker);
 
@@ -230,7 +230,7 @@ pub async fn start(
     let network = network::Network::new(&broker, descriptors_max, &disabled);
     let http = network::serve_http(&broker, &network, metrics_page, ready.clone()).await;
     network.accept(&broker, bound);
-    controller_link::first_word(&broker, advertised).await;
+    hear_controller(&broker, advertised).await;
     ready.store(true, Ordering::Release);
     Ok(Running {
         broker,
@@ -260,7 +260,18 @@ fn start_tasks(broker: &Arc<Broker>) {
     );
     broker.following.start();
     mover::start(&broker.mover);
-    consumer_protocol::watch(broker);
+    consumer_protocol::watch(&broker.consumer_protocol, &broker.store, &broker.tasks);
+}
+
+fn start_controller(broker: &Broker) {
+    let config = broker.config.load();
+    controller_link::start(&broker.controller, &config, &broker.identity, &broker.tasks);
+}
+
+async fn hear_controller(broker: &Broker, advertised: Option<client::Endpoint>) {
+    let (controller, metadata) = (&broker.controller, &broker.metadata);
+    let (identity, tasks) = (&broker.identity, &broker.tasks);
+    controller_link::first_word(controller, metadata, identity, tasks, advertised).await;
 }
 
 async fn dismiss(guard: Option<Guard>) {
