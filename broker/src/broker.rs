@@ -1,52 +1,59 @@
-//! The running broker as its handlers see it: shared parts, and the shape of a request and its
-//! reply. Knows nothing of sockets and frames.
+//! The running broker: its parts, each made and wired once. Only `server` and `dispatch` see it
+//! whole; everything else is given the parts that it needs.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
-use client::Endpoint;
-use coordinator::group::service::GroupService;
-use futures::future::BoxFuture;
+use controller::run::ControllerHandle;
 use metadata::store::MetadataStore;
-use protocol::ids::BrokerId;
 
-use crate::authorizer::Authorizer;
+use crate::authorizer::{Authorizer, Internal};
 use crate::clock::Clock;
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, LiveConfig};
 use crate::consumer_protocol::ConsumerProtocol;
 use crate::controller_channel::ControllerChannel;
+use crate::controller_client::Departure;
 use crate::controller_link::{self, IdleController};
 use crate::dynamic_config::changes::ConfigChanges;
 use crate::fetch::session::FetchSessions;
-use crate::groups;
+use crate::groups::Groups;
+use crate::groups::stored_offsets::StoredOffsets;
+use crate::handlers::fetch::FetchServer;
+use crate::handlers::produce::Appender;
+use crate::handlers::write_txn_markers::MarkerWriter;
+use crate::identity::Identity;
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::RequestMetrics;
 use crate::producer_ids::ProducerIds;
 use crate::quota::Quotas;
 use crate::replication::Hosting;
 use crate::replication::coordinator_log::CoordinatorLog;
+use crate::replication::fetcher::Following;
+use crate::replication::isr_sender::IsrSender;
 use crate::replication::lost_leaders::LostLeaders;
 use crate::replication::manager::ReplicaManager;
+use crate::replication::mover::Mover;
 use crate::replication::topic_configs::TopicConfigs;
+use crate::replication::upkeep::Upkeep;
 use crate::tasks::Tasks;
-use crate::topics::auto::TopicsInTheMaking;
+use crate::topics::auto::AutoTopics;
 use crate::transactions::Transactions;
+use crate::transactions::markers::Markers;
+use crate::transactions::peers::PeerAccess;
+use crate::transactions::verification::Verifier;
 
-/// What every handler may reach. Made once by `server.rs`, shared by all connections.
+/// All parts of a broker. Made once by `server.rs`, shared by all connections.
 pub struct Broker {
     /// The configuration in force; dynamic changes swap it whole.
-    pub config: ArcSwap<BrokerConfig>,
+    pub config: Arc<LiveConfig>,
     pub clock: Clock,
     pub tasks: Arc<Tasks>,
-    pub authorizer: Authorizer,
-    pub broker_id: i32,
-    pub cluster_id: String,
+    pub authorizer: Arc<Authorizer>,
+    /// What the broker may do on its own account.
+    pub internal: Internal,
+    pub identity: Arc<Identity>,
     /// The tree that the cluster's metadata lives in.
     pub store: Arc<dyn MetadataStore>,
-    /// czxid of this broker's registration; −1 until it is registered. Changes with the session.
-    pub broker_epoch: AtomicI64,
     pub request_metrics: Arc<RequestMetrics>,
     /// What the controller said of brokers and topics.
     pub metadata: Arc<MetadataCache>,
@@ -54,29 +61,56 @@ pub struct Broker {
     pub topic_configs: Arc<TopicConfigs>,
     /// The partitions that this broker hosts.
     pub replicas: Arc<ReplicaManager>,
-    pub lost_leaders: LostLeaders,
-    pub fetch_sessions: Arc<FetchSessions>,
+    pub lost_leaders: Arc<LostLeaders>,
+    /// Serves fetches.
+    pub fetch_server: Arc<FetchServer>,
     /// How fast listed replicas may be copied.
-    pub quotas: Quotas,
-    pub topics_in_the_making: TopicsInTheMaking,
+    pub quotas: Arc<Quotas>,
+    pub auto_topics: Arc<AutoTopics>,
     /// Puts changed configurations in force.
-    pub config_changes: ConfigChanges,
-    /// Where this broker's own listener for brokers is bound, for its requests to itself: the
-    /// address that it advertises may lead back to it from outside only. Set once it is bound.
-    pub own_listener: OnceLock<Endpoint>,
+    pub config_changes: Arc<ConfigChanges>,
     /// This broker's part in controlling the cluster.
     pub controller: IdleController,
-    /// The connection to whoever controls.
-    pub to_controller: ControllerChannel,
-    pub producer_ids: ProducerIds,
+    /// The way to whoever controls.
+    pub to_controller: Arc<ControllerChannel>,
+    pub departure: Arc<Departure>,
+    pub producer_ids: Arc<ProducerIds>,
     /// The groups whose partition of the offsets topic this broker leads.
-    pub groups: GroupService,
+    pub groups: Arc<Groups>,
+    /// What old clients commit to the store.
+    pub stored_offsets: Arc<StoredOffsets>,
     /// Whether groups may speak the new consumer protocol.
-    pub consumer_protocol: ConsumerProtocol,
+    pub consumer_protocol: Arc<ConsumerProtocol>,
     /// The transactional ids whose partition of the transactions' topic this broker leads.
-    pub transactions: Transactions,
+    pub transactions: Arc<Transactions>,
+    /// Sends this coordinator's markers.
+    pub markers: Arc<Markers>,
+    /// Writes markers into the partitions that this broker leads.
+    pub marker_writer: Arc<MarkerWriter>,
+    /// Appends what clients send.
+    pub appender: Arc<Appender>,
+    /// Follows other leaders.
+    pub following: Arc<Following>,
+    /// Moves logs between directories.
+    pub mover: Arc<Mover>,
+    pub upkeep: Arc<Upkeep>,
+    pub isr_sender: Arc<IsrSender>,
+    /// Asks whether transactions may begin in partitions.
+    pub verifier: Arc<Verifier>,
     /// Data version of the `/feature` znode; −1 until it has been read.
-    pub finalized_features_epoch: AtomicI64,
+    pub finalized_features_epoch: Arc<AtomicI64>,
+}
+
+/// What most parts are made of.
+struct Base {
+    internal: Internal,
+    clock: Clock,
+    tasks: Arc<Tasks>,
+    config: Arc<LiveConfig>,
+    identity: Arc<Identity>,
+    store: Arc<dyn MetadataStore>,
+    metadata: Arc<MetadataCache>,
+    replicas: Arc<ReplicaManager>,
 }
 
 impl Broker {
@@ -88,107 +122,212 @@ impl Broker {
         cluster_id: String,
         hosting: Hosting,
     ) -> Broker {
-        let quotas = Quotas::new(&config);
-        let controller = controller_link::prepare(&config, clock, store.clone(), broker_id);
-        let slots = config.long("max.incremental.fetch.session.cache.slots");
-        let tasks = Arc::new(Tasks::new());
-        let log = CoordinatorLog::new(hosting.replicas.clone(), tasks.clone(), clock);
-        let log = Arc::new(log);
-        let groups = groups::service(&config, clock, &tasks, log.clone());
-        let transactions = Transactions::new(&config, clock, &tasks, log);
-        let consumer_protocol = ConsumerProtocol::new(&config);
-        Broker {
-            config: ArcSwap::from_pointee(config),
+        let Hosting { metadata, topic_configs, replicas } = hosting;
+        let base = Base {
+            internal: Internal::of_this_broker(),
             clock,
-            tasks,
-            authorizer: Authorizer::allow_all(),
-            broker_id,
-            cluster_id,
+            tasks: Arc::new(Tasks::new()),
+            config: Arc::new(LiveConfig::from_pointee(config)),
+            identity: Arc::new(Identity::new(broker_id, cluster_id)),
             store,
-            broker_epoch: AtomicI64::new(-1),
-            request_metrics: RequestMetrics::new(),
-            metadata: hosting.metadata,
-            topic_configs: hosting.topic_configs,
-            replicas: hosting.replicas,
-            lost_leaders: LostLeaders::default(),
-            fetch_sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
+            metadata,
+            replicas,
+        };
+        base.broker(topic_configs)
+    }
+}
+
+impl Base {
+    fn broker(self, topic_configs: Arc<TopicConfigs>) -> Broker {
+        let now = self.config.load_full();
+        let store = self.store.clone();
+        let controller = controller_link::prepare(&now, self.clock, store, self.identity.broker_id);
+        let to_controller = Arc::new(self.channel(controller.handle.clone()));
+        let departure = self.departure(controller.handle.clone(), to_controller.clone());
+        let producer_ids = self.producer_ids(to_controller.clone());
+        let (groups, transactions) = self.coordinators(&now, producer_ids.clone());
+        let marker_writer = self.marker_writer(groups.clone());
+        let peers = self.peers();
+        let to_write = marker_writer.clone();
+        let markers = Markers::new(transactions.clone(), peers.clone(), to_write, self.internal);
+        let verifier =
+            Verifier::new(transactions.clone(), peers, self.replicas.clone(), self.clock);
+        let verifier = Arc::new(verifier);
+        let (quotas, lost_leaders) =
+            (Arc::new(Quotas::new(&now)), Arc::new(LostLeaders::default()));
+        let metrics = RequestMetrics::new();
+        let fetch_server = self.fetch_server(&now, quotas.clone(), metrics.clone());
+        Broker {
+            authorizer: Arc::new(Authorizer::allow_all()),
+            request_metrics: metrics,
+            topic_configs,
+            following: Arc::new(self.following(lost_leaders.clone(), quotas.clone())),
+            mover: Arc::new(self.mover(quotas.clone())),
+            upkeep: Arc::new(self.upkeep()),
+            isr_sender: Arc::new(self.isr_sender(to_controller.clone())),
+            lost_leaders,
+            fetch_server: Arc::new(fetch_server),
             quotas,
-            own_listener: OnceLock::new(),
             controller,
-            to_controller: ControllerChannel::default(),
-            producer_ids: ProducerIds::default(),
+            to_controller,
+            departure: Arc::new(departure),
+            producer_ids,
             groups,
-            consumer_protocol,
+            stored_offsets: Arc::new(self.stored_offsets()),
+            consumer_protocol: Arc::new(ConsumerProtocol::new(&now)),
+            appender: Arc::new(self.appender(verifier.clone())),
+            verifier,
+            markers: Arc::new(markers),
+            marker_writer,
             transactions,
-            topics_in_the_making: TopicsInTheMaking::default(),
-            config_changes: ConfigChanges::default(),
-            finalized_features_epoch: AtomicI64::new(-1),
+            auto_topics: Arc::new(self.auto_topics()),
+            config_changes: Arc::default(),
+            finalized_features_epoch: Arc::new(AtomicI64::new(-1)),
+            internal: self.internal,
+            clock: self.clock,
+            tasks: self.tasks,
+            config: self.config,
+            identity: self.identity,
+            store: self.store,
+            metadata: self.metadata,
+            replicas: self.replicas,
         }
     }
 
-    /// Where broker `id` is reached without what it advertises: only this one itself.
-    pub fn own_endpoint(&self, id: BrokerId) -> Option<Endpoint> {
-        self.own_listener.get().filter(|_| id == self.broker_id).cloned()
-    }
-}
-
-/// What the requests of one connection have in common.
-#[derive(Debug)]
-pub struct ConnectionContext {
-    /// Unique in this process, and in Kafka's shape: `local:port-remote:port-index`.
-    pub id: String,
-    pub peer: SocketAddr,
-    pub local: SocketAddr,
-    /// Name of the listener that accepted it, as in `listeners`.
-    pub listener: Arc<str>,
-    /// `User:ANONYMOUS` on a PLAINTEXT listener.
-    pub principal: Arc<str>,
-}
-
-/// One request's circumstances. Cheap to clone, so that a waiting reply can keep it.
-#[derive(Debug, Clone)]
-pub struct RequestContext {
-    pub connection: Arc<ConnectionContext>,
-    pub api_key: i16,
-    pub api_version: i16,
-    pub correlation_id: i32,
-    pub client_id: Option<Arc<str>>,
-    /// When its last byte was read, on the clock's `elapsed_ms`.
-    pub arrived_ms: f64,
-}
-
-impl RequestContext {
-    /// The client id as Kafka's handlers see it: empty when the client sent none.
-    pub fn client_id(&self) -> &str {
-        self.client_id.as_deref().unwrap_or("")
+    fn channel(&self, controller: ControllerHandle) -> ControllerChannel {
+        ControllerChannel::new(
+            self.identity.clone(),
+            self.config.clone(),
+            self.metadata.clone(),
+            self.store.clone(),
+            self.tasks.clone(),
+            controller,
+        )
     }
 
-    /// The peer's address as Kafka prints it in group descriptions: `/127.0.0.1`.
-    pub fn client_host(&self) -> String {
-        format!("/{}", self.connection.peer.ip())
+    fn departure(
+        &self,
+        controller: ControllerHandle,
+        to_controller: Arc<ControllerChannel>,
+    ) -> Departure {
+        Departure::new(
+            self.identity.clone(),
+            self.config.clone(),
+            self.metadata.clone(),
+            self.store.clone(),
+            controller,
+            to_controller,
+        )
     }
-}
 
-/// What a handler gives back.
-pub enum Reply<R> {
-    /// The answer.
-    Now(R),
-    /// The answer comes later. Everything that must happen in request order was done before this
-    /// was returned. The future is dropped when the peer goes, so work that must be finished
-    /// belongs in `broker.tasks`, with this future waiting for its result.
-    Later(BoxFuture<'static, R>),
-    /// As `Later`, but no other request of the connection starts before: what is still to be done
-    /// has its place in their order. Ends in any kind of reply.
-    Held(BoxFuture<'static, Reply<R>>),
-    /// No answer, by protocol (Produce with acks=0).
-    Nothing,
-    /// The connection must be closed; the reason goes to the log.
-    Close(String),
-}
+    fn producer_ids(&self, to_controller: Arc<ControllerChannel>) -> Arc<ProducerIds> {
+        let (identity, tasks) = (self.identity.clone(), self.tasks.clone());
+        Arc::new(ProducerIds::new(identity, to_controller, tasks))
+    }
 
-impl<R: Send + 'static> Reply<R> {
-    /// Shorthand for `Reply::Later(Box::pin(future))`.
-    pub fn later(future: impl Future<Output = R> + Send + 'static) -> Reply<R> {
-        Reply::Later(Box::pin(future))
+    fn coordinators(
+        &self,
+        now: &BrokerConfig,
+        producer_ids: Arc<ProducerIds>,
+    ) -> (Arc<Groups>, Arc<Transactions>) {
+        let (clock, tasks) = (self.clock, &self.tasks);
+        let log = CoordinatorLog::new(self.replicas.clone(), tasks.clone(), clock, self.internal);
+        let log = Arc::new(log);
+        let groups = Groups::new(now, clock, tasks, log.clone(), self.metadata.clone());
+        let transactions = Transactions::new(now, clock, tasks, log, producer_ids);
+        (Arc::new(groups), Arc::new(transactions))
+    }
+
+    fn marker_writer(&self, groups: Arc<Groups>) -> Arc<MarkerWriter> {
+        let (replicas, config) = (self.replicas.clone(), self.config.clone());
+        Arc::new(MarkerWriter::new(replicas, groups, config, self.clock))
+    }
+
+    fn peers(&self) -> PeerAccess {
+        PeerAccess {
+            config: self.config.clone(),
+            identity: self.identity.clone(),
+            metadata: self.metadata.clone(),
+            tasks: self.tasks.clone(),
+        }
+    }
+
+    fn appender(&self, verifier: Arc<Verifier>) -> Appender {
+        let (metadata, replicas) = (self.metadata.clone(), self.replicas.clone());
+        Appender::new(metadata, replicas, verifier, self.tasks.clone(), self.clock)
+    }
+
+    fn fetch_server(
+        &self,
+        now: &BrokerConfig,
+        quotas: Arc<Quotas>,
+        metrics: Arc<RequestMetrics>,
+    ) -> FetchServer {
+        let slots = now.long("max.incremental.fetch.session.cache.slots");
+        FetchServer {
+            config: self.config.clone(),
+            clock: self.clock,
+            tasks: self.tasks.clone(),
+            metadata: self.metadata.clone(),
+            replicas: self.replicas.clone(),
+            sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
+            quotas,
+            metrics,
+        }
+    }
+
+    fn following(&self, lost_leaders: Arc<LostLeaders>, quotas: Arc<Quotas>) -> Following {
+        Following {
+            config: self.config.clone(),
+            clock: self.clock,
+            tasks: self.tasks.clone(),
+            identity: self.identity.clone(),
+            replicas: self.replicas.clone(),
+            lost_leaders,
+            quotas,
+        }
+    }
+
+    fn mover(&self, quotas: Arc<Quotas>) -> Mover {
+        Mover {
+            config: self.config.clone(),
+            clock: self.clock,
+            tasks: self.tasks.clone(),
+            replicas: self.replicas.clone(),
+            quotas,
+        }
+    }
+
+    fn upkeep(&self) -> Upkeep {
+        Upkeep {
+            config: self.config.clone(),
+            clock: self.clock,
+            tasks: self.tasks.clone(),
+            replicas: self.replicas.clone(),
+        }
+    }
+
+    fn isr_sender(&self, to_controller: Arc<ControllerChannel>) -> IsrSender {
+        IsrSender {
+            clock: self.clock,
+            tasks: self.tasks.clone(),
+            identity: self.identity.clone(),
+            replicas: self.replicas.clone(),
+            to_controller,
+        }
+    }
+
+    fn auto_topics(&self) -> AutoTopics {
+        AutoTopics::new(
+            self.internal,
+            self.config.clone(),
+            self.store.clone(),
+            self.metadata.clone(),
+            self.tasks.clone(),
+        )
+    }
+
+    fn stored_offsets(&self) -> StoredOffsets {
+        StoredOffsets::new(self.config.clone(), self.store.clone(), self.metadata.clone())
     }
 }

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use metadata::retry;
-use metadata::store::{Op, Reply, StoreError, StoreEvent};
+use metadata::store::{MetadataStore, Op, Reply, StoreError, StoreEvent};
 use metadata::znodes::broker::{self as znode, BrokerRegistration};
 use protocol::ids::BrokerId;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::broker::Broker;
 use crate::config::BrokerConfig;
+use crate::tasks::Tasks;
 
 /// What a broker that serves such groups says in its registration.
 pub const FEATURE: &str = "ottla.consumer.groups";
@@ -71,7 +71,8 @@ impl ConsumerProtocol {
         (**self.served.load()).clone()
     }
 
-    fn others(&self, others: BTreeSet<BrokerId>) {
+    /// These registered brokers do not serve it.
+    pub fn others(&self, others: BTreeSet<BrokerId>) {
         let served = if others.is_empty() { Ok(()) } else { Err(NotServed::Others(others)) };
         if *self.served.swap(Arc::new(served.clone())) != served {
             match &served {
@@ -83,17 +84,16 @@ impl ConsumerProtocol {
 }
 
 /// Looks at the registrations, and again whenever they change, until the broker stops.
-pub fn watch(broker: &Arc<Broker>) {
-    if !broker.consumer_protocol.enabled {
+pub fn watch(protocol: &Arc<ConsumerProtocol>, store: &Arc<dyn MetadataStore>, tasks: &Tasks) {
+    if !protocol.enabled {
         return;
     }
-    let mut events = broker.store.subscribe();
-    let tasks = broker.tasks.clone();
-    let broker = broker.clone();
+    let mut events = store.subscribe();
+    let (protocol, store) = (protocol.clone(), store.clone());
     tasks.spawn_until_stop(async move {
         loop {
-            match others(&broker).await {
-                Ok(others) => broker.consumer_protocol.others(others),
+            match others(&*store).await {
+                Ok(others) => protocol.others(others),
                 Err(error) => {
                     tracing::warn!(%error, "reading the registered brokers");
                     tokio::time::sleep(RETRY).await;
@@ -113,16 +113,16 @@ pub fn watch(broker: &Arc<Broker>) {
 }
 
 /// The registered brokers that do not serve it.
-async fn others(broker: &Broker) -> Result<BTreeSet<BrokerId>, StoreError> {
+async fn others(store: &dyn MetadataStore) -> Result<BTreeSet<BrokerId>, StoreError> {
     let children = Op::Children { path: znode::IDS_PATH.to_owned(), watch: true };
-    let ids: Vec<BrokerId> = match retry::read(&*broker.store, children).await? {
+    let ids: Vec<BrokerId> = match retry::read(store, children).await? {
         Reply::Children { names, .. } => {
             names.iter().filter_map(|name| name.parse().ok()).collect()
         }
         _ => Vec::new(),
     };
     let get = |id: &BrokerId| Op::Get { path: znode::path(*id), watch: false };
-    let read = retry::read_all(&*broker.store, ids.iter().map(get).collect()).await;
+    let read = retry::read_all(store, ids.iter().map(get).collect()).await;
     let mut others = BTreeSet::new();
     for (id, reply) in ids.into_iter().zip(read) {
         match reply {

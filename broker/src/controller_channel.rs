@@ -2,23 +2,60 @@
 //! AllocateProducerIds. It negotiates versions and goes to the controller's inter-broker listener,
 //! as Kafka's `NodeToControllerChannelManager` does. Knows nothing of what is asked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Connection, Options, TcpTransport, Versions};
+use client::{CallError, Connection, Endpoint, OpenError, Options, TcpTransport, Versions};
 use controller::Role;
+use controller::event::RequestError;
+use controller::run::ControllerHandle;
+use metadata::retry;
+use metadata::store::{MetadataStore, StoreError};
+use metadata::znodes::ZnodeError;
+use metadata::znodes::broker::{self, BrokerRegistration};
 use parking_lot::Mutex;
+use protocol::error_code::ErrorCode;
 use protocol::ids::BrokerId;
 use protocol::wire::Request;
 
-use crate::broker::Broker;
-use crate::controller_client::{self, AskError};
+use crate::config::LiveConfig;
+use crate::identity::Identity;
+use crate::metadata_cache::MetadataCache;
+use crate::tasks::Tasks;
 
 /// Pause before another try, as in Kafka.
 pub const RETRY: Duration = Duration::from_millis(50);
 
-/// The connection in use, if any.
-#[derive(Debug, Default)]
+/// Why the controller gave no answer, or not the one that was hoped for.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    #[error("there is no controller")]
+    NoController,
+    #[error("controller {0} is not registered with a listener for other brokers")]
+    Unreachable(BrokerId),
+    #[error(transparent)]
+    Refused(#[from] RequestError),
+    #[error("the controller answered {0:?}")]
+    Code(ErrorCode),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Znode(#[from] ZnodeError),
+}
+
+/// The way to whoever controls, and the connection in use, if any.
 pub struct ControllerChannel {
+    identity: Arc<Identity>,
+    config: Arc<LiveConfig>,
+    metadata: Arc<MetadataCache>,
+    store: Arc<dyn MetadataStore>,
+    tasks: Arc<Tasks>,
+    /// This broker's own part in the office.
+    controller: ControllerHandle,
     open: Mutex<Option<ToController>>,
 }
 
@@ -29,30 +66,43 @@ pub struct ToController {
     connection: Connection,
 }
 
+impl ToController {
+    /// The version that both sides speak.
+    pub fn version_of<R: Request>(&self) -> Result<i16, AskError> {
+        Ok(self.connection.version_of::<R>()?)
+    }
+}
+
 impl ControllerChannel {
+    pub fn new(
+        identity: Arc<Identity>,
+        config: Arc<LiveConfig>,
+        metadata: Arc<MetadataCache>,
+        store: Arc<dyn MetadataStore>,
+        tasks: Arc<Tasks>,
+        controller: ControllerHandle,
+    ) -> ControllerChannel {
+        let open = Mutex::default();
+        ControllerChannel { identity, config, metadata, store, tasks, controller, open }
+    }
+
     /// The connection to the present controller, opened if need be.
-    pub async fn connect(&self, broker: &Broker) -> Result<ToController, AskError> {
-        let id = controller_of(broker).ok_or(AskError::NoController)?;
+    pub async fn connect(&self) -> Result<ToController, AskError> {
+        let id = self.controller_id().ok_or(AskError::NoController)?;
         if let Some(open) = &*self.open.lock()
             && open.id == id
             && !open.connection.is_closed()
         {
             return Ok(open.clone());
         }
-        let endpoint = controller_client::endpoint_of(broker, id).await?;
-        let timeout = controller_client::timeout(broker);
-        let options = Options {
-            client_id: Some(broker.broker_id.to_string()),
-            connect_timeout: timeout,
-            request_timeout: timeout,
-            ..Options::default()
-        };
-        let opening = Connection::open(&TcpTransport, &endpoint, options, Versions::Negotiate);
+        let endpoint = self.endpoint_of(id).await?;
+        let opening =
+            Connection::open(&TcpTransport, &endpoint, self.options(), Versions::Negotiate);
         let (connection, driver) = tokio::select! {
             opened = opening => opened?,
-            () = deposed(broker, id) => return Err(AskError::NoController),
+            () = self.deposed(id) => return Err(AskError::NoController),
         };
-        broker.tasks.spawn_until_stop(driver);
+        self.tasks.spawn_until_stop(driver);
         tracing::info!(controller = id, %endpoint, "connected to the controller");
         let open = ToController { id, connection };
         *self.open.lock() = Some(open.clone());
@@ -67,50 +117,79 @@ impl ControllerChannel {
         }
         stale.connection.close();
     }
-}
-
-impl ToController {
-    /// The version that both sides speak.
-    pub fn version_of<R: Request>(&self) -> Result<i16, AskError> {
-        Ok(self.connection.version_of::<R>()?)
-    }
 
     /// Asks once. Ends early when another broker became controller: this one would only say so.
     /// Without an answer the connection is given up.
     pub async fn call<R: Request>(
         &self,
-        broker: &Broker,
+        controller: &ToController,
         request: &R,
         version: i16,
     ) -> Result<R::Response, AskError> {
         let response = tokio::select! {
-            answer = self.connection.call_in(request, version) => answer.map_err(AskError::from),
-            () = deposed(broker, self.id) => Err(AskError::NoController),
+            answer = controller.connection.call_in(request, version) => {
+                answer.map_err(AskError::from)
+            }
+            () = self.deposed(controller.id) => Err(AskError::NoController),
         };
         if response.is_err() {
-            broker.to_controller.forget(self);
+            self.forget(controller);
         }
         response
     }
-}
 
-/// Returns when ZooKeeper has another controller than this.
-async fn deposed(broker: &Broker, id: BrokerId) {
-    let mut role = broker.controller.handle.role();
-    let other = |role: &Role| known_controller(role, broker).is_some_and(|known| known != id);
-    // Fails only if the sender is gone: then nobody controls any more.
-    let _ = role.wait_for(other).await;
-}
+    /// For a connection to whoever controls, of `request.timeout.ms`.
+    pub fn options(&self) -> Options {
+        let timeout_ms = self.config.load().long("request.timeout.ms");
+        let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+        Options {
+            client_id: Some(self.identity.broker_id.to_string()),
+            connect_timeout: timeout,
+            request_timeout: timeout,
+            ..Options::default()
+        }
+    }
 
-/// As ZooKeeper has it, which is ahead of what the controller says; else as the cache has it.
-fn controller_of(broker: &Broker) -> Option<BrokerId> {
-    let role = *broker.controller.handle.role().borrow();
-    known_controller(&role, broker).or_else(|| broker.metadata.load().controller_id)
-}
+    /// Where another broker listens for its like: as the controller says, else as it registered
+    /// itself.
+    pub async fn endpoint_of(&self, id: BrokerId) -> Result<Endpoint, AskError> {
+        if let Some(own) = self.identity.own_endpoint(id) {
+            return Ok(own);
+        }
+        let name = self.config.load().inter_broker_listener();
+        let told = self.metadata.load().listener(id, &name).map(|l| (l.host.clone(), l.port));
+        let (host, port) = match told {
+            Some(told) => told,
+            None => {
+                let node = retry::get(&*self.store, &broker::path(id), false).await?;
+                let (data, _) = node.ok_or(AskError::Unreachable(id))?;
+                let registration = BrokerRegistration::decode(id, data.as_deref())?;
+                let endpoint = registration.endpoint(&name).ok_or(AskError::Unreachable(id))?;
+                (endpoint.host.clone(), endpoint.port)
+            }
+        };
+        let port = u16::try_from(port).map_err(|_| AskError::Unreachable(id))?;
+        Ok(Endpoint::new(host, port))
+    }
 
-fn known_controller(role: &Role, broker: &Broker) -> Option<BrokerId> {
-    match role {
-        Role::Controller { .. } => Some(broker.broker_id),
-        Role::Follower { controller } => *controller,
+    /// Returns when ZooKeeper has another controller than this.
+    async fn deposed(&self, id: BrokerId) {
+        let mut role = self.controller.role();
+        let other = |role: &Role| self.known_controller(role).is_some_and(|known| known != id);
+        // Fails only if the sender is gone: then nobody controls any more.
+        let _ = role.wait_for(other).await;
+    }
+
+    /// As ZooKeeper has it, which is ahead of what the controller says; else as the cache has it.
+    fn controller_id(&self) -> Option<BrokerId> {
+        let role = *self.controller.role().borrow();
+        self.known_controller(&role).or_else(|| self.metadata.load().controller_id)
+    }
+
+    fn known_controller(&self, role: &Role) -> Option<BrokerId> {
+        match role {
+            Role::Controller { .. } => Some(self.identity.broker_id),
+            Role::Follower { controller } => *controller,
+        }
     }
 }

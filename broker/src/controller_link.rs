@@ -21,9 +21,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::message::ControlMessage;
-use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
+use crate::identity::Identity;
+use crate::metadata_cache::MetadataCache;
 use crate::random;
 use crate::tasks::Tasks;
 
@@ -96,29 +97,40 @@ pub fn prepare(
 
 /// Lets the controller run until the broker stops: from here on this broker may be elected. To be
 /// called once, when the broker is registered.
-pub fn start(broker: &Arc<Broker>) {
-    let Some(Parts { run, effects }) = broker.controller.parts.lock().take() else { return };
-    let timeout = broker.config.load().long("controller.socket.timeout.ms");
+pub fn start(
+    controller: &IdleController,
+    config: &BrokerConfig,
+    identity: &Identity,
+    tasks: &Arc<Tasks>,
+) {
+    let Some(Parts { run, effects }) = controller.parts.lock().take() else { return };
+    let timeout = config.long("controller.socket.timeout.ms");
     let links = Links {
-        handle: broker.controller.handle.clone(),
-        tasks: broker.tasks.clone(),
+        handle: controller.handle.clone(),
+        tasks: tasks.clone(),
         request_timeout: Duration::from_millis(u64::try_from(timeout).unwrap_or(0).max(1)),
-        broker_id: broker.broker_id,
-        to_self: broker.controller.to_self.clone(),
-        own: broker.own_endpoint(broker.broker_id),
+        broker_id: identity.broker_id,
+        to_self: controller.to_self.clone(),
+        own: identity.own_endpoint(identity.broker_id),
         channels: BTreeMap::new(),
     };
-    broker.tasks.spawn_until_stop(run);
-    broker.tasks.spawn_until_stop(links.run(effects));
+    tasks.spawn_until_stop(run);
+    tasks.spawn_until_stop(links.run(effects));
 }
 
 /// Waits until a controller, this broker's own or another, has told this broker who is alive, and
 /// its own also who leads what; at most `FIRST_WORD_TIMEOUT`, and not if the broker does not even
 /// reach itself where it says it is: no controller may ever reach it there.
-pub async fn first_word(broker: &Arc<Broker>, advertised: Option<Endpoint>) {
+pub async fn first_word(
+    controller: &IdleController,
+    metadata: &MetadataCache,
+    identity: &Identity,
+    tasks: &Tasks,
+    advertised: Option<Endpoint>,
+) {
     let (failed, unreachable) = oneshot::channel();
     if let Some(advertised) = advertised {
-        broker.tasks.spawn_until_stop(async move {
+        tasks.spawn_until_stop(async move {
             if !is_reached(&advertised).await {
                 // The start may be over already.
                 let _ = failed.send(());
@@ -126,10 +138,10 @@ pub async fn first_word(broker: &Arc<Broker>, advertised: Option<Endpoint>) {
         });
     }
     let told = async {
-        broker.metadata.wait_until(|cluster| cluster.is_alive(broker.broker_id)).await;
-        if broker.controller.handle.is_controller() {
+        metadata.wait_until(|cluster| cluster.is_alive(identity.broker_id)).await;
+        if controller.handle.is_controller() {
             // Fails only if its sender is gone, which the broker holds.
-            let _ = broker.controller.to_self.subscribe().wait_for(|open| *open == 0).await;
+            let _ = controller.to_self.subscribe().wait_for(|open| *open == 0).await;
         }
     };
     tokio::select! {

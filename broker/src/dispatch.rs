@@ -9,8 +9,9 @@ use protocol::frame;
 use protocol::header::{HeaderError, RequestHeader};
 use protocol::wire::{Message, Reader, Request, Rope};
 
-use crate::broker::{Broker, ConnectionContext, Reply, RequestContext};
+use crate::broker::Broker;
 use crate::handlers;
+use crate::request::{ConnectionContext, Reply, RequestContext};
 
 /// An answer on its way; the error is the reason to close the connection.
 pub type Waiting = BoxFuture<'static, Result<Rope, String>>;
@@ -37,52 +38,73 @@ pub struct Dispatcher {
     client_id: Option<Arc<str>>,
 }
 
-/// One arm per API: a key does not compile until it is decided here whether it is served.
+/// One arm per API: a key does not compile until it is decided here whether it is served. Behind
+/// the handler stand the parts of the broker that it is given, and no others.
 macro_rules! apis {
-    (served { $($api:ident => $handle:path;)* } not_yet { $($other:ident)* }) => {
+    (
+        served { $($api:ident => $($handle:ident)::+ $(($($part:ident),*))?;)* }
+        not_yet { $($other:ident)* }
+    ) => {
         /// The APIs that this broker answers, by key. What is not here is not advertised and closes
         /// the connection, as an unknown key does.
         pub const SERVED: &[ApiKey] = &[$(ApiKey::$api),*];
 
         fn serve(api: ApiKey, call: Call<'_>) -> Outcome {
             match api {
-                $(ApiKey::$api => call.run($handle),)*
+                $(ApiKey::$api => apis!(@run call $($handle)::+ $(($($part),*))?),)*
                 $(ApiKey::$other)|* => Outcome::Close(format!("{api} is not served")),
             }
         }
     };
+    (@run $call:ident $($handle:ident)::+ ($($part:ident),*)) => {
+        $call.run(|broker, context, request| {
+            let _ = broker;
+            $($handle)::+($(&broker.$part,)* context, request)
+        })
+    };
+    (@run $call:ident $($handle:ident)::+) => { $call.run($($handle)::+) };
 }
 
 apis! {
     served {
-        Produce => handlers::produce::handle;
-        Fetch => handlers::fetch::handle;
-        ListOffsets => handlers::list_offsets::handle;
+        Produce => handlers::produce::handle(authorizer, appender);
+        Fetch => handlers::fetch::handle(authorizer, fetch_server);
+        ListOffsets => handlers::list_offsets::handle(authorizer, replicas, tasks);
         Metadata => handlers::metadata::handle;
         LeaderAndIsr => handlers::leader_and_isr::handle;
         StopReplica => handlers::stop_replica::handle;
         UpdateMetadata => handlers::update_metadata::handle;
         ControlledShutdown => handlers::controlled_shutdown::handle;
-        OffsetCommit => handlers::offset_commit::handle;
-        OffsetFetch => handlers::offset_fetch::handle;
-        FindCoordinator => handlers::find_coordinator::handle;
-        JoinGroup => handlers::join_group::handle;
-        Heartbeat => handlers::heartbeat::handle;
-        LeaveGroup => handlers::leave_group::handle;
-        SyncGroup => handlers::sync_group::handle;
-        DescribeGroups => handlers::describe_groups::handle;
-        ListGroups => handlers::list_groups::handle;
+        OffsetCommit => handlers::offset_commit::handle(
+            authorizer, clock, metadata, groups, stored_offsets
+        );
+        OffsetFetch => handlers::offset_fetch::handle(authorizer, groups, stored_offsets);
+        FindCoordinator => handlers::find_coordinator::handle(
+            authorizer, metadata, groups, transactions, auto_topics
+        );
+        JoinGroup => handlers::join_group::handle(authorizer, groups);
+        Heartbeat => handlers::heartbeat::handle(authorizer, groups);
+        LeaveGroup => handlers::leave_group::handle(authorizer, groups);
+        SyncGroup => handlers::sync_group::handle(authorizer, groups);
+        DescribeGroups => handlers::describe_groups::handle(authorizer, groups);
+        ListGroups => handlers::list_groups::handle(authorizer, groups);
         ApiVersions => handlers::api_versions::handle;
         CreateTopics => handlers::create_topics::handle;
         DeleteTopics => handlers::delete_topics::handle;
-        DeleteRecords => handlers::delete_records::handle;
-        InitProducerId => handlers::init_producer_id::handle;
-        OffsetForLeaderEpoch => handlers::offset_for_leader_epoch::handle;
-        AddPartitionsToTxn => handlers::add_partitions_to_txn::handle;
-        AddOffsetsToTxn => handlers::add_offsets_to_txn::handle;
-        EndTxn => handlers::end_txn::handle;
-        WriteTxnMarkers => handlers::write_txn_markers::handle;
-        TxnOffsetCommit => handlers::txn_offset_commit::handle;
+        DeleteRecords => handlers::delete_records::handle(authorizer, replicas, tasks);
+        InitProducerId => handlers::init_producer_id::handle(
+            authorizer, producer_ids, transactions
+        );
+        OffsetForLeaderEpoch => handlers::offset_for_leader_epoch::handle(authorizer, replicas);
+        AddPartitionsToTxn => handlers::add_partitions_to_txn::handle(
+            authorizer, metadata, transactions
+        );
+        AddOffsetsToTxn => handlers::add_offsets_to_txn::handle(authorizer, groups, transactions);
+        EndTxn => handlers::end_txn::handle(authorizer, transactions);
+        WriteTxnMarkers => handlers::write_txn_markers::handle(authorizer, marker_writer);
+        TxnOffsetCommit => handlers::txn_offset_commit::handle(
+            authorizer, clock, metadata, groups, verifier
+        );
         DescribeAcls => handlers::describe_acls::handle;
         CreateAcls => handlers::create_acls::handle;
         DeleteAcls => handlers::delete_acls::handle;
@@ -91,22 +113,26 @@ apis! {
         AlterReplicaLogDirs => handlers::alter_replica_log_dirs::handle;
         DescribeLogDirs => handlers::describe_log_dirs::handle;
         CreatePartitions => handlers::create_partitions::handle;
-        DeleteGroups => handlers::delete_groups::handle;
+        DeleteGroups => handlers::delete_groups::handle(authorizer, groups);
         ElectLeaders => handlers::elect_leaders::handle;
         IncrementalAlterConfigs => handlers::incremental_alter_configs::handle;
         AlterPartitionReassignments => handlers::alter_partition_reassignments::handle;
         ListPartitionReassignments => handlers::list_partition_reassignments::handle;
-        OffsetDelete => handlers::offset_delete::handle;
+        OffsetDelete => handlers::offset_delete::handle(authorizer, metadata, groups);
         AlterPartition => handlers::alter_partition::handle;
         UpdateFeatures => handlers::update_features::handle;
         Envelope => handlers::envelope::handle;
         DescribeCluster => handlers::describe_cluster::handle;
-        DescribeProducers => handlers::describe_producers::handle;
-        DescribeTransactions => handlers::describe_transactions::handle;
-        ListTransactions => handlers::list_transactions::handle;
-        AllocateProducerIds => handlers::allocate_producer_ids::handle;
-        ConsumerGroupHeartbeat => handlers::consumer_group_heartbeat::handle;
-        ConsumerGroupDescribe => handlers::consumer_group_describe::handle;
+        DescribeProducers => handlers::describe_producers::handle(authorizer, metadata, replicas);
+        DescribeTransactions => handlers::describe_transactions::handle(authorizer, transactions);
+        ListTransactions => handlers::list_transactions::handle(authorizer, transactions);
+        AllocateProducerIds => handlers::allocate_producer_ids::handle(authorizer, controller);
+        ConsumerGroupHeartbeat => handlers::consumer_group_heartbeat::handle(
+            authorizer, consumer_protocol, groups
+        );
+        ConsumerGroupDescribe => handlers::consumer_group_describe::handle(
+            authorizer, consumer_protocol, groups
+        );
     }
     not_yet {
     SaslHandshake SaslAuthenticate
@@ -116,8 +142,22 @@ apis! {
     }
 }
 
+/// Opens connections' dispatchers.
+#[derive(Clone)]
+pub struct Dispatch(Arc<Broker>);
+
+impl Dispatch {
+    pub fn new(broker: Arc<Broker>) -> Dispatch {
+        Dispatch(broker)
+    }
+
+    pub fn dispatcher(&self, connection: Arc<ConnectionContext>) -> Dispatcher {
+        Dispatcher::new(self.0.clone(), connection)
+    }
+}
+
 impl Dispatcher {
-    pub fn new(broker: Arc<Broker>, connection: Arc<ConnectionContext>) -> Dispatcher {
+    fn new(broker: Arc<Broker>, connection: Arc<ConnectionContext>) -> Dispatcher {
         Dispatcher { broker, connection, client_id: None }
     }
 
@@ -210,7 +250,7 @@ struct Call<'a> {
 impl Call<'_> {
     fn run<R: Request>(
         mut self,
-        handle: fn(&Arc<Broker>, &RequestContext, R) -> Reply<R::Response>,
+        handle: impl FnOnce(&Arc<Broker>, &RequestContext, R) -> Reply<R::Response>,
     ) -> Outcome
     where
         R::Response: Send + 'static,

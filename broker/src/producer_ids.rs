@@ -5,11 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use protocol::error_code::ErrorCode;
 use protocol::ids::ProducerId;
+use protocol::messages::allocate_producer_ids::AllocateProducerIdsRequest;
 use tokio::sync::watch;
 
-use crate::broker::Broker;
-use crate::controller_client;
+use crate::authorizer::{Authorized, Cluster, TransactionalId, op};
+use crate::controller_channel::{AskError, ControllerChannel};
+use crate::identity::Identity;
+use crate::tasks::Tasks;
 
 /// The next block is asked for when this part of the present one is used, in tenths.
 const PREFETCH_TENTHS: i64 = 9;
@@ -21,8 +25,10 @@ const RETRY: Duration = Duration::from_millis(50);
 const TRIES_MAX: usize = 20;
 
 /// The ids that are left, and whether more are on their way.
-#[derive(Debug)]
 pub struct ProducerIds {
+    identity: Arc<Identity>,
+    to_controller: Arc<ControllerChannel>,
+    tasks: Arc<Tasks>,
     state: Mutex<State>,
     /// Counts the blocks that came, or did not.
     arrivals: watch::Sender<u64>,
@@ -53,12 +59,6 @@ impl Block {
             end: first.saturating_add(count),
             prefetch_at: first.saturating_add(count * PREFETCH_TENTHS / 10),
         }
-    }
-}
-
-impl Default for ProducerIds {
-    fn default() -> ProducerIds {
-        ProducerIds { state: Mutex::default(), arrivals: watch::Sender::new(0) }
     }
 }
 
@@ -95,56 +95,109 @@ impl State {
     }
 }
 
-/// An id that nobody else ever got. `None`: the controller gave none in time; ask again later.
-pub async fn next(broker: &Arc<Broker>) -> Option<ProducerId> {
-    let mut arrivals = broker.producer_ids.arrivals.subscribe();
-    // Many may wait for one block; each goes round once more than there are losers.
-    for _ in 0..TRIES_MAX {
-        arrivals.borrow_and_update();
-        let (id, fetch) = broker.producer_ids.state.lock().take();
-        if fetch {
-            let broker = broker.clone();
-            let tasks = broker.tasks.clone();
-            tasks.spawn_until_stop(async move { self::fetch(&broker).await });
-        }
-        if id.is_some() {
-            return id;
-        }
-        arrivals.changed().await.ok()?;
-        if !broker.producer_ids.has_ids() {
-            return None;
-        }
-    }
-    None
-}
-
 impl ProducerIds {
+    pub fn new(
+        identity: Arc<Identity>,
+        to_controller: Arc<ControllerChannel>,
+        tasks: Arc<Tasks>,
+    ) -> ProducerIds {
+        let (state, arrivals) = (Mutex::default(), watch::Sender::new(0));
+        ProducerIds { identity, to_controller, tasks, state, arrivals }
+    }
+
+    /// An id that nobody else ever got, for a producer without transactions. `None`: the controller
+    /// gave none in time; ask again later.
+    pub async fn for_producer(
+        self: &Arc<Self>,
+        _: &Authorized<'_, op::IdempotentWrite, Cluster>,
+    ) -> Option<ProducerId> {
+        self.next().await
+    }
+
+    /// The same for a producer with transactions.
+    pub async fn for_transactions(
+        self: &Arc<Self>,
+        _: &Authorized<'_, op::Write, TransactionalId>,
+    ) -> Option<ProducerId> {
+        self.next().await
+    }
+
+    async fn next(self: &Arc<Self>) -> Option<ProducerId> {
+        let mut arrivals = self.arrivals.subscribe();
+        // Many may wait for one block; each goes round once more than there are losers.
+        for _ in 0..TRIES_MAX {
+            arrivals.borrow_and_update();
+            let (id, fetch) = self.state.lock().take();
+            if fetch {
+                let ids = self.clone();
+                self.tasks.spawn_until_stop(async move { ids.fetch().await });
+            }
+            if id.is_some() {
+                return id;
+            }
+            arrivals.changed().await.ok()?;
+            if !self.has_ids() {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// A block, as if the controller had given it; not below one that was given before.
+    #[cfg(test)]
+    pub fn give(&self, first: ProducerId, count: i32) {
+        self.state.lock().accept(first, count);
+    }
+
     fn has_ids(&self) -> bool {
         let state = self.state.lock();
         state.next.is_some() || state.present.next < state.present.end
     }
-}
 
-async fn fetch(broker: &Arc<Broker>) {
-    let mut given = false;
-    for _ in 0..TRIES_MAX {
-        match controller_client::allocate_producer_ids(broker).await {
-            Ok((first, count)) => {
-                given = broker.producer_ids.state.lock().accept(first, count);
-                if given {
-                    break;
+    async fn fetch(&self) {
+        let mut given = false;
+        for _ in 0..TRIES_MAX {
+            match self.allocate().await {
+                Ok((first, count)) => {
+                    given = self.state.lock().accept(first, count);
+                    if given {
+                        break;
+                    }
+                    tracing::error!(
+                        first,
+                        count,
+                        "refused a block of producer ids: some were given"
+                    );
                 }
-                tracing::error!(first, count, "refused a block of producer ids: some were given");
+                Err(error) => tracing::debug!(%error, "no block of producer ids"),
             }
-            Err(error) => tracing::debug!(%error, "no block of producer ids"),
+            tokio::time::sleep(RETRY).await;
         }
-        tokio::time::sleep(RETRY).await;
+        if !given {
+            tracing::warn!("the controller gave no block of producer ids");
+        }
+        self.state.lock().fetching = false;
+        self.arrivals.send_modify(|count| *count += 1);
     }
-    if !given {
-        tracing::warn!("the controller gave no block of producer ids");
+
+    /// The next block: the first id and how many there are.
+    async fn allocate(&self) -> Result<(ProducerId, i32), AskError> {
+        let broker_id = self.identity.broker_id;
+        let broker_epoch = self.identity.broker_epoch();
+        let controller = self.to_controller.connect().await?;
+        let version = controller.version_of::<AllocateProducerIdsRequest>()?;
+        let request = AllocateProducerIdsRequest { broker_id, broker_epoch };
+        let response = self.to_controller.call(&controller, &request, version).await?;
+        match ErrorCode(response.error_code) {
+            ErrorCode::NONE => Ok((response.producer_id_start, response.producer_id_len)),
+            code => {
+                if code == ErrorCode::NOT_CONTROLLER {
+                    self.to_controller.forget(&controller);
+                }
+                Err(AskError::Code(code))
+            }
+        }
     }
-    broker.producer_ids.state.lock().fetching = false;
-    broker.producer_ids.arrivals.send_modify(|count| *count += 1);
 }
 
 #[cfg(test)]

@@ -23,14 +23,13 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::dynamic_config::changes;
-use crate::groups;
 use crate::guard::{Guard, GuardProcess};
 use crate::metrics;
 use crate::network::listener::BindError;
 use crate::notify::notify;
-use crate::replication::{Hosting, dir_failures, fetcher, isr_changes, mover, upkeep};
+use crate::replication::{Hosting, dir_failures, isr_sender, mover, upkeep};
 use crate::tasks::Tasks;
-use crate::{consumer_protocol, controller_client, controller_link, transactions};
+use crate::{consumer_protocol, controller_link};
 
 pub const EXIT_CONFIGURATION: u8 = 2;
 pub const EXIT_DATA_DIR: u8 = 3;
@@ -214,8 +213,8 @@ pub async fn start(
     let listeners: Vec<_> = bound.iter().map(|one| (one.name.clone(), one.local)).collect();
     let broker =
         Arc::new(Broker::new(config, clock, store.clone(), broker_id, cluster_id, hosting));
-    groups::learn_partition_count(&broker.groups, &*store).await?;
-    transactions::learn_partition_count(&broker.transactions, &*store).await?;
+    broker.groups.learn_partition_count(&*store).await?;
+    broker.transactions.learn_partition_count(&*store).await?;
     start_tasks(&broker);
     features::watch(&broker).await?;
     if beside_zookeeper {
@@ -223,15 +222,15 @@ pub async fn start(
     }
 
     let advertised = membership::join(&broker, &listeners).await?;
-    controller_link::start(&broker);
-    isr_changes::start(&broker);
+    start_controller(&broker);
+    isr_sender::start(&broker.isr_sender);
     changes::start(&broker);
 
     let ready = Arc::new(AtomicBool::new(false));
     let network = network::Network::new(&broker, descriptors_max, &disabled);
     let http = network::serve_http(&broker, &network, metrics_page, ready.clone()).await;
     network.accept(&broker, bound);
-    controller_link::first_word(&broker, advertised).await;
+    hear_controller(&broker, advertised).await;
     ready.store(true, Ordering::Release);
     Ok(Running {
         broker,
@@ -248,14 +247,31 @@ pub async fn start(
 
 /// What runs beside requests from the first on, each with nothing to do yet.
 fn start_tasks(broker: &Arc<Broker>) {
-    transactions::markers::start(broker);
-    transactions::verification::start(broker);
-    upkeep::start(broker);
-    metrics::session::count(broker);
-    dir_failures::report(broker, end_without_directories);
-    fetcher::start(broker);
-    mover::start(broker);
-    consumer_protocol::watch(broker);
+    broker.markers.start();
+    broker.verifier.start();
+    upkeep::start(&broker.upkeep);
+    metrics::session::count(&*broker.store, &broker.tasks);
+    dir_failures::report(
+        broker.replicas.clone(),
+        broker.store.clone(),
+        broker.identity.broker_id,
+        &broker.tasks,
+        end_without_directories,
+    );
+    broker.following.start();
+    mover::start(&broker.mover);
+    consumer_protocol::watch(&broker.consumer_protocol, &broker.store, &broker.tasks);
+}
+
+fn start_controller(broker: &Broker) {
+    let config = broker.config.load();
+    controller_link::start(&broker.controller, &config, &broker.identity, &broker.tasks);
+}
+
+async fn hear_controller(broker: &Broker, advertised: Option<client::Endpoint>) {
+    let (controller, metadata) = (&broker.controller, &broker.metadata);
+    let (identity, tasks) = (&broker.identity, &broker.tasks);
+    controller_link::first_word(controller, metadata, identity, tasks, advertised).await;
 }
 
 async fn dismiss(guard: Option<Guard>) {
@@ -279,7 +295,7 @@ impl Running {
             self.listeners.iter().map(|(name, address)| format!("{name}://{address}")).collect();
         format!(
             "ottla ready broker.id={} listeners={} metadata={} start_ms={}",
-            self.broker.broker_id,
+            self.broker.identity.broker_id,
             listeners.join(","),
             self.metadata_shown,
             self.start_ms
@@ -290,9 +306,9 @@ impl Running {
     pub async fn stop(mut self) {
         tracing::info!("stopping");
         self.ready.store(false, Ordering::Release);
-        let is_reached = controller_client::leave(&self.broker).await;
+        let is_reached = self.broker.departure.leave().await;
         self.broker.groups.stop();
-        self.broker.transactions.service.stop();
+        self.broker.transactions.stop();
         let mut guard = self.guard.take();
         if !is_reached {
             // What waits for the ensemble must not hold up the logs.

@@ -5,8 +5,9 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::broker::{Broker, ConnectionContext, Reply, RequestContext};
+use broker::broker::Broker;
 use broker::handlers::metadata;
+use broker::request::{ConnectionContext, Reply, RequestContext};
 use protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use support::leading::{TOPIC, tell};
 

@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
+use broker::authorizer::Internal;
 use broker::delayed::fetch::Isolation;
 use broker::delayed::offset::Countdown;
 use broker::fetch::plan::{self, FetchParams, Plan, Source};
 use broker::fetch::session::{FetchContext, SessionRequest, Wanted as WantedPartition};
 use broker::handlers::fetch::code_of;
 use broker::replication::partition::{
-    AckOutcome, Partition, PartitionRead, ProduceError, ReadError, Reader, Room, Wanted,
+    AckOutcome, AppendTerms, Partition, PartitionRead, ProduceError, ReadError, Reader, Room,
+    Wanted,
 };
 use bytes::Bytes;
 use protocol::error_code::ErrorCode;
@@ -68,8 +70,10 @@ impl Broker {
             Err(code) => return answer(Err(code), ctx),
         };
         let now_ms = ctx.now_ms();
-        let appended =
-            partition.append(records, AppendOrigin::Client, acks == -1, None, guard, now_ms);
+        let (origin, acks_all) = (AppendOrigin::Client, acks == -1);
+        let terms = AppendTerms { origin, acks_all, leader_epoch: None, guard };
+        let proof = Internal::of_this_broker().authorized(&tp.topic);
+        let appended = partition.append(&proof, records, terms, now_ms);
         let info = match appended {
             Ok(info) => info,
             Err(ProduceError::NotLeader) => {
@@ -116,7 +120,8 @@ impl Broker {
         };
         let reader = Reader { follower: None, isolation, leader_only: true, throttled: false };
         let room = Room { bytes: CONSUME_BYTES_MAX, at_least_one: true, may_cut: false };
-        let read = partition.read(&ask, &reader, &room, false, ctx.now_ms());
+        let proof = Internal::of_this_broker().authorized(&tp.topic);
+        let read = partition.read(&proof, &ask, &reader, &room, false, ctx.now_ms());
         let read = read.map_err(|error| code_of(&error))?;
         let records = bytes_of(&read);
         Ok(Consumed { records, aborted: read.aborted.unwrap_or_default() })
@@ -130,7 +135,8 @@ impl Broker {
     ) -> Result<Offset, ErrorCode> {
         let partition = self.replicas.find(&tp.topic, tp.partition)?;
         let wanted = if earliest { Wanted::Earliest } else { Wanted::Latest };
-        let found = partition.find_offset(wanted, Isolation::LogEnd, leader_epoch, true);
+        let proof = Internal::of_this_broker().authorized(&tp.topic);
+        let found = partition.find_offset(&proof, wanted, Isolation::LogEnd, leader_epoch, true);
         match found.map_err(|error| code_of(&error))? {
             Some(found) => Ok(found.offset),
             None => Err(ErrorCode::UNKNOWN_SERVER_ERROR),
@@ -251,7 +257,9 @@ impl Broker {
                         Err(ErrorCode::INCONSISTENT_TOPIC_ID)
                     }
                     Ok(found) => {
-                        sources.push(Source { partition: found, ask: item.ask });
+                        let proof = Internal::of_this_broker().authorized(topic);
+                        let (authorized, ask) = (proof.into_owned(), item.ask);
+                        sources.push(Source { authorized, partition: found, ask });
                         Ok(sources.len() - 1)
                     }
                     Err(code) => Err(code),

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use broker::broker::ConnectionContext;
 use broker::clock::Clock;
 use broker::config::{BrokerConfig, Source};
-use broker::dispatch::{Dispatcher, Outcome};
+use broker::dispatch::{Dispatch, Dispatcher, Outcome};
+use broker::request::ConnectionContext;
 use broker::server::{self, Running};
 use bytes::Bytes;
 use client::{Connection, Endpoint, Options, TcpTransport, Versions};
@@ -57,7 +57,8 @@ fn main() -> anyhow::Result<()> {
     let data = tempfile::tempdir()?;
     let running = runtime.block_on(start(&data))?;
     let frame = runtime.block_on(prepare(&running, &kind))?;
-    let mut dispatcher = Dispatcher::new(running.broker.clone(), Arc::new(connection(&running)));
+    let mut dispatcher =
+        Dispatch::new(running.broker.clone()).dispatcher(Arc::new(connection(&running)));
     let served = measure(&runtime, &mut dispatcher, &frame);
     runtime.block_on(running.stop());
     let answer_bytes = served?;

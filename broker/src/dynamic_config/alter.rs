@@ -10,7 +10,7 @@ use storage::config::{ConfigError, ValueType, topic_key};
 
 use super::check;
 use super::entity::{self, EntityConfigError};
-use crate::authorizer::{Authorized, op};
+use crate::authorizer::{Authorized, Cluster, Topic, op};
 use crate::broker::Broker;
 use crate::config::BrokerConfig;
 use crate::config::key::Kind;
@@ -73,11 +73,11 @@ impl AlterError {
 /// Changes a topic's values; in force here when this returns. With `validate_only` nothing changes.
 pub async fn topic(
     broker: &Arc<Broker>,
-    _authorized: Authorized<op::AlterConfigs>,
-    topic: &str,
+    authorized: &Authorized<'_, op::AlterConfigs, Topic>,
     change: Change,
     validate_only: bool,
 ) -> Result<(), AlterError> {
+    let topic = authorized.name();
     if topic.is_empty() {
         let text = "Default topic resources are not allowed.";
         return Err(AlterError::InvalidRequest(text.to_owned()));
@@ -112,14 +112,14 @@ pub async fn topic(
 /// As `topic`, for this broker or (`whole_cluster`) for all brokers.
 pub async fn brokers(
     broker: &Arc<Broker>,
-    _authorized: Authorized<op::AlterConfigs>,
+    _: &Authorized<'_, op::AlterConfigs, Cluster>,
     whole_cluster: bool,
     change: Change,
     validate_only: bool,
 ) -> Result<(), AlterError> {
     let entity = match whole_cluster {
         true => ConfigEntity::BrokerDefault,
-        false => ConfigEntity::Broker(broker.broker_id),
+        false => ConfigEntity::Broker(broker.identity.broker_id),
     };
     if let Change::Each(operations) = &change
         && let Some((_, Operation::Unknown(number))) =

@@ -171,7 +171,7 @@ impl Worker {
         let is_topic = |entity: &ConfigEntity| matches!(entity, ConfigEntity::Topic(_));
         let (topics, others): (Vec<_>, Vec<_>) = entities.into_iter().partition(is_topic);
         let ours = |entity: &ConfigEntity| match entity {
-            ConfigEntity::Broker(id) => *id == self.broker.broker_id,
+            ConfigEntity::Broker(id) => *id == self.broker.identity.broker_id,
             // Quotas are not enforced.
             entity => *entity == ConfigEntity::BrokerDefault,
         };
@@ -217,7 +217,7 @@ impl Worker {
     async fn brokers(&self) -> Result<(), StoreError> {
         let broker = &self.broker;
         let store: &dyn MetadataStore = &*broker.store;
-        let [cluster, own] = entity::of_brokers(store, broker.broker_id).await?;
+        let [cluster, own] = entity::of_brokers(store, broker.identity.broker_id).await?;
         broker.quotas.configure(&cluster, &own);
         let (config, refused) = broker.config.load().with_dynamic(&cluster, &own);
         for error in refused {
@@ -231,7 +231,9 @@ impl Worker {
         let topics = broker.metadata.snapshot().topics().map(|t| t.name.to_string()).collect();
         self.reconfigure(topics).await;
         let controller = &broker.controller.handle;
-        controller.settings_changed(controller_link::settings(&config, broker.broker_id)).await;
+        controller
+            .settings_changed(controller_link::settings(&config, broker.identity.broker_id))
+            .await;
         if config.bool("unclean.leader.election.enable") && !was_unclean {
             controller.unclean_election_enabled(None).await;
         }
@@ -241,7 +243,7 @@ impl Worker {
     /// Throttles' rates are in no file, so a start looks for them here.
     async fn throttles(&self) -> Result<(), StoreError> {
         let store: &dyn MetadataStore = &*self.broker.store;
-        let [cluster, own] = entity::of_brokers(store, self.broker.broker_id).await?;
+        let [cluster, own] = entity::of_brokers(store, self.broker.identity.broker_id).await?;
         self.broker.quotas.configure(&cluster, &own);
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! the next start has the levels of its configuration again.
 
 use super::alter::{AlterError, Operation};
-use crate::authorizer::{Authorized, op};
+use crate::authorizer::{Authorized, Cluster, op};
 use crate::logging::Loggers;
 use crate::logging::levels::{Level, Levels, SETTABLE};
 use crate::logging::names::ROOT;
@@ -11,7 +11,7 @@ use crate::logging::names::ROOT;
 /// `validate_only` nothing changes.
 pub fn alter(
     loggers: &Loggers,
-    _authorized: Authorized<op::AlterConfigs>,
+    _: &Authorized<'_, op::AlterConfigs, Cluster>,
     operations: &[(String, Operation)],
     validate_only: bool,
 ) -> Result<(), AlterError> {

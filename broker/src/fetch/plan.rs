@@ -7,6 +7,7 @@ use std::time::Duration;
 use protocol::ids::TimestampMs;
 use replica::fetch_session::FetchAsk;
 
+use crate::authorizer::{Authorized, Topic, op};
 use crate::clock::Clock;
 use crate::delayed::fetch::{FetchWait, Seat};
 use crate::fetch::preferred::Nearby;
@@ -31,6 +32,7 @@ pub struct FetchParams {
 /// A partition to read and what is asked of it.
 #[derive(Debug, Clone)]
 pub struct Source {
+    pub authorized: Authorized<'static, op::Read, Topic>,
     pub partition: Arc<Partition>,
     pub ask: FetchAsk,
 }
@@ -82,7 +84,7 @@ pub fn look(sources: &[Source], params: &FetchParams, first: bool, now_ms: Times
     let mut plan = Plan { reads: Vec::with_capacity(sources.len()), bytes: 0, urgent: false };
     let mut at_least_one = !params.hard_limit;
     let mut left = params.max_bytes;
-    for Source { partition, ask } in sources {
+    for Source { authorized, partition, ask } in sources {
         let room = Room {
             bytes: i64::from(ask.max_bytes).min(left),
             at_least_one,
@@ -91,8 +93,9 @@ pub fn look(sources: &[Source], params: &FetchParams, first: bool, now_ms: Times
         let nearby = params.nearby.as_ref();
         let redirected = nearby
             .and_then(|nearby| partition.redirect(ask, params.reader.isolation, nearby, now_ms));
-        let read =
-            redirected.unwrap_or_else(|| partition.read(ask, &params.reader, &room, first, now_ms));
+        let read = redirected.unwrap_or_else(|| {
+            partition.read(authorized, ask, &params.reader, &room, first, now_ms)
+        });
         match &read {
             Ok(read) => {
                 plan.bytes += read.len();

@@ -11,44 +11,73 @@
 //! to 100 ms for that, where Apache answers CONCURRENT_TRANSACTIONS at once and is asked again
 //! after a pause of the client's own.
 
-use std::sync::Arc;
-
-use coordinator::group::service::OFFSETS_TOPIC;
 use coordinator::shard::Producer;
 use protocol::error_code::ErrorCode;
-use protocol::ids::TopicPartition;
 use protocol::messages::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 
 use super::transaction_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{AuthorizedPartitions, Authorizer, Group, TransactionalId, op};
+use crate::groups::Groups;
+use crate::request::{Reply, RequestContext};
+use crate::transactions::Transactions;
 
 /// From here on clients know PRODUCER_FENCED.
 const FENCED_FROM: i16 = 2;
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    groups: &Groups,
+    transactions: &Transactions,
     context: &RequestContext,
     request: AddOffsetsToTxnRequest,
 ) -> Reply<AddOffsetsToTxnResponse> {
-    let authorizer = &broker.authorizer;
-    let transaction = Resource::TransactionalId(&request.transactional_id);
-    if authorizer.authorize::<op::Write>(context, transaction).is_err() {
+    let id = &request.transactional_id;
+    let Ok(id) = authorizer.authorize::<op::Write, TransactionalId>(context, id) else {
         return Reply::Now(respond(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
-    }
-    let group = Resource::Group(&request.group_id);
-    if authorizer.authorize::<op::Read>(context, group).is_err() {
+    };
+    let Ok(group) = authorizer.authorize::<op::Read, Group>(context, &request.group_id) else {
         return Reply::Now(respond(ErrorCode::GROUP_AUTHORIZATION_FAILED));
-    }
-    let index = broker.groups.partition_for(&request.group_id);
-    let partitions = [TopicPartition::new(OFFSETS_TOPIC, index)].into();
+    };
+    let mut partitions = AuthorizedPartitions::default();
+    partitions.push(&group.offsets_topic(), groups.partition_for(&group), ());
     let producer = Producer { id: request.producer_id, epoch: request.producer_epoch };
-    let service = &broker.transactions.service;
-    let adding = service.add_partitions(&request.transactional_id, producer, partitions);
+    let adding = transactions.add_partitions(&id, producer, partitions);
     let knows_fenced = context.api_version >= FENCED_FROM;
     Reply::later(async move { respond(transaction_error::code_of(adding.await, knows_fenced)) })
 }
 
 fn respond(code: ErrorCode) -> AddOffsetsToTxnResponse {
     AddOffsetsToTxnResponse { throttle_time_ms: 0, error_code: code.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{Testbed, answer, context};
+
+    #[tokio::test]
+    async fn the_id_is_looked_at_before_the_group() {
+        let bed = Testbed::new();
+        let producer = bed.begin_transaction("x", "t").await;
+        let code = async |authorizer: Authorizer, version, id: i64| {
+            let request = AddOffsetsToTxnRequest {
+                transactional_id: "x".to_owned(),
+                producer_id: id,
+                producer_epoch: producer.epoch,
+                group_id: "g".to_owned(),
+            };
+            let (groups, transactions) = (&bed.groups, &bed.transactions);
+            let reply = handle(&authorizer, groups, transactions, &context(version), request);
+            ErrorCode(answer(reply).await.error_code)
+        };
+        let no_group = || Authorizer::allow_all().but::<op::Read, Group>("g");
+        let denied = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+        let neither = no_group().but::<op::Write, TransactionalId>("x");
+        assert_eq!(code(neither, 3, producer.id).await, denied);
+        let denied = ErrorCode::GROUP_AUTHORIZATION_FAILED;
+        assert_eq!(code(no_group(), 3, producer.id).await, denied);
+        let other = ErrorCode::INVALID_PRODUCER_ID_MAPPING;
+        assert_eq!(code(Authorizer::allow_all(), 3, producer.id + 1).await, other);
+        assert_eq!(code(Authorizer::allow_all(), 3, producer.id).await, ErrorCode::NONE);
+    }
 }

@@ -18,7 +18,6 @@
 //! never is.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use coordinator::shard::Producer;
 use futures::future::{BoxFuture, join_all};
@@ -31,9 +30,14 @@ use protocol::messages::add_partitions_to_txn::{
 };
 
 use super::transaction_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{
+    Authorized, AuthorizedPartitions, Authorizer, CLUSTER, Cluster, Denied, Topic, TransactionalId,
+    op,
+};
+use crate::metadata_cache::{MetadataCache, Snapshot};
+use crate::request::{Reply, RequestContext};
 use crate::topics::name;
+use crate::transactions::Transactions;
 
 /// From here on clients know PRODUCER_FENCED.
 const FENCED_FROM: i16 = 2;
@@ -43,11 +47,13 @@ const BATCHES_FROM: i16 = 4;
 type TopicResults = Vec<AddPartitionsToTxnTopicResult>;
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    metadata: &MetadataCache,
+    transactions: &Transactions,
     context: &RequestContext,
     request: AddPartitionsToTxnRequest,
 ) -> Reply<AddPartitionsToTxnResponse> {
-    let version = context.api_version;
+    let (version, cluster) = (context.api_version, metadata.load());
     if version < BATCHES_FROM {
         let transaction = AddPartitionsToTxnTransaction {
             transactional_id: request.v3_and_below_transactional_id,
@@ -56,7 +62,8 @@ pub fn handle(
             verify_only: false,
             topics: request.v3_and_below_topics,
         };
-        let adding = one(broker, context, &transaction);
+        let asker = Asker::Client { authorizer, context };
+        let adding = one(transactions, &cluster, version, &asker, &transaction);
         return Reply::later(async move {
             AddPartitionsToTxnResponse {
                 results_by_topic_v3_and_below: adding.await,
@@ -64,12 +71,13 @@ pub fn handle(
             }
         });
     }
-    if broker.authorizer.authorize::<op::ClusterAction>(context, Resource::Cluster).is_err() {
+    let Ok(action) = authorizer.authorize(context, CLUSTER) else {
         let error_code = ErrorCode::CLUSTER_AUTHORIZATION_FAILED.0;
         return Reply::Now(AddPartitionsToTxnResponse { error_code, ..Default::default() });
-    }
+    };
+    let asker = Asker::Broker(action);
     let asked = request.transactions.into_iter().map(|transaction| {
-        let codes = one(broker, context, &transaction);
+        let codes = one(transactions, &cluster, version, &asker, &transaction);
         async move {
             AddPartitionsToTxnResult {
                 transactional_id: transaction.transactional_id,
@@ -84,40 +92,57 @@ pub fn handle(
     })
 }
 
+/// Who asks: a client, who needs leave for everything, or another broker.
+enum Asker<'a> {
+    Client { authorizer: &'a Authorizer, context: &'a RequestContext },
+    Broker(Authorized<'static, op::ClusterAction, Cluster>),
+}
+
+impl Asker<'_> {
+    fn id<'b>(&self, id: &'b str) -> Result<Authorized<'b, op::Write, TransactionalId>, Denied> {
+        match self {
+            Asker::Client { authorizer, context } => authorizer.authorize(context, id),
+            Asker::Broker(action) => Ok(action.covers(id)),
+        }
+    }
+
+    /// Clients have no business in the coordinators' topics.
+    fn topic<'b>(&self, topic: &'b str) -> Result<Authorized<'b, op::Write, Topic>, Denied> {
+        match self {
+            Asker::Client { .. } if name::is_internal(topic) => Err(Denied),
+            Asker::Client { authorizer, context } => authorizer.authorize(context, topic),
+            Asker::Broker(action) => Ok(action.covers(topic)),
+        }
+    }
+}
+
 fn one(
-    broker: &Broker,
-    context: &RequestContext,
+    transactions: &Transactions,
+    cluster: &Snapshot,
+    version: i16,
+    asker: &Asker<'_>,
     transaction: &AddPartitionsToTxnTransaction,
 ) -> BoxFuture<'static, TopicResults> {
-    let id = &transaction.transactional_id;
-    let of_client = context.api_version < BATCHES_FROM;
-    let resource = Resource::TransactionalId(id);
-    if of_client && broker.authorizer.authorize::<op::Write>(context, resource).is_err() {
+    let Ok(id) = asker.id(&transaction.transactional_id) else {
         let denied = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
         return Box::pin(std::future::ready(as_listed(&transaction.topics, denied)));
-    }
-    let topics = transaction.topics.iter();
-    let partitions: BTreeSet<TopicPartition> = topics
-        .flat_map(|topic| {
-            topic.partitions.iter().map(|index| TopicPartition::new(topic.name.clone(), *index))
-        })
-        .collect();
-    if let Err(codes) = check(broker, context, &partitions, of_client) {
-        return Box::pin(std::future::ready(by_topic(codes)));
-    }
-    let service = &broker.transactions.service;
+    };
+    let partitions = match check(cluster, asker, &transaction.topics) {
+        Ok(partitions) => partitions,
+        Err(codes) => return Box::pin(std::future::ready(by_topic(codes))),
+    };
     let producer = Producer { id: transaction.producer_id, epoch: transaction.producer_epoch };
     if transaction.verify_only {
-        let verifying = service.verify(id, producer, partitions.into_iter().collect());
+        let verifying = transactions.verify(&id, producer, partitions.into_partitions());
         return Box::pin(async move {
             let verified = verifying.await.into_iter();
             let code = |error: Option<_>| error.map_or(ErrorCode::NONE, transaction_error::code);
             by_topic(verified.map(|(tp, error)| (tp, code(error))).collect())
         });
     }
-    let adding = service.add_partitions(id, producer, partitions.into_iter().collect());
+    let adding = transactions.add_partitions(&id, producer, partitions);
     let topics = transaction.topics.clone();
-    let knows_fenced = context.api_version >= FENCED_FROM;
+    let knows_fenced = version >= FENCED_FROM;
     Box::pin(
         async move { as_listed(&topics, transaction_error::code_of(adding.await, knows_fenced)) },
     )
@@ -125,34 +150,32 @@ fn one(
 
 /// All partitions may be added, or none is.
 fn check(
-    broker: &Broker,
-    context: &RequestContext,
-    partitions: &BTreeSet<TopicPartition>,
-    of_client: bool,
-) -> Result<(), Vec<(TopicPartition, ErrorCode)>> {
-    let authorizer = &broker.authorizer;
-    let cluster = broker.metadata.load();
-    let judge = |partition: &TopicPartition| {
-        let topic = Resource::Topic(&partition.topic);
-        let internal = name::is_internal(&partition.topic);
-        let denied =
-            of_client && (internal || authorizer.authorize::<op::Write>(context, topic).is_err());
-        if denied {
-            Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
-        } else if cluster.partition(&partition.topic, partition.partition).is_none() {
-            Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
-        } else {
-            None
-        }
-    };
-    let errors: Vec<Option<ErrorCode>> = partitions.iter().map(judge).collect();
-    if errors.iter().all(Option::is_none) {
-        return Ok(());
-    }
-    let codes = partitions.iter().zip(errors).map(|(partition, error)| {
-        (partition.clone(), error.unwrap_or(ErrorCode::OPERATION_NOT_ATTEMPTED))
+    cluster: &Snapshot,
+    asker: &Asker<'_>,
+    topics: &[AddPartitionsToTxnTopic],
+) -> Result<AuthorizedPartitions<op::Write, ()>, Vec<(TopicPartition, ErrorCode)>> {
+    let every = topics.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|index| TopicPartition::new(topic.name.clone(), *index))
     });
-    Err(codes.collect())
+    let partitions: BTreeSet<TopicPartition> = every.collect();
+    let (mut allowed, mut codes) = (AuthorizedPartitions::default(), Vec::new());
+    let mut all = true;
+    for partition in partitions {
+        let (topic, index) = (&partition.topic, partition.partition);
+        let code = match asker.topic(topic) {
+            Err(Denied) => ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+            Ok(_) if cluster.partition(topic, index).is_none() => {
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+            }
+            Ok(leave) => {
+                allowed.push(&leave, index, ());
+                ErrorCode::OPERATION_NOT_ATTEMPTED
+            }
+        };
+        all &= code == ErrorCode::OPERATION_NOT_ATTEMPTED;
+        codes.push((partition, code));
+    }
+    if all { Ok(allowed) } else { Err(codes) }
 }
 
 /// One result for all, in the shape of the request: what is listed twice is answered twice.
@@ -182,4 +205,94 @@ fn by_topic(codes: Vec<(TopicPartition, ErrorCode)>) -> TopicResults {
         }
     }
     topics
+}
+
+#[cfg(test)]
+mod tests {
+    use coordinator::group::service::OFFSETS_TOPIC;
+
+    use super::*;
+    use crate::testbed::{Testbed, answer, context, now};
+
+    fn topics(topics: &[(&str, &[i32])]) -> Vec<AddPartitionsToTxnTopic> {
+        let topic = |(name, partitions): &(&str, &[i32])| AddPartitionsToTxnTopic {
+            name: (*name).to_owned(),
+            partitions: partitions.to_vec(),
+        };
+        topics.iter().map(topic).collect()
+    }
+
+    fn codes(results: &[AddPartitionsToTxnTopicResult]) -> Vec<(&str, i32, ErrorCode)> {
+        let of = |topic: &AddPartitionsToTxnTopicResult| {
+            let all = topic.results_by_partition.iter();
+            all.map(|p| (p.partition_index, ErrorCode(p.partition_error_code))).collect::<Vec<_>>()
+        };
+        let all = results.iter().flat_map(|topic| {
+            of(topic).into_iter().map(|(index, code)| (&*topic.name, index, code))
+        });
+        all.collect()
+    }
+
+    #[tokio::test]
+    async fn a_client_adds_all_or_nothing() {
+        let bed = Testbed::new();
+        let producer = bed.begin_transaction("x", "t").await;
+        bed.lead("denied", 1);
+        bed.lead(OFFSETS_TOPIC, 1);
+        let authorizer = Authorizer::allow_all()
+            .but::<op::Write, Topic>("denied")
+            .but::<op::Write, TransactionalId>("y");
+        let ask = async |id: &str, asked: &[(&str, &[i32])]| {
+            let request = AddPartitionsToTxnRequest {
+                v3_and_below_transactional_id: id.to_owned(),
+                v3_and_below_producer_id: producer.id,
+                v3_and_below_producer_epoch: producer.epoch,
+                v3_and_below_topics: topics(asked),
+                ..AddPartitionsToTxnRequest::default()
+            };
+            let (metadata, transactions) = (&bed.metadata, &bed.transactions);
+            let reply = handle(&authorizer, metadata, transactions, &context(3), request);
+            answer(reply).await.results_by_topic_v3_and_below
+        };
+        let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        let denied = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+        let expected = [
+            (OFFSETS_TOPIC, 0, denied),
+            ("denied", 0, denied),
+            ("t", 0, ErrorCode::OPERATION_NOT_ATTEMPTED),
+            ("t", 9, unknown),
+        ];
+        let asked = ask("x", &[("t", &[9, 0]), ("denied", &[0]), (OFFSETS_TOPIC, &[0])]).await;
+        assert_eq!(codes(&asked), expected);
+        let twice = ask("x", &[("t", &[0, 0])]).await;
+        assert_eq!(codes(&twice), [("t", 0, ErrorCode::NONE); 2], "as it is listed");
+        let refused = ask("y", &[("t", &[0])]).await;
+        let denied = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+        assert_eq!(codes(&refused), [("t", 0, denied)]);
+    }
+
+    #[tokio::test]
+    async fn brokers_verify_without_leave_of_their_own_for_each() {
+        let bed = Testbed::new();
+        let producer = bed.begin_transaction("x", "t").await;
+        bed.lead("u", 1);
+        let ask = |authorizer: &Authorizer| {
+            let transaction = AddPartitionsToTxnTransaction {
+                transactional_id: "x".to_owned(),
+                producer_id: producer.id,
+                producer_epoch: producer.epoch,
+                verify_only: true,
+                topics: topics(&[("u", &[0]), ("t", &[0])]),
+            };
+            let transactions = vec![transaction];
+            let request = AddPartitionsToTxnRequest { transactions, ..Default::default() };
+            handle(authorizer, &bed.metadata, &bed.transactions, &context(4), request)
+        };
+        let authorizer = Authorizer::allow_all().but::<op::Write, Topic>("t");
+        let told = answer(ask(&authorizer)).await.results_by_transaction;
+        let expected = [("t", 0, ErrorCode::NONE), ("u", 0, ErrorCode::TRANSACTION_ABORTABLE)];
+        assert_eq!(codes(&told[0].topic_results), expected);
+        let refused = now(ask(&authorizer.but::<op::ClusterAction, Cluster>(CLUSTER)));
+        assert_eq!(refused.error_code, ErrorCode::CLUSTER_AUTHORIZATION_FAILED.0);
+    }
 }

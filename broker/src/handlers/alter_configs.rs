@@ -19,8 +19,9 @@ use protocol::messages::alter_configs::{
 };
 
 use super::config_resource::{self, Alteration, Altered};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::broker::Broker;
 use crate::dynamic_config::alter::Change;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
     broker: &Arc<Broker>,

@@ -31,8 +31,9 @@ use protocol::messages::alter_partition::{
     TopicResponse,
 };
 
-use crate::authorizer::{Authorized, Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, CLUSTER, Cluster, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 /// From here on topics are named by their ids, and INELIGIBLE_REPLICA is understood.
 const FIRST_WITH_IDS: i16 = 2;
@@ -51,7 +52,7 @@ pub fn handle(
     context: &RequestContext,
     request: AlterPartitionRequest,
 ) -> Reply<AlterPartitionResponse> {
-    let Ok(allowed) = broker.authorizer.authorize(context, Resource::Cluster) else {
+    let Ok(allowed) = broker.authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
         return Reply::Now(refusal(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
     };
     let (broker, version) = (broker.clone(), context.api_version);
@@ -62,7 +63,7 @@ async fn alter(
     broker: &Broker,
     version: i16,
     request: AlterPartitionRequest,
-    _: Authorized<op::ClusterAction>,
+    _: Authorized<'_, op::ClusterAction, Cluster>,
 ) -> AlterPartitionResponse {
     let strange = |partition: &PartitionRequest| {
         ![RECOVERED, RECOVERING].contains(&partition.leader_recovery_state)

@@ -30,15 +30,16 @@ use protocol::messages::alter_partition_reassignments::{
 };
 
 use super::api_error::ApiError;
-use crate::authorizer::{Authorized, Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, CLUSTER, Cluster, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
     broker: &Arc<Broker>,
     context: &RequestContext,
     request: AlterPartitionReassignmentsRequest,
 ) -> Reply<AlterPartitionReassignmentsResponse> {
-    let Ok(allowed) = broker.authorizer.authorize(context, Resource::Cluster) else {
+    let Ok(allowed) = broker.authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
         return Reply::Now(refusal(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
     };
     let broker = broker.clone();
@@ -48,7 +49,7 @@ pub fn handle(
 async fn alter(
     broker: &Broker,
     request: AlterPartitionReassignmentsRequest,
-    _: Authorized<op::Alter>,
+    _: Authorized<'_, op::Alter, Cluster>,
 ) -> AlterPartitionReassignmentsResponse {
     let mut targets = BTreeMap::new();
     for topic in request.topics {

@@ -23,9 +23,10 @@ use protocol::messages::alter_replica_log_dirs::{
 };
 use storage::moving::MoveError;
 
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{CLUSTER, Cluster, op};
+use crate::broker::Broker;
 use crate::replication::mover;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
     broker: &Arc<Broker>,
@@ -33,7 +34,7 @@ pub fn handle(
     request: AlterReplicaLogDirsRequest,
 ) -> Reply<AlterReplicaLogDirsResponse> {
     let orders = orders_of(&request);
-    if broker.authorizer.authorize::<op::Alter>(context, Resource::Cluster).is_err() {
+    if broker.authorizer.authorize::<op::Alter, Cluster>(context, CLUSTER).is_err() {
         let denied = |tp: &TopicPartition| (tp.clone(), ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
         return Reply::Now(respond(orders.keys().map(denied)));
     }
@@ -42,7 +43,7 @@ pub fn handle(
         let owner = broker.clone();
         let work = move || {
             let results = orders.iter().map(|(partition, root)| {
-                let result = mover::order(&broker, partition, root);
+                let result = mover::order(&broker.mover, partition, root);
                 if let Err(error) = &result {
                     tracing::warn!(%partition, to = %root.display(), %error, "not moved");
                 }

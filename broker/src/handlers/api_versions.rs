@@ -14,8 +14,9 @@ use protocol::api::ApiKey;
 use protocol::error_code::ErrorCode;
 use protocol::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::broker::Broker;
 use crate::dispatch::SERVED;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
     broker: &Arc<Broker>,

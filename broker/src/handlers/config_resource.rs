@@ -8,11 +8,12 @@ use protocol::error_code::ErrorCode;
 use protocol::ids::BrokerId;
 
 use super::api_error::ApiError;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{CLUSTER, Cluster, Topic, op};
+use crate::broker::Broker;
 use crate::dynamic_config::alter::{self, AlterError, Change};
 use crate::dynamic_config::log_levels;
 use crate::logging::Loggers;
+use crate::request::{Reply, RequestContext};
 
 pub const TOPIC: i8 = 2;
 pub const BROKER: i8 = 4;
@@ -103,38 +104,36 @@ async fn alter(
     let altered = match *resource_type {
         TOPIC => {
             let authorized = authorizer
-                .authorize::<op::AlterConfigs>(context, Resource::Topic(name))
+                .authorize::<op::AlterConfigs, Topic>(context, name)
                 .map_err(|_| ApiError::plain(ErrorCode::TOPIC_AUTHORIZATION_FAILED))?;
-            alter::topic(broker, authorized, name, change, validate_only).await
+            alter::topic(broker, &authorized, change, validate_only).await
         }
         BROKER => {
-            let authorized =
-                authorizer
-                    .authorize::<op::AlterConfigs>(context, Resource::Cluster)
-                    .map_err(|_| ApiError::plain(ErrorCode::CLUSTER_AUTHORIZATION_FAILED))?;
-            let (whole_cluster, own) = (name.is_empty(), broker.broker_id);
+            let authorized = authorizer
+                .authorize::<op::AlterConfigs, Cluster>(context, CLUSTER)
+                .map_err(|_| ApiError::plain(ErrorCode::CLUSTER_AUTHORIZATION_FAILED))?;
+            let (whole_cluster, own) = (name.is_empty(), broker.identity.broker_id);
             if !whole_cluster {
                 check_broker(own, name, "Node", || {
                     format!("Unexpected broker id, expected {own}, but received {name}")
                 })?;
             }
-            alter::brokers(broker, authorized, whole_cluster, change, validate_only).await
+            alter::brokers(broker, &authorized, whole_cluster, change, validate_only).await
         }
         BROKER_LOGGER => {
             // AlterConfigs does not know loggers.
             let Change::Each(operations) = &change else {
                 return Err(unknown_type(BROKER_LOGGER));
             };
-            let authorized =
-                authorizer
-                    .authorize::<op::AlterConfigs>(context, Resource::Cluster)
-                    .map_err(|_| ApiError::plain(ErrorCode::CLUSTER_AUTHORIZATION_FAILED))?;
-            let own = broker.broker_id;
+            let authorized = authorizer
+                .authorize::<op::AlterConfigs, Cluster>(context, CLUSTER)
+                .map_err(|_| ApiError::plain(ErrorCode::CLUSTER_AUTHORIZATION_FAILED))?;
+            let own = broker.identity.broker_id;
             // Apache tells its own id twice.
             check_broker(own, name, "Node", || {
                 format!("Unexpected node id. Expected {own}, but received {own}")
             })?;
-            log_levels::alter(Loggers::of_process(), authorized, operations, validate_only)
+            log_levels::alter(Loggers::of_process(), &authorized, operations, validate_only)
         }
         CLIENT_METRICS => {
             let text = "AlterConfigs is only supported for topics and brokers, but resource type \

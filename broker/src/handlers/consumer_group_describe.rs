@@ -11,8 +11,6 @@
 //! Differs from Apache: 3.9.2 never serves this beside ZooKeeper, and knows no version 1. Groups
 //! come in the order of the request.
 
-use std::sync::Arc;
-
 use coordinator::group::request::{
     ConsumerDescription, ConsumerMemberDescription, NamedPartitions,
 };
@@ -23,22 +21,23 @@ use protocol::messages::consumer_group_describe::{
     Member, TopicPartitions,
 };
 
-use super::describe_groups::authorized;
-use super::{consumer_group_heartbeat, group_error};
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
-use crate::consumer_protocol::NotServed;
-use crate::group_topics;
+use super::{consumer_group_heartbeat, group_error, operations};
+use crate::authorizer::{Authorizer, Group, op};
+use crate::consumer_protocol::{ConsumerProtocol, NotServed};
+use crate::groups::Groups;
+use crate::request::{Reply, RequestContext};
 
 const CLASSIC: i8 = 0;
 const CONSUMER: i8 = 1;
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    protocol: &ConsumerProtocol,
+    groups: &Groups,
     context: &RequestContext,
     request: ConsumerGroupDescribeRequest,
 ) -> Reply<ConsumerGroupDescribeResponse> {
-    if let Err(why) = broker.consumer_protocol.check() {
+    if let Err(why) = protocol.check() {
         if context.api_version > 0 && why == NotServed::Off {
             return Reply::Close(why.to_string());
         }
@@ -49,19 +48,16 @@ pub fn handle(
         let groups = groups.collect();
         return Reply::Now(ConsumerGroupDescribeResponse { throttle_time_ms: 0, groups });
     }
-    let topics = group_topics::view(&broker.metadata);
     let describing: Vec<_> = request
         .group_ids
         .into_iter()
         .map(|group_id| {
-            let group = Resource::Group(&group_id);
-            let allowed = broker.authorizer.authorize::<op::Describe>(context, group).is_ok();
+            let group = authorizer.authorize::<op::Describe, Group>(context, &group_id);
+            let describing = group.ok().map(|group| groups.describe_consumer(&group));
             let operations = match request.include_authorized_operations {
-                true => authorized(&broker.authorizer, context, group),
+                true => operations::on_group(authorizer, context, &group_id),
                 false => i32::MIN,
             };
-            let describing =
-                allowed.then(|| broker.groups.describe_consumer(&group_id, topics.clone()));
             async move {
                 let Some(describing) = describing else {
                     return refuse(group_id, ErrorCode::GROUP_AUTHORIZATION_FAILED, None);
@@ -129,4 +125,46 @@ fn to_assignment(topics: Vec<NamedPartitions>) -> Assignment {
         partitions: topic.partitions,
     };
     Assignment { topic_partitions: topics.into_iter().map(topic).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{Testbed, answer, context, now};
+
+    const ON: &[(&str, &str)] = &[("group.coordinator.rebalance.protocols", "classic,consumer")];
+
+    fn ask(bed: &Testbed, version: i16) -> Reply<ConsumerGroupDescribeResponse> {
+        let authorizer = Authorizer::allow_all().but::<op::Describe, Group>("denied");
+        let request = ConsumerGroupDescribeRequest {
+            group_ids: ["denied", "g"].map(str::to_owned).to_vec(),
+            include_authorized_operations: true,
+        };
+        handle(&authorizer, &bed.consumer_protocol, &bed.groups, &context(version), request)
+    }
+
+    #[tokio::test]
+    async fn every_group_is_refused_where_the_protocol_is_not_served() {
+        let off = Testbed::new();
+        let groups = now(ask(&off, 0)).groups;
+        let codes: Vec<_> = groups.iter().map(|group| ErrorCode(group.error_code)).collect();
+        assert_eq!(codes, [ErrorCode::UNSUPPORTED_VERSION; 2]);
+        assert!(matches!(ask(&off, 1), Reply::Close(_)));
+        let early = now(ask(&Testbed::with(ON), 1)).groups;
+        assert_eq!(early[1].error_code, ErrorCode::COORDINATOR_NOT_AVAILABLE.0);
+        assert!(early[1].error_message.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_classic_group_is_none_of_these() {
+        let bed = Testbed::with(ON);
+        bed.consumer_protocol.others([].into());
+        bed.coordinate_groups().await;
+        bed.member("g").await;
+        let groups = answer(ask(&bed, 1)).await.groups;
+        assert_eq!(groups[0].error_code, ErrorCode::GROUP_AUTHORIZATION_FAILED.0);
+        assert_eq!(groups[1].error_code, ErrorCode::GROUP_ID_NOT_FOUND.0);
+        let text = groups[1].error_message.as_deref();
+        assert_eq!(text, Some("Group g is not a consumer group."));
+    }
 }

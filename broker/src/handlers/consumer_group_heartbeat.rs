@@ -19,8 +19,6 @@
 //! The record of a group that has just become a classic one says the next generation, so that a
 //! successor of its coordinator has everyone join again.
 
-use std::sync::Arc;
-
 use coordinator::group::consumer::Partitions;
 use coordinator::group::request::{ConsumerAnswer, ConsumerHeartbeat, Refusal};
 use protocol::error_code::ErrorCode;
@@ -29,17 +27,20 @@ use protocol::messages::consumer_group_heartbeat::{
 };
 
 use super::group_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
-use crate::consumer_protocol::NotServed;
-use crate::{group_topics, random};
+use crate::authorizer::{Authorizer, Group, op};
+use crate::consumer_protocol::{ConsumerProtocol, NotServed};
+use crate::groups::Groups;
+use crate::random;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    protocol: &ConsumerProtocol,
+    groups: &Groups,
     context: &RequestContext,
     request: ConsumerGroupHeartbeatRequest,
 ) -> Reply<ConsumerGroupHeartbeatResponse> {
-    if let Err(why) = broker.consumer_protocol.check() {
+    if let Err(why) = protocol.check() {
         if context.api_version > 0 && why == NotServed::Off {
             return Reply::Close(why.to_string());
         }
@@ -47,10 +48,10 @@ pub fn handle(
         let message = (why != NotServed::Off).then(|| why.to_string());
         return Reply::Now(refuse(not_served(&why), message));
     }
-    let group = Resource::Group(&request.group_id);
-    if broker.authorizer.authorize::<op::Read>(context, group).is_err() {
+    let group_id = request.group_id.clone();
+    let Ok(group) = authorizer.authorize::<op::Read, Group>(context, &group_id) else {
         return Reply::Now(refuse(ErrorCode::GROUP_AUTHORIZATION_FAILED, None));
-    }
+    };
     if request.group_id.is_empty() {
         let message = Some("GroupId can't be empty.".to_owned());
         return Reply::Now(refuse(ErrorCode::INVALID_REQUEST, message));
@@ -59,10 +60,7 @@ pub fn handle(
         let message = Some("MemberId can't be empty.".to_owned());
         return Reply::Now(refuse(ErrorCode::INVALID_REQUEST, message));
     }
-    let group_id = request.group_id.clone();
-    let heartbeat = to_heartbeat(context, request);
-    let topics = group_topics::view(&broker.metadata);
-    let beating = broker.groups.consumer_heartbeat(&group_id, heartbeat, topics);
+    let beating = groups.consumer_heartbeat(&group, to_heartbeat(context, request));
     Reply::later(async move {
         match beating.await {
             Ok(answer) => to_response(answer),
@@ -128,5 +126,71 @@ fn to_response(answer: ConsumerAnswer) -> ConsumerGroupHeartbeatResponse {
         heartbeat_interval_ms: answer.heartbeat_interval_ms,
         assignment: answer.assignment.map(topics),
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{Testbed, answer, context, now, topic_id};
+
+    const ON: &[(&str, &str)] = &[("group.coordinator.rebalance.protocols", "classic,consumer")];
+
+    fn beat(group: &str, member: &str) -> ConsumerGroupHeartbeatRequest {
+        ConsumerGroupHeartbeatRequest {
+            group_id: group.to_owned(),
+            member_id: member.to_owned(),
+            rebalance_timeout_ms: 60_000,
+            subscribed_topic_names: Some(vec!["t".to_owned()]),
+            topic_partitions: Some(Vec::new()),
+            ..ConsumerGroupHeartbeatRequest::default()
+        }
+    }
+
+    fn ask(
+        bed: &Testbed,
+        version: i16,
+        request: ConsumerGroupHeartbeatRequest,
+    ) -> Reply<ConsumerGroupHeartbeatResponse> {
+        let authorizer = Authorizer::allow_all().but::<op::Read, Group>("denied");
+        handle(&authorizer, &bed.consumer_protocol, &bed.groups, &context(version), request)
+    }
+
+    #[tokio::test]
+    async fn it_is_served_only_where_every_broker_does() {
+        let off = Testbed::new();
+        let refused = now(ask(&off, 0, beat("g", "")));
+        assert_eq!(refused.error_code, ErrorCode::UNSUPPORTED_VERSION.0);
+        assert_eq!(refused.error_message, None);
+        assert!(matches!(ask(&off, 1, beat("g", "m")), Reply::Close(_)));
+        let on = Testbed::with(ON);
+        let refused = now(ask(&on, 1, beat("g", "m")));
+        assert_eq!(refused.error_code, ErrorCode::COORDINATOR_NOT_AVAILABLE.0);
+        on.consumer_protocol.others([9].into());
+        let refused = now(ask(&on, 1, beat("g", "m")));
+        assert_eq!(refused.error_code, ErrorCode::UNSUPPORTED_VERSION.0);
+        assert!(refused.error_message.is_some_and(|text| text.contains("{9}")));
+    }
+
+    #[tokio::test]
+    async fn requests_are_looked_at_in_kafkas_order() {
+        let bed = Testbed::with(ON);
+        bed.consumer_protocol.others([].into());
+        let code = |group, member| ErrorCode(now(ask(&bed, 1, beat(group, member))).error_code);
+        assert_eq!(code("denied", ""), ErrorCode::GROUP_AUTHORIZATION_FAILED);
+        assert_eq!(code("", "m"), ErrorCode::INVALID_REQUEST);
+        assert_eq!(code("g", ""), ErrorCode::INVALID_REQUEST);
+    }
+
+    #[tokio::test]
+    async fn a_member_is_assigned_what_it_subscribes_to() {
+        let bed = Testbed::with(ON);
+        bed.consumer_protocol.others([].into());
+        bed.coordinate_groups().await;
+        bed.lead("t", 2);
+        let joined = answer(ask(&bed, 1, beat("g", "m"))).await;
+        assert_eq!((joined.error_code, joined.member_epoch), (0, 1), "{joined:?}");
+        let assigned = joined.assignment.expect("an assignment").topic_partitions;
+        assert_eq!(assigned, [TopicPartitions { topic_id: topic_id("t"), partitions: vec![0, 1] }]);
     }
 }

@@ -17,15 +17,16 @@ use protocol::messages::controlled_shutdown::{
     ControlledShutdownRequest, ControlledShutdownResponse, RemainingPartition,
 };
 
-use crate::authorizer::{Authorized, Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, CLUSTER, Cluster, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
     broker: &Arc<Broker>,
     context: &RequestContext,
     request: ControlledShutdownRequest,
 ) -> Reply<ControlledShutdownResponse> {
-    let Ok(allowed) = broker.authorizer.authorize(context, Resource::Cluster) else {
+    let Ok(allowed) = broker.authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
         return Reply::Now(refusal(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
     };
     let broker = broker.clone();
@@ -35,7 +36,7 @@ pub fn handle(
 async fn ask(
     broker: &Broker,
     request: ControlledShutdownRequest,
-    _: Authorized<op::ClusterAction>,
+    _: Authorized<'_, op::ClusterAction, Cluster>,
 ) -> ControlledShutdownResponse {
     let controller = &broker.controller.handle;
     let ControlledShutdownRequest { broker_id, broker_epoch } = request;

@@ -16,12 +16,13 @@ use protocol::messages::create_acls::{
 
 use super::api_error::ApiError;
 use super::describe_acls::UNKNOWN;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{CLUSTER, Cluster, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 /// What a change of lists comes to without an authorizer.
 pub fn refusal(broker: &Broker, context: &RequestContext) -> ApiError {
-    if broker.authorizer.authorize::<op::Alter>(context, Resource::Cluster).is_err() {
+    if broker.authorizer.authorize::<op::Alter, Cluster>(context, CLUSTER).is_err() {
         return ApiError::plain(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
     }
     ApiError::new(ErrorCode::SECURITY_DISABLED, &"No Authorizer is configured.")

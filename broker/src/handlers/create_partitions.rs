@@ -25,8 +25,9 @@ use protocol::messages::create_partitions::{
 };
 
 use super::api_error::ApiError;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Topic, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 use crate::topics::create::candidates;
 use crate::topics::grow::{self, GrowError, Growth};
 
@@ -87,11 +88,11 @@ async fn grow(
     topic: &CreatePartitionsTopic,
     validate_only: bool,
 ) -> Outcome {
-    let resource = Resource::Topic(&topic.name);
-    let authorized = broker.authorizer.authorize::<op::Alter>(context, resource).map_err(|_| {
-        let message = Some("The topic authorization is failed.".to_owned());
-        ApiError { code: ErrorCode::TOPIC_AUTHORIZATION_FAILED, message }
-    })?;
+    let authorized =
+        broker.authorizer.authorize::<op::Alter, Topic>(context, &topic.name).map_err(|_| {
+            let message = Some("The topic authorization is failed.".to_owned());
+            ApiError { code: ErrorCode::TOPIC_AUTHORIZATION_FAILED, message }
+        })?;
     let lists = topic.assignments.as_ref();
     let growth = Growth {
         topic: topic.name.clone(),
@@ -102,7 +103,7 @@ async fn grow(
     let candidates = candidates(&broker.metadata.snapshot());
     let znode = grow::plan(&*broker.store, &candidates, &growth).await.map_err(refused)?;
     if !validate_only {
-        let written = grow::write(&*broker.store, authorized, &topic.name, &znode).await;
+        let written = grow::write(&*broker.store, &authorized, &znode).await;
         written.map_err(refused)?;
         tracing::info!(topic = topic.name, partitions = znode.partitions.len(), "a topic grows");
     }

@@ -27,9 +27,10 @@ use protocol::messages::create_topics::{
 };
 
 use super::api_error::ApiError;
-use crate::authorizer::{Authorized, Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, CLUSTER, Cluster, Topic, op};
+use crate::broker::Broker;
 use crate::dynamic_config::describe;
+use crate::request::{Reply, RequestContext};
 use crate::topics::create::{self, NewTopic, PlannedTopic};
 
 /// Where a KRaft cluster keeps its metadata.
@@ -96,12 +97,12 @@ async fn make_all(
     stream::iter(request.topics).map(one).buffered(at_once).collect().await
 }
 
-fn admit(
+fn admit<'a>(
     broker: &Broker,
     context: &RequestContext,
-    name: &str,
+    name: &'a str,
     twice: bool,
-) -> Result<Authorized<op::Create>, ApiError> {
+) -> Result<Authorized<'a, op::Create, Topic>, ApiError> {
     let refuse = |text: &str| {
         Err(ApiError { code: ErrorCode::INVALID_REQUEST, message: Some(text.to_owned()) })
     };
@@ -112,8 +113,9 @@ fn admit(
         return refuse("Found multiple entries for this topic.");
     }
     let authorizer = &broker.authorizer;
-    let anything = authorizer.authorize(context, Resource::Cluster);
-    anything.or_else(|_| authorizer.authorize(context, Resource::Topic(name))).map_err(|_| {
+    let anything = authorizer.authorize::<op::Create, Cluster>(context, CLUSTER);
+    let topic = anything.map(|cluster| cluster.covers(name));
+    topic.or_else(|_| authorizer.authorize(context, name)).map_err(|_| {
         let message = Some("Authorization failed.".to_owned());
         ApiError { code: ErrorCode::TOPIC_AUTHORIZATION_FAILED, message }
     })
@@ -122,7 +124,7 @@ fn admit(
 async fn make(
     broker: &Broker,
     context: &RequestContext,
-    authorized: Authorized<op::Create>,
+    authorized: Authorized<'_, op::Create, Topic>,
     topic: CreatableTopic,
     validate_only: bool,
 ) -> Result<Made, ApiError> {
@@ -143,8 +145,7 @@ async fn make(
     let plan = create::plan(&*broker.store, &cluster, &config, wanted).await.map_err(refused)?;
     let mut result =
         CreatableTopicResult { name: plan.name.clone(), error_message: None, ..Default::default() };
-    let resource = Resource::Topic(&plan.name);
-    if broker.authorizer.authorize::<op::DescribeConfigs>(context, resource).is_ok() {
+    if broker.authorizer.authorize::<op::DescribeConfigs, Topic>(context, &plan.name).is_ok() {
         describe_plan(broker, &plan, &mut result);
     } else {
         result.topic_config_error_code = ErrorCode::TOPIC_AUTHORIZATION_FAILED.0;
@@ -152,7 +153,7 @@ async fn make(
     if validate_only {
         return Ok(Made { result, partitions: None });
     }
-    result.topic_id = create::write(&*broker.store, authorized, &plan).await.map_err(refused)?;
+    result.topic_id = create::write(&*broker.store, &authorized, &plan).await.map_err(refused)?;
     tracing::info!(topic = plan.name, partitions = plan.replicas.len(), "made a topic");
     Ok(Made { result, partitions: Some(plan.replicas.len()) })
 }

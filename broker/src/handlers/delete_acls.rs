@@ -16,7 +16,8 @@ use protocol::messages::delete_acls::{
 use super::api_error::ApiError;
 use super::create_acls;
 use super::describe_acls::UNKNOWN;
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
     broker: &Arc<Broker>,

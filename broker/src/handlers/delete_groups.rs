@@ -9,7 +9,6 @@
 //! last.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use futures::future::join_all;
 use protocol::error_code::ErrorCode;
@@ -18,11 +17,13 @@ use protocol::messages::delete_groups::{
 };
 
 use super::group_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorizer, Group, op};
+use crate::groups::Groups;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    groups: &Groups,
     context: &RequestContext,
     request: DeleteGroupsRequest,
 ) -> Reply<DeleteGroupsResponse> {
@@ -32,9 +33,8 @@ pub fn handle(
         .into_iter()
         .filter(|group_id| seen.insert(group_id.clone()))
         .map(|group_id| {
-            let group = Resource::Group(&group_id);
-            let allowed = broker.authorizer.authorize::<op::Delete>(context, group).is_ok();
-            let deleting = allowed.then(|| broker.groups.delete(&group_id));
+            let group = authorizer.authorize::<op::Delete, Group>(context, &group_id);
+            let deleting = group.ok().map(|group| groups.delete(&group));
             async move {
                 let error_code = match deleting {
                     Some(deleting) => group_error::number(deleting.await.err()),
@@ -47,4 +47,35 @@ pub fn handle(
     Reply::later(async move {
         DeleteGroupsResponse { throttle_time_ms: 0, results: join_all(deleting).await }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{Testbed, answer, context};
+
+    #[tokio::test]
+    async fn every_name_is_answered_once_in_order() {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        bed.lead("t", 1);
+        bed.member("busy").await;
+        bed.commit("idle", "t", 0, 7).await;
+        let authorizer = Authorizer::allow_all().but::<op::Delete, Group>("denied");
+        let names = ["idle", "busy", "denied", "idle", "none"].map(str::to_owned);
+        let request = DeleteGroupsRequest { groups_names: names.to_vec() };
+        let answer = answer(handle(&authorizer, &bed.groups, &context(2), request)).await;
+        let results: Vec<_> = answer
+            .results
+            .iter()
+            .map(|result| (result.group_id.as_str(), ErrorCode(result.error_code)))
+            .collect();
+        let expected = [
+            ("idle", ErrorCode::NONE),
+            ("busy", ErrorCode::NON_EMPTY_GROUP),
+            ("denied", ErrorCode::GROUP_AUTHORIZATION_FAILED),
+            ("none", ErrorCode::GROUP_ID_NOT_FOUND),
+        ];
+        assert_eq!(results, expected);
+    }
 }

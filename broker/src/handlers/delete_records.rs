@@ -24,10 +24,12 @@ use protocol::messages::delete_records::{
 use storage::Log;
 
 use super::distinct::DistinctPartitions;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, Authorizer, Denied, Topic, op};
 use crate::delayed::offset::Countdown;
+use crate::replication::manager::ReplicaManager;
 use crate::replication::partition::{DeleteError, Deleted, Partition};
+use crate::request::{Reply, RequestContext};
+use crate::tasks::Tasks;
 use crate::topics::name;
 
 struct Part {
@@ -37,17 +39,20 @@ struct Part {
 }
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Arc<Authorizer>,
+    replicas: &Arc<ReplicaManager>,
+    tasks: &Arc<Tasks>,
     context: &RequestContext,
     request: DeleteRecordsRequest,
 ) -> Reply<DeleteRecordsResponse> {
-    let (broker, context) = (broker.clone(), context.clone());
+    let (authorizer, replicas) = (authorizer.clone(), replicas.clone());
+    let (tasks, context) = (tasks.clone(), context.clone());
     Reply::later(async move {
         let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
-        let owner = broker.clone();
+        let owner = replicas.clone();
         // Whole segments may go, which is work for the disk.
-        let (names, mut parts) =
-            owner.tasks.blocking(move || delete_all(&broker, &context, request)).await;
+        let work = move || delete_all(&authorizer, &replicas, &context, request);
+        let (names, mut parts) = tasks.blocking(work).await;
         let countdown = Countdown::new(parts.len());
         for (at, part) in parts.iter().enumerate() {
             match &part.outcome {
@@ -57,12 +62,11 @@ pub fn handle(
                 Err(_) => countdown.settle(at, None),
             }
         }
-        let broker = owner;
         for (part, outcome) in parts.iter_mut().zip(countdown.outcomes(patience).await) {
             let Ok((partition, deleted)) = &mut part.outcome else { continue };
             match outcome {
                 Some(Some(low_watermark)) => deleted.low_watermark = low_watermark,
-                Some(None) => part.outcome = Err(gone(&broker, partition)),
+                Some(None) => part.outcome = Err(gone(&owner, partition)),
                 None => part.outcome = Err(ErrorCode::REQUEST_TIMED_OUT),
             }
         }
@@ -71,7 +75,8 @@ pub fn handle(
 }
 
 fn delete_all(
-    broker: &Broker,
+    authorizer: &Authorizer,
+    replicas: &ReplicaManager,
     context: &RequestContext,
     request: DeleteRecordsRequest,
 ) -> (Vec<String>, Vec<Part>) {
@@ -83,17 +88,12 @@ fn delete_all(
     }
     let mut names = Vec::new();
     let mut parts = Vec::new();
-    let cluster = broker.metadata.load();
     for (name, partitions) in distinct.into_topics() {
-        let allowed =
-            broker.authorizer.authorize::<op::Delete>(context, Resource::Topic(&name)).is_ok();
+        let leave = authorizer.authorize::<op::Delete, Topic>(context, &name);
         for (index, offset) in partitions {
-            let outcome = match allowed {
-                false => Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
-                true if cluster.partition(&name, index).is_none() => {
-                    Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
-                }
-                true => delete(broker, &name, index, offset),
+            let outcome = match &leave {
+                Ok(leave) => delete(replicas, leave, index, offset),
+                Err(Denied) => Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
             };
             parts.push(Part { topic: names.len(), index, outcome });
         }
@@ -103,20 +103,24 @@ fn delete_all(
 }
 
 fn delete(
-    broker: &Broker,
-    topic: &str,
+    replicas: &ReplicaManager,
+    authorized: &Authorized<'_, op::Delete, Topic>,
     index: i32,
     offset: i64,
 ) -> Result<(Arc<Partition>, Deleted), ErrorCode> {
+    let topic = authorized.name();
+    if !replicas.cluster().has_partition(topic, index) {
+        return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    }
     if name::is_internal(topic) {
         return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
     }
-    let partition = broker.replicas.find(topic, index)?;
+    let partition = replicas.find(topic, index)?;
     let remove = |log: &Log, offset, high_watermark| {
-        broker.replicas.logs().delete_records(log, offset, high_watermark)??;
+        replicas.logs().delete_records(log, offset, high_watermark)??;
         Ok(())
     };
-    let deleted = partition.delete_records(offset, remove).map_err(|error| {
+    let deleted = partition.delete_records(authorized, offset, remove).map_err(|error| {
         tracing::debug!(?partition, offset, %error, "records were not deleted");
         match error {
             DeleteError::NotLeader => ErrorCode::NOT_LEADER_OR_FOLLOWER,
@@ -129,8 +133,8 @@ fn delete(
 }
 
 /// The code for a partition that leadership or the log left during the wait.
-fn gone(broker: &Broker, partition: &Partition) -> ErrorCode {
-    match broker.replicas.hosted(partition.topic(), partition.index()) {
+fn gone(replicas: &ReplicaManager, partition: &Partition) -> ErrorCode {
+    match replicas.hosted(partition.topic(), partition.index()) {
         Ok(_) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         Err(ErrorCode::KAFKA_STORAGE_ERROR) => ErrorCode::KAFKA_STORAGE_ERROR,
         Err(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
@@ -154,4 +158,57 @@ fn respond(names: Vec<String>, parts: Vec<Part>) -> DeleteRecordsResponse {
         });
     }
     DeleteRecordsResponse { topics, ..Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::messages::delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
+
+    use super::*;
+    use crate::testbed::{Testbed, answer, context};
+
+    #[tokio::test]
+    async fn each_partition_is_deleted_from_as_its_last_entry_says() {
+        let bed = Testbed::new();
+        for topic in ["t", "denied", name::CONSUMER_OFFSETS] {
+            bed.lead(topic, 1);
+            bed.append(topic, 0, &["a"]);
+            bed.append(topic, 0, &["b"]);
+        }
+        let topic = |name: &str, partitions: &[(i32, i64)]| DeleteRecordsTopic {
+            name: name.to_owned(),
+            partitions: partitions
+                .iter()
+                .map(|(index, offset)| DeleteRecordsPartition {
+                    partition_index: *index,
+                    offset: *offset,
+                })
+                .collect(),
+        };
+        let ask = async |topics| {
+            let authorizer = Authorizer::allow_all().but::<op::Delete, Topic>("denied");
+            let request = DeleteRecordsRequest { topics, timeout_ms: 1000 };
+            let (replicas, tasks, context) = (&bed.replicas, &bed.tasks, context(2));
+            let reply = handle(&Arc::new(authorizer), replicas, tasks, &context, request);
+            let told = answer(reply).await;
+            let all = told.topics.iter().flat_map(|topic| &topic.partitions);
+            all.map(|p| (ErrorCode(p.error_code), p.low_watermark)).collect::<Vec<_>>()
+        };
+        let told = ask(vec![
+            topic("t", &[(0, 9), (9, 0), (0, 1)]),
+            topic("denied", &[(0, 1)]),
+            topic(name::CONSUMER_OFFSETS, &[(0, 1)]),
+        ]);
+        let expected = [
+            (ErrorCode::NONE, 1),
+            (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, -1),
+            (ErrorCode::TOPIC_AUTHORIZATION_FAILED, -1),
+            (ErrorCode::INVALID_TOPIC_EXCEPTION, -1),
+        ];
+        assert_eq!(told.await, expected);
+        let beyond = ask(vec![topic("t", &[(0, 3)])]).await;
+        assert_eq!(beyond, [(ErrorCode::OFFSET_OUT_OF_RANGE, -1)]);
+        let all = ask(vec![topic("t", &[(0, -1)])]).await;
+        assert_eq!(all, [(ErrorCode::NONE, 2)], "up to the high watermark");
+    }
 }

@@ -24,8 +24,9 @@ use protocol::messages::delete_topics::{
     DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
 };
 
-use crate::authorizer::{Authorized, Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, Topic, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 use crate::topics::delete;
 
 pub fn handle(
@@ -74,14 +75,14 @@ async fn mark_all(
     for mut topic in topics {
         let code = match admit(broker, context, &mut topic) {
             Err(code) => code,
-            Ok((name, _)) if !marked.insert(name.clone()) => ErrorCode::NONE,
-            Ok((name, authorized)) => match delete::mark(&*broker.store, authorized, &name).await {
+            Ok(topic) if !marked.insert(topic.name().to_owned()) => ErrorCode::NONE,
+            Ok(authorized) => match delete::mark(&*broker.store, &authorized).await {
                 Ok(()) => {
-                    tracing::info!(topic = name, "marked a topic for deletion");
+                    tracing::info!(topic = authorized.name(), "marked a topic for deletion");
                     ErrorCode::NONE
                 }
                 Err(error) => {
-                    tracing::warn!(topic = name, %error, "a topic is not deleted");
+                    tracing::warn!(topic = authorized.name(), %error, "a topic is not deleted");
                     error.code()
                 }
             },
@@ -96,7 +97,7 @@ fn admit(
     broker: &Broker,
     context: &RequestContext,
     topic: &mut DeleteTopicState,
-) -> Result<(String, Authorized<op::Delete>), ErrorCode> {
+) -> Result<Authorized<'static, op::Delete, Topic>, ErrorCode> {
     let cluster = broker.metadata.snapshot();
     let by_id = !topic.topic_id.is_zero();
     if by_id {
@@ -106,19 +107,18 @@ fn admit(
         let nothing = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
         return Err(if by_id { ErrorCode::UNKNOWN_TOPIC_ID } else { nothing });
     };
-    let resource = Resource::Topic(&name);
     let authorizer = &broker.authorizer;
-    if by_id && authorizer.authorize::<op::Describe>(context, resource).is_err() {
+    if by_id && authorizer.authorize::<op::Describe, Topic>(context, &name).is_err() {
         topic.name = None;
         return Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     }
     let authorized = authorizer
-        .authorize::<op::Delete>(context, resource)
+        .authorize::<op::Delete, Topic>(context, &name)
         .map_err(|_| ErrorCode::TOPIC_AUTHORIZATION_FAILED)?;
     if cluster.topic(&name).is_none() {
         return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     }
-    Ok((name, authorized))
+    Ok(authorized.into_owned())
 }
 
 async fn await_absence(broker: &Broker, timeout_ms: i32, results: &mut [DeletableTopicResult]) {

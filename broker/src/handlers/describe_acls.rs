@@ -11,7 +11,8 @@ use std::sync::Arc;
 use protocol::error_code::ErrorCode;
 use protocol::messages::describe_acls::{DescribeAclsRequest, DescribeAclsResponse};
 
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 /// What Kafka calls UNKNOWN, in every part of a list or a filter.
 pub const UNKNOWN: i8 = 0;

@@ -14,8 +14,9 @@ use protocol::messages::describe_cluster::{
 };
 
 use super::operations;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{CLUSTER, Cluster, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
@@ -62,14 +63,14 @@ pub fn handle(
         .collect();
     let shown = |id: &i32| brokers.iter().any(|broker| broker.broker_id == *id);
     let mut response = DescribeClusterResponse {
-        cluster_id: broker.cluster_id.clone(),
+        cluster_id: broker.identity.cluster_id.clone(),
         controller_id: cluster.controller_id.filter(shown).unwrap_or(-1),
         brokers,
         ..Default::default()
     };
     if request.include_cluster_authorized_operations {
         let authorizer = &broker.authorizer;
-        let may_ask = authorizer.authorize::<op::Describe>(context, Resource::Cluster).is_ok();
+        let may_ask = authorizer.authorize::<op::Describe, Cluster>(context, CLUSTER).is_ok();
         response.cluster_authorized_operations =
             if may_ask { operations::on_cluster(authorizer, context) } else { 0 };
     }

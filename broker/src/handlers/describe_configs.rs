@@ -29,11 +29,12 @@ use super::api_error::ApiError;
 use super::config_resource::{
     BROKER, BROKER_LOGGER, CLIENT_METRICS, TOPIC, check_broker, invalid_request,
 };
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{CLUSTER, Cluster, Topic, op};
+use crate::broker::Broker;
 use crate::dynamic_config::describe::{self, Documentation, Entry};
 use crate::dynamic_config::entity;
 use crate::logging::Loggers;
+use crate::request::{Reply, RequestContext};
 use crate::topics::name;
 
 pub fn handle(
@@ -81,17 +82,17 @@ async fn entries(
     match resource.resource_type {
         TOPIC => {
             authorizer
-                .authorize::<op::DescribeConfigs>(context, Resource::Topic(name))
+                .authorize::<op::DescribeConfigs, Topic>(context, name)
                 .map_err(|_| denied(ErrorCode::TOPIC_AUTHORIZATION_FAILED))?;
             topic(broker, name).await
         }
         kind => {
             authorizer
-                .authorize::<op::DescribeConfigs>(context, Resource::Cluster)
+                .authorize::<op::DescribeConfigs, Cluster>(context, CLUSTER)
                 .map_err(|_| denied(ErrorCode::CLUSTER_AUTHORIZATION_FAILED))?;
             match kind {
                 BROKER => brokers(broker, name),
-                BROKER_LOGGER => loggers(broker.broker_id, name),
+                BROKER_LOGGER => loggers(broker.identity.broker_id, name),
                 _ if name.is_empty() => {
                     Err(invalid_request("Client metrics subscription name must not be empty"))
                 }
@@ -105,7 +106,7 @@ async fn entries(
 }
 
 fn brokers(broker: &Broker, name: &str) -> Result<Vec<Entry>, ApiError> {
-    let (config, own) = (broker.config.load(), broker.broker_id);
+    let (config, own) = (broker.config.load(), broker.identity.broker_id);
     if name.is_empty() {
         return Ok(describe::broker_default(&config));
     }

@@ -9,8 +9,6 @@
 //! Differs from Apache: groups come in the order of the request; there those that the caller may
 //! not see come first.
 
-use std::sync::Arc;
-
 use coordinator::group::request::{GroupDescription, MemberDescription};
 use futures::future::join_all;
 use protocol::error_code::ErrorCode;
@@ -18,17 +16,14 @@ use protocol::messages::describe_groups::{
     DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
 };
 
-use super::group_error;
-use crate::authorizer::{Authorizer, Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
-
-/// Codes of Kafka's `AclOperation`, as bits of `authorized_operations`.
-const READ: i32 = 1 << 3;
-const DELETE: i32 = 1 << 6;
-const DESCRIBE: i32 = 1 << 8;
+use super::{group_error, operations};
+use crate::authorizer::{Authorizer, Group, op};
+use crate::groups::Groups;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    groups: &Groups,
     context: &RequestContext,
     request: DescribeGroupsRequest,
 ) -> Reply<DescribeGroupsResponse> {
@@ -37,11 +32,12 @@ pub fn handle(
         .groups
         .into_iter()
         .map(|group_id| {
-            let group = Resource::Group(&group_id);
-            let allowed = broker.authorizer.authorize::<op::Describe>(context, group).is_ok();
-            let describing = allowed.then(|| broker.groups.describe(&group_id));
-            let operations =
-                if operations { authorized(&broker.authorizer, context, group) } else { i32::MIN };
+            let group = authorizer.authorize::<op::Describe, Group>(context, &group_id);
+            let describing = group.ok().map(|group| groups.describe(&group));
+            let operations = match operations {
+                true => operations::on_group(authorizer, context, &group_id),
+                false => i32::MIN,
+            };
             async move {
                 let described = match describing {
                     Some(describing) => describing.await.map_err(group_error::code),
@@ -59,14 +55,6 @@ pub fn handle(
     Reply::later(async move {
         DescribeGroupsResponse { throttle_time_ms: 0, groups: join_all(describing).await }
     })
-}
-
-/// What the caller may do to the group, of all that can be done to groups.
-pub fn authorized(authorizer: &Authorizer, context: &RequestContext, group: Resource<'_>) -> i32 {
-    let bit = |allowed: bool, bit: i32| if allowed { bit } else { 0 };
-    bit(authorizer.authorize::<op::Read>(context, group).is_ok(), READ)
-        | bit(authorizer.authorize::<op::Delete>(context, group).is_ok(), DELETE)
-        | bit(authorizer.authorize::<op::Describe>(context, group).is_ok(), DESCRIBE)
 }
 
 fn to_described(
@@ -90,5 +78,38 @@ fn to_described(
         protocol_data: group.protocol,
         members: group.members.into_iter().map(member).collect(),
         authorized_operations,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{Testbed, answer, context};
+
+    #[tokio::test]
+    async fn what_does_not_exist_is_dead_and_what_is_denied_is_not_shown() {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        let member = bed.member("g").await.member_id;
+        let authorizer = Authorizer::allow_all()
+            .but::<op::Describe, Group>("denied")
+            .but::<op::Delete, Group>("g");
+        let ask = async |version| {
+            let request = DescribeGroupsRequest {
+                groups: ["denied", "g", "none"].map(str::to_owned).to_vec(),
+                include_authorized_operations: true,
+            };
+            answer(handle(&authorizer, &bed.groups, &context(version), request)).await.groups
+        };
+        let groups = ask(5).await;
+        let shown: Vec<_> = groups
+            .iter()
+            .map(|group| (ErrorCode(group.error_code), group.group_state.as_str()))
+            .collect();
+        let denied = ErrorCode::GROUP_AUTHORIZATION_FAILED;
+        assert_eq!(shown, [(denied, ""), (ErrorCode::NONE, "Stable"), (ErrorCode::NONE, "Dead")]);
+        assert_eq!(groups[1].members[0].member_id, member);
+        assert_eq!(groups[1].authorized_operations, 1 << 3 | 1 << 8, "read and describe");
+        assert_eq!(ask(2).await[1].authorized_operations, i32::MIN, "nobody asked");
     }
 }

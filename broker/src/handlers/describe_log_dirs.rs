@@ -19,15 +19,16 @@ use protocol::messages::describe_log_dirs::{
 };
 use storage::Log;
 
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{CLUSTER, Cluster, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
     broker: &Arc<Broker>,
     context: &RequestContext,
     request: DescribeLogDirsRequest,
 ) -> Reply<DescribeLogDirsResponse> {
-    if broker.authorizer.authorize::<op::Describe>(context, Resource::Cluster).is_err() {
+    if broker.authorizer.authorize::<op::Describe, Cluster>(context, CLUSTER).is_err() {
         return Reply::Now(DescribeLogDirsResponse {
             error_code: ErrorCode::CLUSTER_AUTHORIZATION_FAILED.0,
             ..Default::default()

@@ -20,11 +20,13 @@ use protocol::messages::describe_transactions::{
 };
 
 use super::transaction_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorizer, Requester};
+use crate::request::{Reply, RequestContext};
+use crate::transactions::Transactions;
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Arc<Authorizer>,
+    transactions: &Transactions,
     context: &RequestContext,
     request: DescribeTransactionsRequest,
 ) -> Reply<DescribeTransactionsResponse> {
@@ -32,29 +34,25 @@ pub fn handle(
         .transactional_ids
         .into_iter()
         .map(|id| {
-            let resource = Resource::TransactionalId(&id);
-            let may = broker.authorizer.authorize::<op::Describe>(context, resource).is_ok();
-            let describing = may.then(|| broker.transactions.service.describe(&id));
+            let requester = Requester::new(authorizer, context);
+            let allowed = authorizer.authorize(context, &id).ok();
+            let describing = allowed.map(|id| transactions.describe(&id, requester));
             async move {
                 match describing {
-                    Some(describing) => (id, Some(describing.await)),
-                    None => (id, None),
+                    Some(describing) => state_of(id, Some(describing.await)),
+                    None => state_of(id, None),
                 }
             }
         })
         .collect();
-    let (broker, context) = (broker.clone(), context.clone());
     Reply::later(async move {
-        let described = join_all(asked).await.into_iter();
-        let transaction_states =
-            described.map(|(id, found)| state_of(&broker, &context, id, found)).collect();
+        let transaction_states = join_all(asked).await;
         DescribeTransactionsResponse { throttle_time_ms: 0, transaction_states }
     })
 }
 
+/// `None`: the caller may not see it.
 fn state_of(
-    broker: &Broker,
-    context: &RequestContext,
     transactional_id: String,
     found: Option<Result<Description, TransactionError>>,
 ) -> TransactionState {
@@ -70,10 +68,6 @@ fn state_of(
     };
     let mut topics: Vec<TopicData> = Vec::new();
     for partition in found.partitions {
-        let resource = Resource::Topic(&partition.topic);
-        if broker.authorizer.authorize::<op::Describe>(context, resource).is_err() {
-            continue;
-        }
         match topics.last_mut().filter(|last| last.topic == partition.topic) {
             Some(topic) => topic.partitions.push(partition.partition),
             None => topics
@@ -89,5 +83,44 @@ fn state_of(
         producer_id: found.producer_id,
         producer_epoch: found.producer_epoch,
         topics,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authorizer::{Topic, TransactionalId, op};
+    use crate::testbed::{Testbed, answer, context};
+
+    #[tokio::test]
+    async fn each_id_has_its_own_answer_and_topics_need_leave() {
+        let bed = Testbed::new();
+        let producer = bed.begin_transaction("x", "t").await;
+        let ask = async |authorizer: Authorizer| {
+            let ids = ["denied", "x", "none", ""].map(str::to_owned);
+            let request = DescribeTransactionsRequest { transactional_ids: ids.to_vec() };
+            let authorizer = Arc::new(authorizer);
+            let reply = handle(&authorizer, &bed.transactions, &context(0), request);
+            answer(reply).await.transaction_states
+        };
+        let some = || Authorizer::allow_all().but::<op::Describe, TransactionalId>("denied");
+        let states = ask(some()).await;
+        let codes: Vec<_> = states.iter().map(|state| ErrorCode(state.error_code)).collect();
+        let expected = [
+            ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+            ErrorCode::NONE,
+            ErrorCode::TRANSACTIONAL_ID_NOT_FOUND,
+            ErrorCode::INVALID_REQUEST,
+        ];
+        assert_eq!(codes, expected);
+        assert_eq!(states[1].transaction_state, "Ongoing");
+        assert_eq!(
+            (states[1].producer_id, states[1].producer_epoch),
+            (producer.id, producer.epoch)
+        );
+        let topics = [TopicData { topic: "t".to_owned(), partitions: vec![0] }];
+        assert_eq!(states[1].topics, topics);
+        let hidden = ask(some().but::<op::Describe, Topic>("t")).await;
+        assert!(hidden[1].topics.is_empty());
     }
 }

@@ -26,8 +26,9 @@ use protocol::messages::elect_leaders::{
 };
 
 use super::api_error::ApiError;
-use crate::authorizer::{Authorized, Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, CLUSTER, Cluster, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 const PREFERRED: i8 = 0;
 const UNCLEAN: i8 = 1;
@@ -48,7 +49,7 @@ pub fn handle(
         let results = named.iter().flatten().map(|tp| (tp.clone(), ApiError::plain(code)));
         Reply::Now(respond(version, code, results.collect()))
     };
-    let Ok(allowed) = broker.authorizer.authorize(context, Resource::Cluster) else {
+    let Ok(allowed) = broker.authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
         return refuse(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
     };
     if ![PREFERRED, UNCLEAN].contains(&request.election_type) {
@@ -72,7 +73,7 @@ async fn elect(
     partitions: BTreeSet<TopicPartition>,
     unclean: bool,
     timeout_ms: u64,
-    _: Authorized<op::Alter>,
+    _: Authorized<'_, op::Alter, Cluster>,
 ) -> Results {
     let started_ms = broker.clock.elapsed_ms();
     let asked = partitions.clone();

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use protocol::messages::envelope::{EnvelopeRequest, EnvelopeResponse};
 
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
     _broker: &Arc<Broker>,

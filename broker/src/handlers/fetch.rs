@@ -46,14 +46,21 @@ use replica::session_cache::SessionError;
 use storage::config::TopicCompression;
 
 use self::parts::{failed, name_leader, push, refused, told_of};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::Authorizer;
+use crate::clock::Clock;
+use crate::config::LiveConfig;
 use crate::delayed::fetch::Isolation;
 use crate::fetch::plan::{self, FetchParams, Plan, Source};
 use crate::fetch::preferred::{self, Nearby};
-use crate::fetch::session::{FetchContext, SessionRequest, Wanted};
+use crate::fetch::session::{FetchContext, FetchSessions, SessionRequest, Wanted};
+use crate::metadata_cache::MetadataCache;
+use crate::metrics::RequestMetrics;
 use crate::network::payload::FilePayload;
-use crate::quota::LEADER_REPLICAS;
+use crate::quota::{LEADER_REPLICAS, Quotas};
+use crate::replication::manager::ReplicaManager;
 use crate::replication::partition::{PartitionRead, ReadError, Reader};
+use crate::request::{Reply, RequestContext};
+use crate::tasks::Tasks;
 
 const CONSUMER: i32 = -1;
 const READ_COMMITTED: i8 = 1;
@@ -70,9 +77,21 @@ enum Standing {
     Refused(ErrorCode),
 }
 
+/// Serves fetches.
+pub struct FetchServer {
+    pub config: Arc<LiveConfig>,
+    pub clock: Clock,
+    pub tasks: Arc<Tasks>,
+    pub metadata: Arc<MetadataCache>,
+    pub replicas: Arc<ReplicaManager>,
+    pub sessions: Arc<FetchSessions>,
+    pub quotas: Arc<Quotas>,
+    pub metrics: Arc<RequestMetrics>,
+}
+
 /// One Fetch on its way.
 struct Fetch {
-    broker: Arc<Broker>,
+    server: Arc<FetchServer>,
     context: RequestContext,
     session: FetchContext,
     params: FetchParams,
@@ -81,12 +100,13 @@ struct Fetch {
 }
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    server: &Arc<FetchServer>,
     context: &RequestContext,
     request: FetchRequest,
 ) -> Reply<FetchResponse> {
-    let params = params_of(broker, context, &request);
-    let (session, wanted) = match open_session(broker, context.api_version, &params, &request) {
+    let params = params_of(server, context, &request);
+    let (session, wanted) = match open_session(server, context.api_version, &params, &request) {
         Ok(opened) => opened,
         Err(error) => {
             let error_code = session_code(error).0;
@@ -94,14 +114,14 @@ pub fn handle(
         }
     };
     let mut fetch = Fetch {
-        broker: broker.clone(),
+        server: server.clone(),
         context: context.clone(),
         session,
         params,
         items: Vec::with_capacity(wanted.len()),
         sources: Vec::with_capacity(wanted.len()),
     };
-    fetch.resolve(wanted);
+    fetch.resolve(authorizer, wanted);
     let any_known = fetch.items.iter().any(|(_, s)| !matches!(s, Standing::Refused(_)));
     if any_known && !levels::exists(request.isolation_level) {
         return Reply::Now(levels::failure(context.api_version, &request));
@@ -109,7 +129,7 @@ pub fn handle(
     // Old records may have to be looked for on the disk, which is no work for a worker.
     if !fetch.sources.iter().all(Source::is_at_tail) {
         return Reply::later(async move {
-            let owner = fetch.broker.clone();
+            let owner = fetch.server.clone();
             let work = move || {
                 let plan = fetch.look();
                 (fetch, plan)
@@ -125,7 +145,11 @@ pub fn handle(
     Reply::later(fetch.complete(plan))
 }
 
-fn params_of(broker: &Broker, context: &RequestContext, request: &FetchRequest) -> FetchParams {
+fn params_of(
+    server: &FetchServer,
+    context: &RequestContext,
+    request: &FetchRequest,
+) -> FetchParams {
     let version = context.api_version;
     let (replica, epoch) = match version {
         15.. => (request.replica_state.replica_id, request.replica_state.replica_epoch),
@@ -137,7 +161,7 @@ fn params_of(broker: &Broker, context: &RequestContext, request: &FetchRequest) 
         (CONSUMER, _) => Isolation::HighWatermark,
         _ => Isolation::LogEnd,
     };
-    let config = broker.config.load();
+    let config = server.config.load();
     let ours = config.int("fetch.max.bytes");
     let has_rack = !is_follower && version >= 11 && !request.rack_id.is_empty();
     let by_rack = has_rack && config.text("replica.selector.class") == Some(preferred::RACK_AWARE);
@@ -152,7 +176,7 @@ fn params_of(broker: &Broker, context: &RequestContext, request: &FetchRequest) 
             isolation,
             // From version 11 on consumers may read from a follower (KIP-392).
             leader_only: is_follower || (replica == CONSUMER && version < 11),
-            throttled: is_follower && broker.quotas.leader.is_exceeded(broker.clock.now_ms()),
+            throttled: is_follower && server.quotas.leader.is_exceeded(server.clock.now_ms()),
         },
         nearby,
         min_bytes: i64::from(request.min_bytes).min(max_bytes).max(0) as u64,
@@ -163,13 +187,13 @@ fn params_of(broker: &Broker, context: &RequestContext, request: &FetchRequest) 
 }
 
 fn open_session(
-    broker: &Broker,
+    server: &FetchServer,
     version: i16,
     params: &FetchParams,
     request: &FetchRequest,
 ) -> Result<(FetchContext, Vec<Wanted>), SessionError> {
     let uses_topic_ids = version >= 13;
-    let name_of = |id: Uuid| broker.replicas.cluster().topic_name(id);
+    let name_of = |id: Uuid| server.replicas.cluster().topic_name(id);
     let mut asked = Vec::new();
     for topic in &request.topics {
         let name: Arc<str> = match uses_topic_ids {
@@ -206,7 +230,7 @@ fn open_session(
         uses_topic_ids,
         is_follower: params.reader.follower.is_some(),
     };
-    broker.fetch_sessions.open(session, asked, &forgotten, name_of)
+    server.sessions.open(session, asked, &forgotten, name_of)
 }
 
 fn session_code(error: SessionError) -> ErrorCode {
@@ -241,18 +265,18 @@ impl Fetch {
     }
 
     fn look(&self) -> Plan {
-        plan::look(&self.sources, &self.params, true, self.broker.clock.now_ms())
+        plan::look(&self.sources, &self.params, true, self.server.clock.now_ms())
     }
 
     /// Waits if it must, and answers.
     async fn complete(self, plan: Plan) -> FetchResponse {
-        let clock = self.broker.clock;
+        let clock = self.server.clock;
         if self.may_answer(&plan) {
             return self.finish_anywhere(plan).await;
         }
         let plan = plan::wait(&self.sources, &self.params, plan, &clock).await;
         let arrived_ms = plan.arrived_ms(&self.sources, &self.params);
-        let metrics = self.broker.request_metrics.clone();
+        let metrics = self.server.metrics.clone();
         let response = self.finish_anywhere(plan).await;
         if let Some(arrived_ms) = arrived_ms {
             metrics.handed_on(clock.elapsed_ms() - arrived_ms);
@@ -263,7 +287,7 @@ impl Fetch {
     async fn finish_anywhere(self, plan: Plan) -> FetchResponse {
         let Some(magic) = self.magic() else { return self.finish(plan, None) };
         // Reading and recompressing do not belong on a worker.
-        let owner = self.broker.clone();
+        let owner = self.server.clone();
         owner.tasks.blocking(move || self.finish(plan, Some(magic))).await
     }
 
@@ -322,12 +346,12 @@ impl Fetch {
             Ok(read) => read,
             Err(error) => {
                 if let ReadError::Disk(disk) = &error {
-                    self.broker.replicas.read_failed(&source.partition.name(), disk);
+                    self.server.replicas.read_failed(&source.partition.name(), disk);
                 }
                 let mut code = code_of(&error);
                 if code == ErrorCode::NOT_LEADER_OR_FOLLOWER {
                     // It may have been deleted meanwhile.
-                    let found = self.broker.replicas.find(source.partition.topic(), index);
+                    let found = self.server.replicas.find(source.partition.topic(), index);
                     code = found.err().unwrap_or(code);
                 }
                 return failed(index, code);
@@ -340,9 +364,9 @@ impl Fetch {
         };
         let is_follower = self.params.reader.follower.is_some();
         source.partition.metrics().fetched(bytes, is_follower);
-        let quota = &self.broker.quotas.leader;
+        let quota = &self.server.quotas.leader;
         if is_follower && quota.is_limited() && source.partition.is_throttled(LEADER_REPLICAS) {
-            quota.record(bytes, self.broker.clock.now_ms());
+            quota.record(bytes, self.server.clock.now_ms());
         }
         let (epoch, end_offset) = read.diverging.unwrap_or((-1, -1));
         PartitionData {
@@ -389,7 +413,7 @@ impl Fetch {
         let slices = read.records.as_ref().map_or(&[][..], |records| &records.slices);
         match magic {
             _ if slices.is_empty() => Ok(Records::default()),
-            Some(magic) => old_format::converted(&self.broker.replicas, slices, magic, source),
+            Some(magic) => old_format::converted(&self.server.replicas, slices, magic, source),
             None => Ok(Records::Payload(Arc::new(FilePayload::new(slices.to_vec())))),
         }
     }
@@ -397,7 +421,7 @@ impl Fetch {
     fn respond(self, answers: Vec<(usize, PartitionData)>) -> FetchResponse {
         let told: Vec<_> =
             answers.iter().map(|(at, data)| (&self.items[*at].0, told_of(data))).collect();
-        let (session_id, named) = self.session.answer(&told, self.broker.clock.now_ms());
+        let (session_id, named) = self.session.answer(&told, self.server.clock.now_ms());
         let mut response = FetchResponse { session_id, ..Default::default() };
         for ((at, mut data), named) in answers.into_iter().zip(named) {
             if !named {
@@ -409,10 +433,13 @@ impl Fetch {
                 data.error_code = ErrorCode::NOT_LEADER_OR_FOLLOWER.0;
             }
             if version >= 16 {
-                name_leader(&self.broker, &self.context, target, &mut data, &mut response);
+                name_leader(&self.server.replicas, &self.context, target, &mut data, &mut response);
             }
             push(&mut response, target, data);
         }
         response
     }
 }
+
+#[cfg(test)]
+mod tests;

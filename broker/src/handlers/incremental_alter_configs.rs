@@ -23,8 +23,9 @@ use protocol::messages::incremental_alter_configs::{
 };
 
 use super::config_resource::{self, Alteration, Altered};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::broker::Broker;
 use crate::dynamic_config::alter::{Change, Operation};
+use crate::request::{Reply, RequestContext};
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;

@@ -14,8 +14,6 @@
 //! REBALANCE_IN_PROGRESS; there it never is. In a group of the new protocol a subscription that
 //! cannot be read is INCONSISTENT_GROUP_PROTOCOL, there UNKNOWN_SERVER_ERROR.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use coordinator::group::GroupError;
 use coordinator::group::request::{JoinAnswer, JoinRequest, Protocol};
@@ -25,23 +23,23 @@ use protocol::messages::join_group::{
 };
 
 use super::group_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
-use crate::{group_topics, random};
+use crate::authorizer::{Authorizer, Group, op};
+use crate::groups::Groups;
+use crate::random;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    groups: &Groups,
     context: &RequestContext,
     request: JoinGroupRequest,
 ) -> Reply<JoinGroupResponse> {
     let version = context.api_version;
-    let group = Resource::Group(&request.group_id);
-    if broker.authorizer.authorize::<op::Read>(context, group).is_err() {
-        return Reply::Now(refuse(version, ErrorCode::GROUP_AUTHORIZATION_FAILED));
-    }
     let group_id = request.group_id.clone();
-    let topics = group_topics::view(&broker.metadata);
-    let joining = broker.groups.join(&group_id, to_join(context, request), topics);
+    let Ok(group) = authorizer.authorize::<op::Read, Group>(context, &group_id) else {
+        return Reply::Now(refuse(version, ErrorCode::GROUP_AUTHORIZATION_FAILED));
+    };
+    let joining = groups.join(&group, to_join(context, request));
     Reply::later(async move { to_response(version, joining.await) })
 }
 
@@ -99,4 +97,63 @@ fn refuse(version: i16, code: ErrorCode) -> JoinGroupResponse {
 /// The protocol's name may be null from version 7 on; before, none is empty.
 fn nullable(version: i16, name: Option<String>) -> Option<String> {
     if version < 7 { Some(name.unwrap_or_default()) } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::messages::join_group::JoinGroupRequestProtocol;
+
+    use super::*;
+    use crate::testbed::{Testbed, answer, context, now};
+
+    fn join(group: &str) -> JoinGroupRequest {
+        let protocol = JoinGroupRequestProtocol { name: "range".to_owned(), ..Default::default() };
+        JoinGroupRequest {
+            group_id: group.to_owned(),
+            session_timeout_ms: 10_000,
+            rebalance_timeout_ms: 10_000,
+            protocol_type: "consumer".to_owned(),
+            protocols: vec![protocol],
+            ..JoinGroupRequest::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_new_member_is_given_an_id_first_and_then_leads() {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        let ask = async |request| {
+            answer(handle(&bed.authorizer, &bed.groups, &context(9), request)).await
+        };
+        let first = ask(join("g")).await;
+        assert_eq!(first.error_code, ErrorCode::MEMBER_ID_REQUIRED.0);
+        assert!(first.member_id.starts_with("c-"), "{}", first.member_id);
+        assert_eq!((first.generation_id, first.protocol_name), (-1, None));
+        let second =
+            ask(JoinGroupRequest { member_id: first.member_id.clone(), ..join("g") }).await;
+        assert_eq!((second.error_code, second.generation_id), (0, 1));
+        assert_eq!((&second.leader, &second.member_id), (&first.member_id, &first.member_id));
+        assert_eq!(second.protocol_name.as_deref(), Some("range"));
+        assert_eq!(second.members.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn version_0_has_no_rebalance_timeout_and_no_null() {
+        let request = JoinGroupRequest { rebalance_timeout_ms: -1, ..join("g") };
+        let joining = to_join(&context(0), request.clone());
+        assert_eq!((joining.rebalance_timeout_ms, joining.needs_known_member_id), (10_000, false));
+        let static_member = JoinGroupRequest { group_instance_id: Some("i".to_owned()), ..request };
+        assert!(!to_join(&context(9), static_member).needs_known_member_id);
+        let refused = |version| refuse(version, ErrorCode::UNKNOWN_SERVER_ERROR).protocol_name;
+        assert_eq!((refused(6), refused(7)), (Some(String::new()), None));
+    }
+
+    #[tokio::test]
+    async fn a_group_that_may_not_be_read_is_refused_at_once() {
+        let bed = Testbed::new();
+        let authorizer = Authorizer::allow_all().but::<op::Read, Group>("g");
+        let refused = now(handle(&authorizer, &bed.groups, &context(9), join("g")));
+        assert_eq!(refused.error_code, ErrorCode::GROUP_AUTHORIZATION_FAILED.0);
+        assert_eq!(refused.generation_id, -1);
+    }
 }

@@ -18,7 +18,6 @@
 //! Differs from Apache: a full disk does not take its directory offline.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use metadata::znodes::config::ConfigEntity;
@@ -30,10 +29,10 @@ use protocol::messages::leader_and_isr::{
 };
 use replica::partition::PartitionAssignment;
 
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
-use crate::groups;
+use crate::authorizer::{CLUSTER, Cluster, op};
+use crate::broker::Broker;
 use crate::replication::manager::RoleOrder;
+use crate::request::{Reply, RequestContext};
 
 /// Longest wait for the values of new topics: the controller waits for the answer.
 const CONFIGS_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -48,7 +47,7 @@ pub fn handle(
 ) -> Reply<LeaderAndIsrResponse> {
     let version = context.api_version;
     let allowed =
-        broker.authorizer.authorize::<op::ClusterAction>(context, Resource::Cluster).is_ok();
+        broker.authorizer.authorize::<op::ClusterAction, Cluster>(context, CLUSTER).is_ok();
     if !allowed {
         let orders = orders_of(request);
         return Reply::Now(refuse(version, &orders, ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
@@ -97,7 +96,7 @@ pub fn obey(broker: &Broker, version: i16, request: LeaderAndIsrRequest) -> Lead
             refuse(version, &orders, ErrorCode::STALE_CONTROLLER_EPOCH)
         }
         Ok(obeyed) => {
-            groups::took_roles(&broker.groups, &obeyed);
+            broker.groups.took_roles(&obeyed);
             broker.transactions.took_roles(&obeyed);
             let codes = obeyed.results.iter().map(|result| match result {
                 Ok(()) => ErrorCode::NONE,
@@ -110,7 +109,7 @@ pub fn obey(broker: &Broker, version: i16, request: LeaderAndIsrRequest) -> Lead
 
 /// Whether a controller's request was meant for a former life of this broker.
 pub fn is_stale(broker: &Broker, epoch: i64) -> bool {
-    epoch != -1 && epoch < broker.broker_epoch.load(Ordering::Acquire)
+    epoch != -1 && epoch < broker.identity.broker_epoch()
 }
 
 fn orders_of(request: LeaderAndIsrRequest) -> Vec<RoleOrder> {

@@ -9,27 +9,26 @@
 //!
 //! Differs from Apache: in nothing known.
 
-use std::sync::Arc;
-
 use coordinator::group::request::{LeaveAnswer, LeavingMember};
 use protocol::error_code::ErrorCode;
 use protocol::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberResponse};
 
 use super::group_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorizer, Group, op};
+use crate::groups::Groups;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    groups: &Groups,
     context: &RequestContext,
     request: LeaveGroupRequest,
 ) -> Reply<LeaveGroupResponse> {
     let version = context.api_version;
-    let group = Resource::Group(&request.group_id);
-    if broker.authorizer.authorize::<op::Read>(context, group).is_err() {
+    let Ok(group) = authorizer.authorize::<op::Read, Group>(context, &request.group_id) else {
         let error_code = ErrorCode::GROUP_AUTHORIZATION_FAILED.0;
         return Reply::Now(LeaveGroupResponse { error_code, ..Default::default() });
-    }
+    };
     let members: Vec<LeavingMember> = if version >= 3 {
         request
             .members
@@ -43,7 +42,7 @@ pub fn handle(
     } else {
         vec![LeavingMember { member_id: request.member_id, instance_id: None, reason: None }]
     };
-    let leaving = broker.groups.leave(&request.group_id, members.clone());
+    let leaving = groups.leave(&group, members.clone());
     Reply::later(async move { to_response(version, members, leaving.await) })
 }
 
@@ -68,5 +67,46 @@ fn to_response(
                 error_code: group_error::number(error),
             })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::messages::leave_group::MemberIdentity;
+
+    use super::*;
+    use crate::testbed::{Testbed, answer, context, now};
+
+    #[tokio::test]
+    async fn each_member_has_its_result_and_before_version_3_the_only_one_is_the_answers() {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        let member = bed.member("g").await.member_id;
+        let leave = |ids: &[&str]| LeaveGroupRequest {
+            group_id: "g".to_owned(),
+            member_id: ids[0].to_owned(),
+            members: ids
+                .iter()
+                .map(|id| MemberIdentity { member_id: (*id).to_owned(), ..Default::default() })
+                .collect(),
+        };
+        let ask = async |version, request| {
+            answer(handle(&bed.authorizer, &bed.groups, &context(version), request)).await
+        };
+        let unknown = ErrorCode::UNKNOWN_MEMBER_ID.0;
+        assert_eq!(ask(2, leave(&["m"])).await.error_code, unknown);
+        let answer = ask(5, leave(&["m", &member])).await;
+        let codes: Vec<_> = answer.members.iter().map(|member| member.error_code).collect();
+        assert_eq!((answer.error_code, codes), (0, vec![unknown, 0]));
+        assert_eq!(ask(2, leave(&[&member])).await.error_code, unknown, "it has left");
+    }
+
+    #[tokio::test]
+    async fn a_group_that_may_not_be_read_is_refused_at_once() {
+        let bed = Testbed::new();
+        let authorizer = Authorizer::allow_all().but::<op::Read, Group>("g");
+        let request = LeaveGroupRequest { group_id: "g".to_owned(), ..Default::default() };
+        let refused = now(handle(&authorizer, &bed.groups, &context(5), request));
+        assert_eq!(refused.error_code, ErrorCode::GROUP_AUTHORIZATION_FAILED.0);
     }
 }

@@ -22,11 +22,13 @@ use protocol::messages::list_offsets::{
     ListOffsetsTopicResponse,
 };
 
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, Authorizer, Denied, Topic, op};
 use crate::delayed::fetch::Isolation;
 use crate::handlers::fetch::code_of;
+use crate::replication::manager::ReplicaManager;
 use crate::replication::partition::{FoundOffset, ReadError, Wanted};
+use crate::request::{Reply, RequestContext};
+use crate::tasks::Tasks;
 
 const CONSUMER: i32 = -1;
 /// Kafka's replica verification tool: any replica may answer it.
@@ -41,7 +43,9 @@ const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Arc<Authorizer>,
+    replicas: &Arc<ReplicaManager>,
+    tasks: &Arc<Tasks>,
     context: &RequestContext,
     request: ListOffsetsRequest,
 ) -> Reply<ListOffsetsResponse> {
@@ -52,17 +56,18 @@ pub fn handle(
         })
     });
     if in_memory {
-        return Reply::Now(answer(broker, context, &request));
+        return Reply::Now(answer(authorizer, replicas, context, &request));
     }
-    let (broker, context) = (broker.clone(), context.clone());
+    let (authorizer, replicas) = (authorizer.clone(), replicas.clone());
+    let (tasks, context) = (tasks.clone(), context.clone());
     Reply::later(async move {
-        let owner = broker.clone();
-        owner.tasks.blocking(move || answer(&broker, &context, &request)).await
+        tasks.blocking(move || answer(&authorizer, &replicas, &context, &request)).await
     })
 }
 
 fn answer(
-    broker: &Broker,
+    authorizer: &Authorizer,
+    replicas: &ReplicaManager,
     context: &RequestContext,
     request: &ListOffsetsRequest,
 ) -> ListOffsetsResponse {
@@ -80,22 +85,18 @@ fn answer(
         .topics
         .iter()
         .map(|topic| {
-            let allowed = broker
-                .authorizer
-                .authorize::<op::Describe>(context, Resource::Topic(&topic.name))
-                .is_ok();
+            let leave = authorizer.authorize::<op::Describe, Topic>(context, &topic.name);
             let partitions = topic
                 .partitions
                 .iter()
                 .map(|partition| {
-                    let result = if !allowed {
-                        Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
-                    } else if context.api_version > 0
-                        && twice.contains(&(topic.name.as_str(), partition.partition_index))
-                    {
-                        Err(ErrorCode::INVALID_REQUEST)
-                    } else {
-                        find(broker, context, request, &topic.name, partition)
+                    let key = (topic.name.as_str(), partition.partition_index);
+                    let result = match &leave {
+                        Err(Denied) => Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+                        Ok(_) if context.api_version > 0 && twice.contains(&key) => {
+                            Err(ErrorCode::INVALID_REQUEST)
+                        }
+                        Ok(leave) => find(replicas, leave, context.api_version, request, partition),
                     };
                     result.unwrap_or_else(|code| response_of(partition, code))
                 })
@@ -115,22 +116,21 @@ fn response_of(partition: &ListOffsetsPartition, code: ErrorCode) -> ListOffsets
 }
 
 fn find(
-    broker: &Broker,
-    context: &RequestContext,
+    replicas: &ReplicaManager,
+    topic: &Authorized<'_, op::Describe, Topic>,
+    version: i16,
     request: &ListOffsetsRequest,
-    topic: &str,
     asked: &ListOffsetsPartition,
 ) -> Result<ListOffsetsPartitionResponse, ErrorCode> {
-    let version = context.api_version;
     let wanted = wanted(asked.timestamp, version).ok_or(ErrorCode::UNSUPPORTED_VERSION)?;
     let isolation = isolation(request.replica_id, request.isolation_level)?;
-    let partition = broker.replicas.find(topic, asked.partition_index)?;
+    let partition = replicas.find(topic.name(), asked.partition_index)?;
     let leader_only = request.replica_id != DEBUGGING;
     let consumer = request.replica_id == CONSUMER;
     let code = |error: ReadError| match error {
         ReadError::OffsetNotAvailable if version < 5 => ErrorCode::LEADER_NOT_AVAILABLE,
         ReadError::Disk(disk) => {
-            broker.replicas.read_failed(&partition.name(), &disk);
+            replicas.read_failed(&partition.name(), &disk);
             ErrorCode::KAFKA_STORAGE_ERROR
         }
         other => code_of(&other),
@@ -140,14 +140,14 @@ fn find(
         let count =
             usize::try_from(asked.max_num_offsets).map_err(|_| ErrorCode::UNKNOWN_SERVER_ERROR)?;
         response.old_style_offsets =
-            partition.legacy_offsets(wanted, count, consumer, leader_only).map_err(code)?;
+            partition.legacy_offsets(topic, wanted, count, consumer, leader_only).map_err(code)?;
         return Ok(response);
     }
     if asked.timestamp == LATEST_TIERED {
         return Ok(response);
     }
     let found = partition
-        .find_offset(wanted, isolation, asked.current_leader_epoch, leader_only)
+        .find_offset(topic, wanted, isolation, asked.current_leader_epoch, leader_only)
         .map_err(code)?;
     if let Some(FoundOffset { timestamp, offset, leader_epoch }) = found {
         response.timestamp = timestamp;
@@ -182,7 +182,49 @@ fn wanted(timestamp: i64, version: i16) -> Option<Wanted> {
 
 #[cfg(test)]
 mod tests {
+    use protocol::messages::list_offsets::ListOffsetsTopic;
+
     use super::*;
+    use crate::testbed::{self, Testbed, context};
+
+    #[tokio::test]
+    async fn ends_and_times_are_found_once_a_partition() {
+        let bed = Testbed::new();
+        bed.lead("t", 1);
+        bed.lead("denied", 1);
+        bed.append("t", 0, &["a", "b"]);
+        let topic = |name: &str, partitions: &[(i32, i64)]| ListOffsetsTopic {
+            name: name.to_owned(),
+            partitions: partitions
+                .iter()
+                .map(|(partition_index, timestamp)| ListOffsetsPartition {
+                    partition_index: *partition_index,
+                    timestamp: *timestamp,
+                    current_leader_epoch: -1,
+                    ..ListOffsetsPartition::default()
+                })
+                .collect(),
+        };
+        let ask = async |topics| {
+            let authorizer = Authorizer::allow_all().but::<op::Describe, Topic>("denied");
+            let request = ListOffsetsRequest { replica_id: CONSUMER, topics, ..Default::default() };
+            let (replicas, tasks, context) = (&bed.replicas, &bed.tasks, context(7));
+            let reply = handle(&Arc::new(authorizer), replicas, tasks, &context, request);
+            let told = testbed::answer(reply).await;
+            let all = told.topics.iter().flat_map(|topic| &topic.partitions);
+            all.map(|p| (ErrorCode(p.error_code), p.offset)).collect::<Vec<_>>()
+        };
+        assert_eq!(ask(vec![topic("t", &[(0, LATEST)])]).await, [(ErrorCode::NONE, 2)]);
+        assert_eq!(ask(vec![topic("t", &[(0, EARLIEST)])]).await, [(ErrorCode::NONE, 0)]);
+        assert_eq!(ask(vec![topic("t", &[(0, 0)])]).await, [(ErrorCode::NONE, 0)]);
+        assert_eq!(ask(vec![topic("t", &[(0, i64::MAX)])]).await, [(ErrorCode::NONE, -1)]);
+        let several = vec![topic("t", &[(0, LATEST), (0, EARLIEST), (9, LATEST)])];
+        let twice = (ErrorCode::INVALID_REQUEST, -1);
+        let unknown = (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, -1);
+        assert_eq!(ask(several).await, [twice, twice, unknown]);
+        let denied = vec![topic("denied", &[(0, LATEST)])];
+        assert_eq!(ask(denied).await, [(ErrorCode::TOPIC_AUTHORIZATION_FAILED, -1)]);
+    }
 
     #[test]
     fn levels_that_do_not_exist_fail_for_consumers() {

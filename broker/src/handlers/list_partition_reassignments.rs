@@ -20,15 +20,16 @@ use protocol::messages::list_partition_reassignments::{
     ListPartitionReassignmentsTopics, OngoingPartitionReassignment, OngoingTopicReassignment,
 };
 
-use crate::authorizer::{Authorized, Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, CLUSTER, Cluster, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
     broker: &Arc<Broker>,
     context: &RequestContext,
     request: ListPartitionReassignmentsRequest,
 ) -> Reply<ListPartitionReassignmentsResponse> {
-    let Ok(allowed) = broker.authorizer.authorize(context, Resource::Cluster) else {
+    let Ok(allowed) = broker.authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
         return Reply::Now(refusal(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
     };
     let broker = broker.clone();
@@ -38,7 +39,7 @@ pub fn handle(
 async fn list(
     broker: &Broker,
     request: ListPartitionReassignmentsRequest,
-    _: Authorized<op::Describe>,
+    _: Authorized<'_, op::Describe, Cluster>,
 ) -> ListPartitionReassignmentsResponse {
     let named = request.topics.map(|topics| topics.iter().flat_map(partitions).collect());
     match broker.controller.handle.list_reassignments(named).await {

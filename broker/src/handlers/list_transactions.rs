@@ -8,22 +8,32 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use coordinator::transaction::State;
-use coordinator::transaction::request::Filter;
+use coordinator::transaction::request::{Filter, Listing};
+use coordinator::transaction::{State, TransactionError};
 use protocol::error_code::ErrorCode;
 use protocol::messages::list_transactions::{
     ListTransactionsRequest, ListTransactionsResponse, TransactionState,
 };
 
 use super::transaction_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorizer, Requester};
+use crate::request::{Reply, RequestContext};
+use crate::transactions::Transactions;
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Arc<Authorizer>,
+    transactions: &Transactions,
     context: &RequestContext,
     request: ListTransactionsRequest,
 ) -> Reply<ListTransactionsResponse> {
+    let (filter, unknown) = filter_of(request);
+    let listing = transactions.list(filter, Requester::new(authorizer, context));
+    Reply::later(async move { respond(unknown, listing.await) })
+}
+
+/// The filter, and the names in it that are no states. States that are asked for count even if
+/// none of them is one.
+fn filter_of(request: ListTransactionsRequest) -> (Filter, Vec<String>) {
     let names = request.state_filters;
     let (known, unknown): (Vec<String>, Vec<String>) =
         names.into_iter().partition(|name| State::from_name(name).is_some());
@@ -34,34 +44,73 @@ pub fn handle(
         states: (!any).then_some(states),
         duration_ms: request.duration_filter,
     };
-    let listing = broker.transactions.service.list(filter);
-    let (broker, context) = (broker.clone(), context.clone());
-    Reply::later(async move {
-        let found = match listing.await {
-            Ok(found) => found,
-            Err(error) => {
-                let error_code = transaction_error::code(error).0;
-                return ListTransactionsResponse { error_code, ..Default::default() };
-            }
-        };
-        let may = |id: &str| {
-            let resource = Resource::TransactionalId(id);
-            broker.authorizer.authorize::<op::Describe>(&context, resource).is_ok()
-        };
-        let transaction_states = found
-            .into_iter()
-            .filter(|listing| may(&listing.id))
-            .map(|listing| TransactionState {
-                transactional_id: listing.id.to_string(),
-                producer_id: listing.producer_id,
-                transaction_state: listing.state.name().to_owned(),
-            })
-            .collect();
-        ListTransactionsResponse {
-            throttle_time_ms: 0,
-            error_code: ErrorCode::NONE.0,
-            unknown_state_filters: unknown,
-            transaction_states,
+    (filter, unknown)
+}
+
+fn respond(
+    unknown_state_filters: Vec<String>,
+    listed: Result<Vec<Listing>, TransactionError>,
+) -> ListTransactionsResponse {
+    let found = match listed {
+        Ok(found) => found,
+        Err(error) => {
+            let error_code = transaction_error::code(error).0;
+            return ListTransactionsResponse { error_code, ..Default::default() };
         }
-    })
+    };
+    let state = |listing: Listing| TransactionState {
+        transactional_id: listing.id.to_string(),
+        producer_id: listing.producer_id,
+        transaction_state: listing.state.name().to_owned(),
+    };
+    ListTransactionsResponse {
+        throttle_time_ms: 0,
+        error_code: ErrorCode::NONE.0,
+        unknown_state_filters,
+        transaction_states: found.into_iter().map(state).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authorizer::{TransactionalId, op};
+    use crate::testbed::{Testbed, answer, context};
+
+    #[tokio::test]
+    async fn ids_that_may_not_be_described_are_left_out() {
+        let bed = Testbed::new();
+        let producer = bed.begin_transaction("x", "t").await;
+        bed.begin_transaction("secret", "t").await;
+        let authorizer = Authorizer::allow_all().but::<op::Describe, TransactionalId>("secret");
+        let request = ListTransactionsRequest { duration_filter: -1, ..Default::default() };
+        let reply = handle(&Arc::new(authorizer), &bed.transactions, &context(1), request);
+        let listed = answer(reply).await;
+        let expected = TransactionState {
+            transactional_id: "x".to_owned(),
+            producer_id: producer.id,
+            transaction_state: "Ongoing".to_owned(),
+        };
+        assert_eq!((listed.error_code, listed.transaction_states), (0, vec![expected]));
+    }
+
+    #[test]
+    fn states_that_are_none_still_filter() {
+        let asked = |names: &[&str]| {
+            let state_filters = names.iter().map(|name| (*name).to_owned()).collect();
+            filter_of(ListTransactionsRequest { state_filters, ..Default::default() })
+        };
+        assert_eq!(asked(&[]).0.states, None);
+        let (filter, unknown) = asked(&["Ongoing", "Lost"]);
+        assert_eq!(filter.states, Some([State::Ongoing].into()));
+        assert_eq!(unknown, ["Lost"]);
+        assert_eq!(asked(&["Lost"]).0.states, Some([].into()), "none of them");
+    }
+
+    #[test]
+    fn an_error_leaves_everything_else_out() {
+        let answer = respond(vec!["Lost".to_owned()], Err(TransactionError::NotCoordinator));
+        assert_eq!(answer.error_code, ErrorCode::NOT_COORDINATOR.0);
+        assert!(answer.unknown_state_filters.is_empty());
+    }
 }

@@ -30,10 +30,11 @@ use protocol::messages::metadata::{
 };
 
 use super::operations;
-use crate::authorizer::{Authorized, Authorizer, Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, Topic, op};
+use crate::broker::Broker;
 use crate::metadata_cache::{PartitionMetadata, Snapshot, TopicMetadata};
-use crate::topics::auto::{self, AutoCreated};
+use crate::request::{Reply, RequestContext};
+use crate::topics::auto::AutoCreated;
 use crate::topics::name;
 
 pub fn handle(
@@ -81,13 +82,13 @@ impl Answer {
         let view = View { cluster: &cluster, listener: &context.connection.listener, version };
         let mut response = MetadataResponse {
             brokers: view.brokers(),
-            cluster_id: Some(broker.cluster_id.clone()),
+            cluster_id: Some(broker.identity.cluster_id.clone()),
             controller_id: cluster.controller_id.unwrap_or(-1),
             ..Default::default()
         };
         if (8..=10).contains(&version) && request.include_cluster_authorized_operations {
             let authorizer = &broker.authorizer;
-            let may_ask = authorizer.authorize::<op::Describe>(context, Resource::Cluster).is_ok();
+            let may_ask = authorizer.authorize::<op::Describe, Cluster>(context, CLUSTER).is_ok();
             response.cluster_authorized_operations =
                 if may_ask { operations::on_cluster(authorizer, context) } else { 0 };
         }
@@ -160,8 +161,7 @@ fn add_topics(
     wanted: Wanted,
     answers: &mut Vec<MetadataResponseTopic>,
 ) -> Vec<String> {
-    let may_see =
-        |topic: &str| authorizer.authorize::<op::Describe>(context, Resource::Topic(topic)).is_ok();
+    let may_see = |topic: &str| authorizer.authorize::<op::Describe, Topic>(context, topic).is_ok();
     let denied = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
     let mut missing = Vec::new();
     match wanted {
@@ -287,7 +287,7 @@ async fn make(
     let Some(authorized) = may_create(&broker.authorizer, context, &name) else {
         return failed(Some(name), Uuid::ZERO, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     };
-    let error = match auto::create(broker, authorized, name.clone()).await {
+    let error = match broker.auto_topics.create(authorized).await {
         AutoCreated::Written => ErrorCode::LEADER_NOT_AVAILABLE,
         AutoCreated::InTheMaking => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         AutoCreated::InvalidName(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
@@ -301,13 +301,14 @@ async fn make(
 }
 
 /// Whoever may create anything in the cluster may create this topic too.
-fn may_create(
+fn may_create<'a>(
     authorizer: &Authorizer,
     context: &RequestContext,
-    topic: &str,
-) -> Option<Authorized<op::Create>> {
-    let anything = authorizer.authorize::<op::Create>(context, Resource::Cluster);
-    anything.or_else(|_| authorizer.authorize(context, Resource::Topic(topic))).ok()
+    topic: &'a str,
+) -> Option<Authorized<'a, op::Create, Topic>> {
+    let anything = authorizer.authorize::<op::Create, Cluster>(context, CLUSTER);
+    let proof = anything.map(|cluster| cluster.covers(topic));
+    proof.or_else(|_| authorizer.authorize(context, topic)).ok()
 }
 
 /// Why topics cannot be looked up as they are asked for. From v12 on names are read only where no

@@ -9,57 +9,56 @@
 //!
 //! Differs from Apache: in nothing known.
 
-use std::sync::Arc;
-
 use protocol::error_code::ErrorCode;
 use protocol::messages::offset_for_leader_epoch::{
     EpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
     OffsetForLeaderPartition, OffsetForLeaderTopicResult,
 };
 
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, Denied, Topic, op};
 use crate::handlers::fetch::code_of;
+use crate::replication::manager::ReplicaManager;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    replicas: &ReplicaManager,
     context: &RequestContext,
     request: OffsetForLeaderEpochRequest,
 ) -> Reply<OffsetForLeaderEpochResponse> {
-    let authorizer = &broker.authorizer;
-    let cluster = authorizer.authorize::<op::ClusterAction>(context, Resource::Cluster).is_ok();
+    let action = authorizer.authorize::<op::ClusterAction, Cluster>(context, CLUSTER);
     let topics = request
         .topics
         .into_iter()
         .map(|topic| {
-            let allowed = cluster
-                || authorizer
-                    .authorize::<op::Describe>(context, Resource::Topic(&topic.topic))
-                    .is_ok();
+            let leave = match &action {
+                Ok(action) => Ok(action.covers(&topic.topic)),
+                Err(Denied) => authorizer.authorize(context, &topic.topic),
+            };
             let partitions = topic
                 .partitions
                 .iter()
-                .map(|asked| match allowed {
-                    true => find(broker, &topic.topic, asked),
-                    false => Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+                .map(|asked| match &leave {
+                    Ok(leave) => find(replicas, leave, asked),
+                    Err(Denied) => Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
                 })
                 .zip(&topic.partitions)
                 .map(|(found, asked)| result(asked.partition, found))
                 .collect();
-            OffsetForLeaderTopicResult { topic: topic.topic, partitions }
+            OffsetForLeaderTopicResult { topic: topic.topic.clone(), partitions }
         })
         .collect();
     Reply::Now(OffsetForLeaderEpochResponse { topics, ..Default::default() })
 }
 
 fn find(
-    broker: &Broker,
-    topic: &str,
+    replicas: &ReplicaManager,
+    topic: &Authorized<'_, op::Describe, Topic>,
     asked: &OffsetForLeaderPartition,
 ) -> Result<(i32, i64), ErrorCode> {
-    let partition = broker.replicas.find(topic, asked.partition)?;
+    let partition = replicas.find(topic.name(), asked.partition)?;
     partition
-        .end_offset_for_epoch(asked.current_leader_epoch, asked.leader_epoch)
+        .end_offset_for_epoch(topic, asked.current_leader_epoch, asked.leader_epoch)
         .map_err(|error| code_of(&error))
 }
 
@@ -73,4 +72,57 @@ fn result(partition: i32, found: Result<(i32, i64), ErrorCode>) -> EpochEndOffse
         Err(code) => result.error_code = code.0,
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::messages::offset_for_leader_epoch::OffsetForLeaderTopic;
+
+    use super::*;
+    use crate::testbed::{Testbed, context, now};
+
+    fn ask(
+        bed: &Testbed,
+        authorizer: &Authorizer,
+        topic: &str,
+        (current, epoch): (i32, i32),
+    ) -> (ErrorCode, i32, i64) {
+        let partition = OffsetForLeaderPartition {
+            partition: 0,
+            current_leader_epoch: current,
+            leader_epoch: epoch,
+        };
+        let topic = OffsetForLeaderTopic { topic: topic.to_owned(), partitions: vec![partition] };
+        let request = OffsetForLeaderEpochRequest { topics: vec![topic], ..Default::default() };
+        let answer = now(handle(authorizer, &bed.replicas, &context(4), request));
+        let result = &answer.topics[0].partitions[0];
+        (ErrorCode(result.error_code), result.leader_epoch, result.end_offset)
+    }
+
+    #[tokio::test]
+    async fn epochs_end_where_the_next_begins() {
+        let bed = Testbed::new();
+        bed.lead("t", 1);
+        bed.append("t", 0, &["a", "b"]);
+        bed.place("t", 1, 1, 3);
+        bed.append("t", 0, &["c"]);
+        let told = |of| ask(&bed, &bed.authorizer, "t", of);
+        assert_eq!(told((-1, 0)), (ErrorCode::NONE, 0, 2));
+        assert_eq!(told((3, 2)), (ErrorCode::NONE, 0, 2), "the one below");
+        assert_eq!(told((3, 3)), (ErrorCode::NONE, 3, 3));
+        assert_eq!(told((3, 4)), (ErrorCode::NONE, -1, -1), "not known");
+        assert_eq!(told((2, 0)).0, ErrorCode::FENCED_LEADER_EPOCH);
+        assert_eq!(told((4, 0)).0, ErrorCode::UNKNOWN_LEADER_EPOCH);
+    }
+
+    #[tokio::test]
+    async fn brokers_need_no_leave_for_a_topic() {
+        let bed = Testbed::new();
+        bed.lead("t", 1);
+        let none = || Authorizer::allow_all().but::<op::Describe, Topic>("t");
+        assert_eq!(ask(&bed, &none(), "t", (-1, 0)).0, ErrorCode::NONE);
+        let client = none().but::<op::ClusterAction, Cluster>(CLUSTER);
+        assert_eq!(ask(&bed, &client, "t", (-1, 0)).0, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+        assert_eq!(ask(&bed, &client, "u", (-1, 0)).0, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    }
 }

@@ -1,43 +1,51 @@
 //! What a caller may do to a resource, as the bits of KIP-430: bit n stands for the operation whose
 //! `AclOperation` code is n. Knows no request.
 
-use crate::authorizer::{Authorizer, Operation, Resource, op};
-use crate::broker::RequestContext;
+use crate::authorizer::{Authorizer, CLUSTER, Cluster, Group, On, Resource, Topic, op};
+use crate::request::RequestContext;
 
 /// Everything that can be done to a topic, as far as the caller may.
 pub fn on_topic(authorizer: &Authorizer, context: &RequestContext, topic: &str) -> i32 {
-    let asked = Asked { authorizer, context, resource: Resource::Topic(topic) };
-    asked.bit::<op::Read>(3)
-        | asked.bit::<op::Write>(4)
-        | asked.bit::<op::Create>(5)
-        | asked.bit::<op::Delete>(6)
-        | asked.bit::<op::Alter>(7)
-        | asked.bit::<op::Describe>(8)
-        | asked.bit::<op::DescribeConfigs>(10)
-        | asked.bit::<op::AlterConfigs>(11)
+    let asked = Asked { authorizer, context, name: topic };
+    asked.bit::<op::Read, Topic>(3)
+        | asked.bit::<op::Write, Topic>(4)
+        | asked.bit::<op::Create, Topic>(5)
+        | asked.bit::<op::Delete, Topic>(6)
+        | asked.bit::<op::Alter, Topic>(7)
+        | asked.bit::<op::Describe, Topic>(8)
+        | asked.bit::<op::DescribeConfigs, Topic>(10)
+        | asked.bit::<op::AlterConfigs, Topic>(11)
+}
+
+/// Everything that can be done to a group, as far as the caller may.
+pub fn on_group(authorizer: &Authorizer, context: &RequestContext, group: &str) -> i32 {
+    let asked = Asked { authorizer, context, name: group };
+    asked.bit::<op::Read, Group>(3)
+        | asked.bit::<op::Delete, Group>(6)
+        | asked.bit::<op::Describe, Group>(8)
 }
 
 /// Everything that can be done to the cluster, as far as the caller may.
 pub fn on_cluster(authorizer: &Authorizer, context: &RequestContext) -> i32 {
-    let asked = Asked { authorizer, context, resource: Resource::Cluster };
-    asked.bit::<op::Create>(5)
-        | asked.bit::<op::Alter>(7)
-        | asked.bit::<op::Describe>(8)
-        | asked.bit::<op::ClusterAction>(9)
-        | asked.bit::<op::DescribeConfigs>(10)
-        | asked.bit::<op::AlterConfigs>(11)
-        | asked.bit::<op::IdempotentWrite>(12)
+    let asked = Asked { authorizer, context, name: CLUSTER };
+    asked.bit::<op::Create, Cluster>(5)
+        | asked.bit::<op::Alter, Cluster>(7)
+        | asked.bit::<op::Describe, Cluster>(8)
+        | asked.bit::<op::ClusterAction, Cluster>(9)
+        | asked.bit::<op::DescribeConfigs, Cluster>(10)
+        | asked.bit::<op::AlterConfigs, Cluster>(11)
+        | asked.bit::<op::IdempotentWrite, Cluster>(12)
 }
 
 struct Asked<'a> {
     authorizer: &'a Authorizer,
     context: &'a RequestContext,
-    resource: Resource<'a>,
+    name: &'a str,
 }
 
 impl Asked<'_> {
-    fn bit<Op: Operation>(&self, code: u32) -> i32 {
-        let allowed = self.authorizer.authorize::<Op>(self.context, self.resource).is_ok();
+    fn bit<Op: On<R>, R: Resource>(&self, code: u32) -> i32 {
+        let allowed = self.authorizer.authorize::<Op, R>(self.context, self.name).is_ok();
         i32::from(allowed) << code
     }
 }

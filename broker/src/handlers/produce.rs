@@ -48,15 +48,20 @@ use storage::{AppendInfo, AppendOrigin};
 
 use self::failure::Failure;
 pub use self::failure::{code_of, refused};
-use self::screen::{Screened, screen};
+use self::screen::{Screened, ScreenedTopic, screen};
 use self::verify::{Begun, Verified};
 use super::current_leader;
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, Authorizer, Topic, op};
+use crate::clock::Clock;
 use crate::delayed::offset::Countdown;
+use crate::metadata_cache::MetadataCache;
 use crate::replication::cluster_view::BrokerEndpoint;
-use crate::replication::partition::{AckOutcome, Partition};
+use crate::replication::manager::ReplicaManager;
+use crate::replication::partition::{AckOutcome, AppendTerms, Partition};
+use crate::request::{Reply, RequestContext};
+use crate::tasks::Tasks;
 use crate::topics::name;
-use crate::transactions::verification;
+use crate::transactions::verification::Verifier;
 
 /// The client id of Kafka's own admin client, which alone may write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
@@ -75,32 +80,44 @@ struct Part {
 
 /// One request's answers in the order of the request.
 struct Answers {
-    topics: Vec<String>,
+    topics: Vec<ScreenedTopic>,
     parts: Vec<Part>,
 }
 
+/// Appends what clients send.
+pub struct Appender {
+    metadata: Arc<MetadataCache>,
+    replicas: Arc<ReplicaManager>,
+    verifier: Arc<Verifier>,
+    tasks: Arc<Tasks>,
+    clock: Clock,
+}
+
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    appender: &Arc<Appender>,
     context: &RequestContext,
     request: ProduceRequest,
 ) -> Reply<ProduceResponse> {
-    let id = request.transactional_id.clone();
     let wait = Wait { acks: request.acks, timeout_ms: request.timeout_ms };
-    let (screened, whole) = screen(broker, context, request);
+    let (screened, whole) = screen(authorizer, &appender.metadata.load(), context, request);
     let begun = match whole {
         Some(whole) => Err(whole),
-        None => verify::begin(broker, context, id.as_deref(), &screened),
+        None => verify::begin(&appender.verifier, context.api_version, &screened),
     };
-    let open = match begun {
-        Ok(Begun::Ready(verified)) => return finish(broker, context, wait, screened, Ok(verified)),
-        Err(whole) => return finish(broker, context, wait, screened, Err(whole)),
-        Ok(Begun::Asks(open)) => open,
+    let (open, id) = match (begun, &screened.id) {
+        (Ok(Begun::Ready(verified)), _) => {
+            return appender.finish(context, wait, screened, Ok(verified));
+        }
+        (Err(whole), _) => return appender.finish(context, wait, screened, Err(whole)),
+        (Ok(Begun::Asks(open)), Some(id)) => (open, id),
+        (Ok(Begun::Asks(_)), None) => unreachable!("only a transaction is asked about"),
     };
-    let answer = verification::ask(broker, open.question.clone());
-    let (broker, context) = (broker.clone(), context.clone());
+    let answer = appender.verifier.ask(id, open.about.clone());
+    let (appender, context) = (appender.clone(), context.clone());
     Reply::Held(Box::pin(async move {
         let verified = open.answered(answer.await);
-        finish(&broker, &context, wait, screened, Ok(verified))
+        appender.finish(&context, wait, screened, Ok(verified))
     }))
 }
 
@@ -111,118 +128,176 @@ struct Wait {
     timeout_ms: i32,
 }
 
-/// Appends, and answers once it may. The error is why nothing of the request may be appended.
-fn finish(
-    broker: &Arc<Broker>,
-    context: &RequestContext,
-    Wait { acks, timeout_ms }: Wait,
-    screened: Screened,
-    verified: Result<Verified, Failure>,
-) -> Reply<ProduceResponse> {
-    let mut answers = append_all(broker, context, acks, screened, &verified);
-    // `flush.messages` and `flush.ms`: on disk before it is acknowledged or seen.
-    let flushes = answers.parts.iter().any(|part| part.flush_due());
-    if !flushes {
-        match acks {
-            ACKS_NONE => return answer_nobody(&answers),
-            ACKS_ALL => {}
-            _ => return Reply::Now(respond(broker, context, answers)),
-        }
-        let countdown = await_replicas(&answers);
-        if countdown.is_settled() {
-            settle(broker, &mut answers, countdown.settled());
-            return Reply::Now(respond(broker, context, answers));
-        }
-        let (broker, context) = (broker.clone(), context.clone());
-        return Reply::later(async move {
-            settle(&broker, &mut answers, countdown.outcomes(patience(timeout_ms)).await);
-            respond(&broker, &context, answers)
-        });
+impl Appender {
+    pub fn new(
+        metadata: Arc<MetadataCache>,
+        replicas: Arc<ReplicaManager>,
+        verifier: Arc<Verifier>,
+        tasks: Arc<Tasks>,
+        clock: Clock,
+    ) -> Appender {
+        Appender { metadata, replicas, verifier, tasks, clock }
     }
-    let flushed = flush(broker, &answers);
-    let (broker, context) = (broker.clone(), context.clone());
-    let finish = async move {
-        for (part, failed) in flushed.await.unwrap_or_default() {
-            if failed {
-                answers.parts[part].fail();
+
+    /// Appends, and answers once it may. The error is why nothing of the request may be appended.
+    fn finish(
+        self: &Arc<Self>,
+        context: &RequestContext,
+        Wait { acks, timeout_ms }: Wait,
+        screened: Screened,
+        verified: Result<Verified, Failure>,
+    ) -> Reply<ProduceResponse> {
+        let mut answers = self.append_all(context, acks, screened, &verified);
+        // `flush.messages` and `flush.ms`: on disk before it is acknowledged or seen.
+        let flushes = answers.parts.iter().any(|part| part.flush_due());
+        if !flushes {
+            match acks {
+                ACKS_NONE => return answer_nobody(&answers),
+                ACKS_ALL => {}
+                _ => return Reply::Now(respond(&self.replicas, context, answers)),
             }
-        }
-        if acks == ACKS_ALL {
             let countdown = await_replicas(&answers);
-            settle(&broker, &mut answers, countdown.outcomes(patience(timeout_ms)).await);
+            if countdown.is_settled() {
+                settle(&self.replicas, &mut answers, countdown.settled());
+                return Reply::Now(respond(&self.replicas, context, answers));
+            }
+            let (replicas, context) = (self.replicas.clone(), context.clone());
+            return Reply::later(async move {
+                settle(&replicas, &mut answers, countdown.outcomes(patience(timeout_ms)).await);
+                respond(&replicas, &context, answers)
+            });
         }
-        respond(&broker, &context, answers)
-    };
-    if acks == ACKS_NONE { Reply::Nothing } else { Reply::later(finish) }
+        let flushed = self.flush(&answers);
+        let (replicas, context) = (self.replicas.clone(), context.clone());
+        let finish = async move {
+            for (part, failed) in flushed.await.unwrap_or_default() {
+                if failed {
+                    answers.parts[part].fail();
+                }
+            }
+            if acks == ACKS_ALL {
+                let countdown = await_replicas(&answers);
+                settle(&replicas, &mut answers, countdown.outcomes(patience(timeout_ms)).await);
+            }
+            respond(&replicas, &context, answers)
+        };
+        if acks == ACKS_NONE { Reply::Nothing } else { Reply::later(finish) }
+    }
+
+    /// Appends everything that may be appended. The frame's bytes are in the logs afterwards: they
+    /// are not kept while replicas are waited for.
+    fn append_all(
+        &self,
+        context: &RequestContext,
+        acks: i16,
+        screened: Screened,
+        verified: &Result<Verified, Failure>,
+    ) -> Answers {
+        let acks_legal = [ACKS_NONE, ACKS_LEADER, ACKS_ALL].contains(&acks);
+        let mut parts = Vec::with_capacity(screened.entries.len());
+        for entry in &screened.entries {
+            let outcome = match (verified, &screened.topics[entry.topic]) {
+                (Err(whole), _) => Err(whole.clone()),
+                (Ok(_), Err(_)) => Err(Failure::code(ErrorCode::TOPIC_AUTHORIZATION_FAILED)),
+                (Ok(_), _) if entry.records.is_none() => Err(Failure::code(ErrorCode::NONE)),
+                (Ok(verified), Ok(topic)) => {
+                    verified.guard(topic.name(), entry.index).and_then(|guard| {
+                        if !acks_legal {
+                            return Err(Failure::code(ErrorCode::INVALID_REQUIRED_ACKS));
+                        }
+                        let (index, acks_all) = (entry.index, acks == ACKS_ALL);
+                        let to = Target { topic, index, acks_all, guard };
+                        self.append(context, &to, entry.set())
+                    })
+                }
+            };
+            let outcome = match (&entry.refused, verified) {
+                (Some(refused), Ok(_)) => Err(refused.clone()),
+                _ => outcome,
+            };
+            parts.push(Part::new(entry.topic, entry.index, outcome));
+        }
+        Answers { topics: screened.topics, parts }
+    }
+
+    fn append(
+        &self,
+        context: &RequestContext,
+        to: &Target<'_>,
+        set: &[u8],
+    ) -> Result<(Arc<Partition>, AppendInfo), Failure> {
+        let topic = to.topic.name();
+        if name::is_internal(topic) && context.client_id() != ADMIN_CLIENT_ID {
+            return Err(Failure::code(ErrorCode::INVALID_TOPIC_EXCEPTION));
+        }
+        let partition = self.replicas.find(topic, to.index).map_err(Failure::code)?;
+        let now_ms = self.clock.now_ms();
+        partition.arriving(context.arrived_ms);
+        let terms = AppendTerms {
+            origin: AppendOrigin::Client,
+            acks_all: to.acks_all,
+            leader_epoch: None,
+            guard: to.guard,
+        };
+        match partition.append(to.topic, set, terms, now_ms) {
+            Ok(info) => {
+                if info.rolled {
+                    self.replicas.note_work();
+                }
+                Ok((partition, info))
+            }
+            Err(error) => Err(Failure::of_append(&self.replicas, &partition, &error)),
+        }
+    }
+
+    /// Syncs the logs that ask for it. It is done even if the peer goes: others wait to see the
+    /// records.
+    fn flush(
+        self: &Arc<Self>,
+        answers: &Answers,
+    ) -> tokio::sync::oneshot::Receiver<Vec<(usize, bool)>> {
+        let (done, flushed) = tokio::sync::oneshot::channel();
+        let due: Vec<_> = answers
+            .parts
+            .iter()
+            .enumerate()
+            .filter(|(_, part)| part.flush_due())
+            .filter_map(|(at, part)| {
+                part.pending.clone().map(|(partition, info)| (at, partition, info))
+            })
+            .collect();
+        let owner = self.clone();
+        self.tasks.spawn(async move {
+            let now_ms = owner.clock.now_ms();
+            let replicas = owner.replicas.clone();
+            let work = move || {
+                due.into_iter()
+                    .map(|(at, partition, info)| {
+                        let shown = partition.flush_and_show(&info, AppendOrigin::Client, now_ms);
+                        if let Err(error) = &shown {
+                            replicas.upkeep_failed(&partition.name(), error);
+                        }
+                        (at, shown.is_err())
+                    })
+                    .collect()
+            };
+            // Nobody listens any more if the peer went.
+            let _ = done.send(owner.tasks.blocking(work).await);
+        });
+        flushed
+    }
 }
 
 fn patience(timeout_ms: i32) -> Duration {
     Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0))
 }
 
-/// Appends everything that may be appended. The frame's bytes are in the logs afterwards: they are
-/// not kept while replicas are waited for.
-fn append_all(
-    broker: &Broker,
-    context: &RequestContext,
-    acks: i16,
-    screened: Screened,
-    verified: &Result<Verified, Failure>,
-) -> Answers {
-    let acks_legal = [ACKS_NONE, ACKS_LEADER, ACKS_ALL].contains(&acks);
-    let mut parts = Vec::with_capacity(screened.entries.len());
-    for entry in &screened.entries {
-        let topic = screened.topics[entry.topic].as_str();
-        let outcome = match verified {
-            Err(whole) => Err(whole.clone()),
-            Ok(_) if entry.records.is_none() => Err(Failure::code(ErrorCode::NONE)),
-            Ok(verified) => verified.guard(topic, entry.index).and_then(|guard| {
-                if !acks_legal {
-                    return Err(Failure::code(ErrorCode::INVALID_REQUIRED_ACKS));
-                }
-                let to = Target { topic, index: entry.index, acks_all: acks == ACKS_ALL, guard };
-                append(broker, context, &to, entry.set())
-            }),
-        };
-        let outcome = match (&entry.refused, verified) {
-            (Some(refused), Ok(_)) => Err(refused.clone()),
-            _ => outcome,
-        };
-        parts.push(Part::new(entry.topic, entry.index, outcome));
-    }
-    Answers { topics: screened.topics, parts }
-}
-
 /// Where one record set goes, and how.
 struct Target<'a> {
-    topic: &'a str,
+    topic: &'a Authorized<'static, op::Write, Topic>,
     index: i32,
     acks_all: bool,
     guard: Option<VerificationGuard>,
-}
-
-fn append(
-    broker: &Broker,
-    context: &RequestContext,
-    to: &Target<'_>,
-    set: &[u8],
-) -> Result<(Arc<Partition>, AppendInfo), Failure> {
-    if name::is_internal(to.topic) && context.client_id() != ADMIN_CLIENT_ID {
-        return Err(Failure::code(ErrorCode::INVALID_TOPIC_EXCEPTION));
-    }
-    let partition = broker.replicas.find(to.topic, to.index).map_err(Failure::code)?;
-    let now_ms = broker.clock.now_ms();
-    partition.arriving(context.arrived_ms);
-    let origin = AppendOrigin::Client;
-    match partition.append(set, origin, to.acks_all, None, to.guard, now_ms) {
-        Ok(info) => {
-            if info.rolled {
-                broker.replicas.note_work();
-            }
-            Ok((partition, info))
-        }
-        Err(error) => Err(Failure::of_append(broker, &partition, &error)),
-    }
 }
 
 impl Part {
@@ -264,43 +339,6 @@ impl Part {
     }
 }
 
-/// Syncs the logs that ask for it. It is done even if the peer goes: others wait to see the
-/// records.
-fn flush(
-    broker: &Arc<Broker>,
-    answers: &Answers,
-) -> tokio::sync::oneshot::Receiver<Vec<(usize, bool)>> {
-    let (done, flushed) = tokio::sync::oneshot::channel();
-    let due: Vec<_> = answers
-        .parts
-        .iter()
-        .enumerate()
-        .filter(|(_, part)| part.flush_due())
-        .filter_map(|(at, part)| {
-            part.pending.clone().map(|(partition, info)| (at, partition, info))
-        })
-        .collect();
-    let owner = broker.clone();
-    broker.tasks.spawn(async move {
-        let now_ms = owner.clock.now_ms();
-        let replicas = owner.replicas.clone();
-        let work = move || {
-            due.into_iter()
-                .map(|(at, partition, info)| {
-                    let shown = partition.flush_and_show(&info, AppendOrigin::Client, now_ms);
-                    if let Err(error) = &shown {
-                        replicas.upkeep_failed(&partition.name(), error);
-                    }
-                    (at, shown.is_err())
-                })
-                .collect()
-        };
-        // Nobody listens any more if the peer went.
-        let _ = done.send(owner.tasks.blocking(work).await);
-    });
-    flushed
-}
-
 /// Waits, for every append, until all in-sync replicas have it; a failed part is settled already.
 fn await_replicas(answers: &Answers) -> Arc<Countdown<AckOutcome>> {
     let countdown = Countdown::new(answers.parts.len());
@@ -315,11 +353,11 @@ fn await_replicas(answers: &Answers) -> Arc<Countdown<AckOutcome>> {
     countdown
 }
 
-fn settle(broker: &Broker, answers: &mut Answers, outcomes: Vec<Option<AckOutcome>>) {
+fn settle(replicas: &ReplicaManager, answers: &mut Answers, outcomes: Vec<Option<AckOutcome>>) {
     for (part, outcome) in answers.parts.iter_mut().zip(outcomes) {
         // The offsets stay: the records are in the log.
         if let Some((partition, _)) = part.pending.take() {
-            part.response.error_code = ack_code_of(broker, &partition, outcome).0;
+            part.response.error_code = ack_code_of(replicas, &partition, outcome).0;
         }
     }
 }
@@ -337,13 +375,13 @@ pub fn ack_code(outcome: Option<AckOutcome>) -> ErrorCode {
 /// The same for one partition: one that went meanwhile gets the code of one that is not here,
 /// because it was deleted or lives elsewhere.
 pub fn ack_code_of(
-    broker: &Broker,
+    replicas: &ReplicaManager,
     partition: &Partition,
     outcome: Option<AckOutcome>,
 ) -> ErrorCode {
     match ack_code(outcome) {
         ErrorCode::NOT_LEADER_OR_FOLLOWER => {
-            let found = broker.replicas.find(partition.topic(), partition.index());
+            let found = replicas.find(partition.topic(), partition.index());
             found.err().unwrap_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)
         }
         code => code,
@@ -357,18 +395,28 @@ fn answer_nobody(answers: &Answers) -> Reply<ProduceResponse> {
         None => Reply::Nothing,
         Some(part) => {
             let code = ErrorCode(part.response.error_code);
-            let (topic, index) = (&answers.topics[part.topic], part.response.index);
+            let topic = &answers.topics[part.topic];
+            let topic = topic.as_ref().map_or_else(String::as_str, |topic| topic.name());
+            let index = part.response.index;
             Reply::Close(format!("acks=0 and {topic}-{index} failed: {}", code.message()))
         }
     }
 }
 
-fn respond(broker: &Broker, context: &RequestContext, answers: Answers) -> ProduceResponse {
+fn respond(
+    replicas: &ReplicaManager,
+    context: &RequestContext,
+    answers: Answers,
+) -> ProduceResponse {
+    let name = |topic: ScreenedTopic| topic.map_or_else(|name| name, Authorized::into_name);
     let mut response = ProduceResponse {
         responses: answers
             .topics
             .into_iter()
-            .map(|name| TopicProduceResponse { name, partition_responses: Vec::new() })
+            .map(|topic| TopicProduceResponse {
+                name: name(topic),
+                partition_responses: Vec::new(),
+            })
             .collect(),
         ..Default::default()
     };
@@ -377,7 +425,7 @@ fn respond(broker: &Broker, context: &RequestContext, answers: Answers) -> Produ
         if context.api_version >= 10
             && part.response.error_code == ErrorCode::NOT_LEADER_OR_FOLLOWER.0
             && let Some((leader, node)) =
-                current_leader::find(broker, context, &topic.name, part.response.index)
+                current_leader::find(replicas, context, &topic.name, part.response.index)
         {
             part.response.current_leader =
                 LeaderIdAndEpoch { leader_id: leader.id, leader_epoch: leader.epoch };
@@ -392,3 +440,6 @@ fn respond(broker: &Broker, context: &RequestContext, answers: Answers) -> Produ
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

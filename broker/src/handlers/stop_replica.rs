@@ -17,10 +17,10 @@ use protocol::messages::stop_replica::{
 };
 
 use super::leader_and_isr::is_stale;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
-use crate::groups;
+use crate::authorizer::{CLUSTER, Cluster, op};
+use crate::broker::Broker;
 use crate::replication::manager::StopOrder;
+use crate::request::{Reply, RequestContext};
 
 /// The leader epoch of versions that name none.
 const NO_EPOCH: i32 = -1;
@@ -30,7 +30,7 @@ pub fn handle(
     context: &RequestContext,
     request: StopReplicaRequest,
 ) -> Reply<StopReplicaResponse> {
-    if broker.authorizer.authorize::<op::ClusterAction>(context, Resource::Cluster).is_err() {
+    if broker.authorizer.authorize::<op::ClusterAction, Cluster>(context, CLUSTER).is_err() {
         let code = ErrorCode::CLUSTER_AUTHORIZATION_FAILED;
         return Reply::Now(refuse(&orders_of(request), code));
     }
@@ -56,7 +56,7 @@ pub fn obey(broker: &Broker, request: StopReplicaRequest) -> StopReplicaResponse
         Ok(results) => {
             let stopped = orders.iter().zip(&results).filter(|(_, result)| result.is_ok());
             stopped.for_each(|(order, _)| {
-                groups::stopped(&broker.groups, order);
+                broker.groups.stopped(order);
                 broker.transactions.stopped(order);
             });
             let codes = results.iter().map(|result| match result {

@@ -10,8 +10,6 @@
 //! Differs from Apache: a member removed while it waits is answered UNKNOWN_MEMBER_ID, and a
 //! request whose place another one takes REBALANCE_IN_PROGRESS; there both are never answered.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use coordinator::group::request::{Caller, SyncAnswer, SyncRequest};
 use protocol::error_code::ErrorCode;
@@ -20,11 +18,13 @@ use protocol::messages::sync_group::{
 };
 
 use super::group_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorizer, Group, op};
+use crate::groups::Groups;
+use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    groups: &Groups,
     context: &RequestContext,
     request: SyncGroupRequest,
 ) -> Reply<SyncGroupResponse> {
@@ -32,10 +32,9 @@ pub fn handle(
     if context.api_version >= 5 && !named {
         return Reply::Now(refuse(ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
     }
-    let group = Resource::Group(&request.group_id);
-    if broker.authorizer.authorize::<op::Read>(context, group).is_err() {
+    let Ok(group) = authorizer.authorize::<op::Read, Group>(context, &request.group_id) else {
         return Reply::Now(refuse(ErrorCode::GROUP_AUTHORIZATION_FAILED));
-    }
+    };
     // What the group keeps must not keep the frame.
     let assignment = |given: SyncGroupRequestAssignment| {
         (given.member_id, Bytes::copy_from_slice(&given.assignment))
@@ -50,7 +49,7 @@ pub fn handle(
         protocol: request.protocol_name,
         assignments: request.assignments.into_iter().map(assignment).collect(),
     };
-    let syncing = broker.groups.sync(&request.group_id, sync);
+    let syncing = groups.sync(&group, sync);
     Reply::later(async move { to_response(syncing.await) })
 }
 
@@ -66,4 +65,44 @@ fn to_response(answer: SyncAnswer) -> SyncGroupResponse {
 
 fn refuse(code: ErrorCode) -> SyncGroupResponse {
     SyncGroupResponse { error_code: code.0, ..Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{Testbed, answer, context, now};
+
+    #[tokio::test]
+    async fn a_member_is_told_its_assignment() {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        let member = bed.member("g").await;
+        let sync = |protocol: &str| SyncGroupRequest {
+            group_id: "g".to_owned(),
+            generation_id: member.generation,
+            member_id: member.member_id.clone(),
+            protocol_type: Some("consumer".to_owned()),
+            protocol_name: Some(protocol.to_owned()),
+            ..SyncGroupRequest::default()
+        };
+        let ask = async |protocol| {
+            answer(handle(&bed.authorizer, &bed.groups, &context(5), sync(protocol))).await
+        };
+        let told = ask("range").await;
+        assert_eq!((told.error_code, &told.assignment[..]), (0, &b"a"[..]));
+        assert_eq!(ask("other").await.error_code, ErrorCode::INCONSISTENT_GROUP_PROTOCOL.0);
+    }
+
+    #[tokio::test]
+    async fn version_5_names_the_protocol_before_anything_else_is_looked_at() {
+        let bed = Testbed::new();
+        let authorizer = Authorizer::allow_all().but::<op::Read, Group>("g");
+        let code = |version| {
+            let request = SyncGroupRequest { group_id: "g".to_owned(), ..Default::default() };
+            let refused = now(handle(&authorizer, &bed.groups, &context(version), request));
+            ErrorCode(refused.error_code)
+        };
+        assert_eq!(code(5), ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+        assert_eq!(code(4), ErrorCode::GROUP_AUTHORIZATION_FAILED);
+    }
 }

@@ -20,24 +20,27 @@
 
 use std::sync::Arc;
 
-use coordinator::group::request::{Caller, CommitRequest, OffsetCommit};
-use coordinator::group::service::OFFSETS_TOPIC;
+use coordinator::group::request::{Caller, OffsetCommit};
 use coordinator::shard::Producer;
-use coordinator::transaction::verification::Question;
 use futures::future::BoxFuture;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{TimestampMs, TopicPartition, VerificationGuard};
 use protocol::messages::txn_offset_commit::{
-    TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitResponse,
-    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+    TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+    TxnOffsetCommitResponse, TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
 
 use super::asked_offsets::AskedOffsets;
 use super::distinct::DistinctPartitions;
 use super::group_error;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
-use crate::transactions::verification;
+use crate::authorizer::{
+    Authorized, AuthorizedPartitions, Authorizer, Group, Topic, TransactionalId, op,
+};
+use crate::clock::Clock;
+use crate::groups::{CommitHeader, Groups};
+use crate::metadata_cache::{MetadataCache, Snapshot};
+use crate::request::{Reply, RequestContext};
+use crate::transactions::verification::{About, Verifier};
 
 /// From here on producers know TRANSACTION_ABORTABLE.
 const ABORTABLE_FROM: i16 = 4;
@@ -47,22 +50,24 @@ const NO_SEQUENCE: i32 = -1;
 const LOADING_FROM: i16 = 2;
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    clock: &Clock,
+    metadata: &MetadataCache,
+    groups: &Arc<Groups>,
+    verifier: &Verifier,
     context: &RequestContext,
     request: TxnOffsetCommitRequest,
 ) -> Reply<TxnOffsetCommitResponse> {
-    let authorizer = &broker.authorizer;
-    let transaction = Resource::TransactionalId(&request.transactional_id);
-    if authorizer.authorize::<op::Write>(context, transaction).is_err() {
+    let id = &request.transactional_id;
+    let Ok(id) = authorizer.authorize::<op::Write, TransactionalId>(context, id) else {
         let denied = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
         return Reply::Now(refuse_all(&request, denied));
-    }
-    let group = Resource::Group(&request.group_id);
-    if authorizer.authorize::<op::Read>(context, group).is_err() {
+    };
+    let Ok(group) = authorizer.authorize::<op::Read, Group>(context, &request.group_id) else {
         return Reply::Now(refuse_all(&request, ErrorCode::GROUP_AUTHORIZATION_FAILED));
-    }
-    let mut asked = AskedOffsets::default();
-    let offsets = sort_out(broker, context, &request, &mut asked);
+    };
+    let leave = |topic: &str| authorizer.authorize(context, topic).map(Authorized::into_owned).ok();
+    let (offsets, mut asked) = sort_out(&leave, &metadata.load(), clock.now_ms(), &request.topics);
     if offsets.is_empty() {
         return Reply::Now(respond(asked, ErrorCode::NONE));
     }
@@ -73,28 +78,26 @@ pub fn handle(
         }
         code => code,
     };
-    if let Err(error) = broker.groups.check(&request.group_id) {
+    if let Err(error) = groups.check(&group) {
         return Reply::Now(respond(asked, told(group_error::code(error))));
     }
-    let verifying = verify(broker, context, &request);
-    let broker = broker.clone();
+    let producer = Producer { id: request.producer_id, epoch: request.producer_epoch };
+    let place = (group.offsets_topic(), groups.partition_for(&group));
+    let verifying = verify(verifier, &id, place, producer, version);
+    let (groups, group) = (groups.clone(), group.into_owned());
+    let caller = Caller {
+        member_id: request.member_id,
+        instance_id: request.group_instance_id,
+        generation: request.generation_id,
+    };
     Reply::later(async move {
         let guard = match verifying.await {
             Ok(guard) => guard,
             Err(code) => return respond(asked, told(code)),
         };
-        let commit = CommitRequest {
-            caller: Caller {
-                member_id: request.member_id,
-                instance_id: request.group_instance_id,
-                generation: request.generation_id,
-            },
-            producer: Some(Producer { id: request.producer_id, epoch: request.producer_epoch }),
-            guard,
-            knows_epochs: false,
-            offsets,
-        };
-        for (partition, error) in broker.groups.commit(&request.group_id, commit).await {
+        let producer = Some(producer);
+        let header = CommitHeader { caller, producer, guard, knows_epochs: false };
+        for (partition, error) in groups.commit(&group, header, offsets).await {
             let code = error.map_or(ErrorCode::NONE, group_error::code);
             asked.set(partition, told(code));
         }
@@ -105,30 +108,27 @@ pub fn handle(
 /// What lets the commit into the group's partition of the offsets topic, or why it may not go
 /// there.
 fn verify(
-    broker: &Broker,
-    context: &RequestContext,
-    request: &TxnOffsetCommitRequest,
+    verifier: &Verifier,
+    id: &Authorized<'_, op::Write, TransactionalId>,
+    (topic, index): (Authorized<'_, op::Write, Topic>, i32),
+    producer: Producer,
+    version: i16,
 ) -> BoxFuture<'static, Result<Option<VerificationGuard>, ErrorCode>> {
-    if !verification::is_enabled(broker) {
+    if !verifier.is_enabled() {
         return Box::pin(std::future::ready(Ok(None)));
     }
-    let index = broker.groups.partition_for(&request.group_id);
-    let now_ms = broker.clock.now_ms();
-    let producer = (request.producer_id, request.producer_epoch);
-    let begun = broker.replicas.find(OFFSETS_TOPIC, index).ok().and_then(|partition| {
-        partition.begin_verification(producer, NO_SEQUENCE, now_ms).ok().flatten()
-    });
     // Open already, or not here, which the group coordinator says better.
-    let Some(guard) = begun else {
+    let Some(guard) = verifier.begin(&topic, index, producer, NO_SEQUENCE) else {
         return Box::pin(std::future::ready(Ok(Some(VerificationGuard::NONE))));
     };
-    let question = Question {
-        id: request.transactional_id.clone(),
-        producer: Producer { id: request.producer_id, epoch: request.producer_epoch },
-        partitions: vec![TopicPartition::new(OFFSETS_TOPIC, index)],
-        knows_abortable: context.api_version >= ABORTABLE_FROM,
-    };
-    let answer = verification::ask(broker, question);
+    let answer = verifier.ask(
+        id,
+        About {
+            producer,
+            partitions: vec![TopicPartition::new(topic.name(), index)],
+            knows_abortable: version >= ABORTABLE_FROM,
+        },
+    );
     Box::pin(async move {
         match answer.await.first() {
             None => Ok(Some(guard)),
@@ -148,40 +148,41 @@ fn of_coordinator(code: ErrorCode) -> ErrorCode {
     }
 }
 
-/// The partitions that exist and that the caller may read, with their last entries; the others get
+/// The partitions that exist and that `leave` is given for, with their last entries; the others get
 /// their error.
 fn sort_out(
-    broker: &Broker,
-    context: &RequestContext,
-    request: &TxnOffsetCommitRequest,
-    asked: &mut AskedOffsets,
-) -> Vec<(TopicPartition, OffsetCommit)> {
-    let now_ms = broker.clock.now_ms();
-    let mut allowed = DistinctPartitions::default();
-    let cluster = broker.metadata.load();
-    for topic in &request.topics {
-        let resource = Resource::Topic(&topic.name);
-        let denied = broker.authorizer.authorize::<op::Read>(context, resource).is_err();
-        if denied || cluster.topic(&topic.name).is_none() {
+    leave: &dyn Fn(&str) -> Option<Authorized<'static, op::Read, Topic>>,
+    cluster: &Snapshot,
+    now_ms: TimestampMs,
+    topics: &[TxnOffsetCommitRequestTopic],
+) -> (AuthorizedPartitions<op::Read, OffsetCommit>, AskedOffsets) {
+    let (mut asked, mut distinct) = (AskedOffsets::default(), DistinctPartitions::default());
+    for topic in topics {
+        let leave = leave(&topic.name);
+        if leave.is_none() || cluster.topic(&topic.name).is_none() {
             asked.name(&topic.name);
         }
         for partition in &topic.partitions {
             let index = partition.partition_index;
-            if denied {
+            let Some(leave) = &leave else {
                 asked.refuse(&topic.name, index, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
-            } else if cluster.partition(&topic.name, index).is_none() {
+                continue;
+            };
+            if cluster.partition(&topic.name, index).is_none() {
                 asked.refuse(&topic.name, index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
             } else {
                 asked.admit(&TopicPartition::new(topic.name.clone(), index));
-                allowed.put(&topic.name, index, offset_of(partition, now_ms));
+                distinct.put(&topic.name, index, (leave.clone(), offset_of(partition, now_ms)));
             }
         }
     }
-    let of_topic = |(topic, partitions): (String, Vec<(i32, OffsetCommit)>)| {
-        let named = move |(index, offset)| (TopicPartition::new(topic.clone(), index), offset);
-        partitions.into_iter().map(named)
-    };
-    allowed.into_topics().into_iter().flat_map(of_topic).collect()
+    let mut allowed = AuthorizedPartitions::default();
+    for (_, partitions) in distinct.into_topics() {
+        for (index, (leave, offset)) in partitions {
+            allowed.push(&leave, index, offset);
+        }
+    }
+    (allowed, asked)
 }
 
 fn offset_of(partition: &TxnOffsetCommitRequestPartition, now_ms: TimestampMs) -> OffsetCommit {
@@ -215,4 +216,86 @@ fn topic_of((name, codes): (String, Vec<(i32, ErrorCode)>)) -> TxnOffsetCommitRe
         error_code: code.0,
     };
     TxnOffsetCommitResponseTopic { name, partitions: codes.into_iter().map(partition).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{Testbed, answer, context};
+
+    fn commit(producer: Producer, topics: &[(&str, &[i32])]) -> TxnOffsetCommitRequest {
+        let partition = |index: &i32| TxnOffsetCommitRequestPartition {
+            partition_index: *index,
+            committed_offset: 3,
+            ..TxnOffsetCommitRequestPartition::default()
+        };
+        let topic = |(name, partitions): &(&str, &[i32])| TxnOffsetCommitRequestTopic {
+            name: (*name).to_owned(),
+            partitions: partitions.iter().map(partition).collect(),
+        };
+        TxnOffsetCommitRequest {
+            transactional_id: "x".to_owned(),
+            group_id: "g".to_owned(),
+            producer_id: producer.id,
+            producer_epoch: producer.epoch,
+            generation_id: -1,
+            topics: topics.iter().map(topic).collect(),
+            ..TxnOffsetCommitRequest::default()
+        }
+    }
+
+    async fn codes(
+        bed: &Testbed,
+        authorizer: &Authorizer,
+        version: i16,
+        request: TxnOffsetCommitRequest,
+    ) -> Vec<(String, Vec<(i32, ErrorCode)>)> {
+        let (clock, metadata, groups) = (&bed.clock, &bed.metadata, &bed.groups);
+        let context = context(version);
+        let reply = handle(authorizer, clock, metadata, groups, &bed.verifier, &context, request);
+        let of = |topic: TxnOffsetCommitResponseTopic| {
+            let codes = topic.partitions.iter();
+            (topic.name, codes.map(|p| (p.partition_index, ErrorCode(p.error_code))).collect())
+        };
+        answer(reply).await.topics.into_iter().map(of).collect()
+    }
+
+    #[tokio::test]
+    async fn offsets_go_into_a_transaction_that_has_the_group() {
+        let bed = Testbed::new();
+        bed.coordinate_groups().await;
+        let producer = bed.begin_transaction("x", "t").await;
+        let authorizer = Authorizer::allow_all().but::<op::Read, Topic>("denied");
+        let request = || commit(producer, &[("t", &[0, 9, 0]), ("denied", &[0])]);
+        let expected = |code| {
+            let unknown = (9, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+            let denied = vec![(0, ErrorCode::TOPIC_AUTHORIZATION_FAILED)];
+            [("t".to_owned(), vec![(0, code), unknown]), ("denied".to_owned(), denied)]
+        };
+        let missing = codes(&bed, &authorizer, 3, request()).await;
+        assert_eq!(missing, expected(ErrorCode::INVALID_TXN_STATE), "the group was not added");
+        let missing = codes(&bed, &authorizer, 4, request()).await;
+        assert_eq!(missing, expected(ErrorCode::TRANSACTION_ABORTABLE));
+        let id = bed.internal.authorized("x");
+        let group = bed.internal.authorized::<op::Read, Group>("g");
+        let mut partitions = AuthorizedPartitions::default();
+        partitions.push(&group.offsets_topic(), bed.groups.partition_for(&group), ());
+        let adding = bed.transactions.add_partitions(&id, producer, partitions);
+        assert_eq!(adding.await, Ok(()));
+        let done = codes(&bed, &authorizer, 4, request()).await;
+        assert_eq!(done, expected(ErrorCode::NONE));
+    }
+
+    #[tokio::test]
+    async fn ids_and_groups_need_leave() {
+        let bed = Testbed::new();
+        let producer = Producer { id: 1, epoch: 0 };
+        let told = async |authorizer: Authorizer| {
+            codes(&bed, &authorizer, 3, commit(producer, &[("t", &[0])])).await[0].1[0].1
+        };
+        let group = || Authorizer::allow_all().but::<op::Read, Group>("g");
+        assert_eq!(told(group()).await, ErrorCode::GROUP_AUTHORIZATION_FAILED);
+        let both = group().but::<op::Write, TransactionalId>("x");
+        assert_eq!(told(both).await, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+    }
 }

@@ -27,8 +27,9 @@ use protocol::messages::update_features::{
 };
 
 use super::api_error::ApiError;
-use crate::authorizer::{Authorized, Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
+use crate::authorizer::{Authorized, CLUSTER, Cluster, op};
+use crate::broker::Broker;
+use crate::request::{Reply, RequestContext};
 
 const UPGRADE: i8 = 1;
 const SAFE_DOWNGRADE: i8 = 2;
@@ -42,7 +43,7 @@ pub fn handle(
     request: UpdateFeaturesRequest,
 ) -> Reply<UpdateFeaturesResponse> {
     let refuse = |code: ErrorCode| Reply::Now(whole(ApiError::new(code, &code.message())));
-    let Ok(authorized) = broker.authorizer.authorize(context, Resource::Cluster) else {
+    let Ok(authorized) = broker.authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
         return refuse(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
     };
     if !broker.controller.handle.is_controller() {
@@ -56,7 +57,7 @@ async fn update(
     broker: &Broker,
     version: i16,
     request: UpdateFeaturesRequest,
-    authorized: Authorized<op::Alter>,
+    authorized: Authorized<'_, op::Alter, Cluster>,
 ) -> UpdateFeaturesResponse {
     let (features, epoch) = match read(broker).await {
         Ok(read) => read,
@@ -109,7 +110,7 @@ async fn read(broker: &Broker) -> Result<(Features, i32), String> {
 /// Writes over the version that was read, and waits until this broker knows of it.
 async fn write(
     broker: &Broker,
-    _: Authorized<op::Alter>,
+    _: Authorized<'_, op::Alter, Cluster>,
     features: &Features,
     version: i32,
     patience: Duration,

@@ -17,11 +17,11 @@ use protocol::messages::update_metadata::{
 };
 
 use super::leader_and_isr::is_stale;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, Reply, RequestContext};
-use crate::groups;
+use crate::authorizer::{CLUSTER, Cluster, op};
+use crate::broker::Broker;
 use crate::metadata_cache::Snapshot;
 use crate::replication::topic_configs::Overrides;
+use crate::request::{Reply, RequestContext};
 
 /// The leader of a partition that is being deleted.
 const LEADER_DURING_DELETE: i32 = -2;
@@ -31,7 +31,7 @@ pub fn handle(
     context: &RequestContext,
     request: UpdateMetadataRequest,
 ) -> Reply<UpdateMetadataResponse> {
-    if broker.authorizer.authorize::<op::ClusterAction>(context, Resource::Cluster).is_err() {
+    if broker.authorizer.authorize::<op::ClusterAction, Cluster>(context, CLUSTER).is_err() {
         let error_code = ErrorCode::CLUSTER_AUTHORIZATION_FAILED.0;
         return Reply::Now(UpdateMetadataResponse { error_code });
     }
@@ -61,7 +61,7 @@ pub fn obey(broker: &Broker, mut request: UpdateMetadataRequest) -> UpdateMetada
         // A topic of the same name that is made later has values of its own, or none.
         broker.topic_configs.set(&gone.topic, Overrides::new());
     }
-    groups::partitions_deleted(&broker.groups, &broker.tasks, deleted);
+    broker.groups.partitions_deleted(deleted);
     UpdateMetadataResponse::default()
 }
 

@@ -40,6 +40,7 @@ pub const TARGETS: &[&str] = &[
     "broker::replication::dir_failures",
     "broker::replication::fetcher",
     "broker::replication::isr_changes",
+    "broker::replication::isr_sender",
     "broker::replication::manager",
     "broker::replication::mover",
     "broker::replication::partition",

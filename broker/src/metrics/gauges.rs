@@ -3,19 +3,38 @@
 //! Kafka's beans. Knows nothing of HTTP.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use controller::run::ControllerHandle;
 use coordinator::group::metadata::State;
+use coordinator::group::request::GroupListing;
 use metrics::gauge;
 
-use crate::broker::Broker;
-use crate::metadata_cache::Snapshot;
+use crate::authorizer::{CLUSTER, Internal};
+use crate::groups::Groups;
+use crate::metadata_cache::{MetadataCache, Snapshot};
+use crate::replication::manager::ReplicaManager;
+use crate::transactions::Transactions;
 
-/// Brings every gauge up to date.
-pub async fn sample(broker: &Broker) {
-    log_dirs(broker);
-    controller(broker.controller.handle.is_controller(), &broker.metadata.load());
-    transactions(broker);
-    groups(broker).await;
+/// What gauges are taken of.
+pub struct Gauges {
+    pub replicas: Arc<ReplicaManager>,
+    pub metadata: Arc<MetadataCache>,
+    pub controller: ControllerHandle,
+    pub transactions: Arc<Transactions>,
+    pub groups: Arc<Groups>,
+    pub internal: Internal,
+}
+
+impl Gauges {
+    /// Brings every gauge up to date.
+    pub async fn sample(&self) {
+        log_dirs(&self.replicas);
+        controller(self.controller.is_controller(), &self.metadata.load());
+        transactions(&self.transactions);
+        let listed = self.groups.list(&self.internal.authorized(CLUSTER)).await;
+        groups(&listed.map(|(groups, _)| groups).unwrap_or_default());
+    }
 }
 
 fn set(name: &'static str, value: usize) {
@@ -23,8 +42,8 @@ fn set(name: &'static str, value: usize) {
 }
 
 /// `kafka.log:type=LogManager`.
-fn log_dirs(broker: &Broker) {
-    let dirs = broker.replicas.logs().dirs();
+fn log_dirs(replicas: &ReplicaManager) {
+    let dirs = replicas.logs().dirs();
     let failed = dirs.iter().filter(|dir| dir.is_offline()).count();
     set("kafka_log_logmanager_offlinelogdirectorycount", failed);
 }
@@ -53,8 +72,8 @@ fn controller(active: bool, cluster: &Snapshot) {
 }
 
 /// `kafka.coordinator.transaction:type=TransactionMarkerChannelManager`.
-fn transactions(broker: &Broker) {
-    let unknown = broker.transactions.without_destination();
+fn transactions(transactions: &Transactions) {
+    let unknown = transactions.without_destination();
     set(
         "kafka_coordinator_transaction_transactionmarkerchannelmanager_unknowndestinationqueuesize",
         unknown,
@@ -62,7 +81,7 @@ fn transactions(broker: &Broker) {
 }
 
 /// `kafka.coordinator.group:type=GroupMetadataManager`.
-async fn groups(broker: &Broker) {
+fn groups(listed: &[GroupListing]) {
     let states = [
         (State::Empty, "kafka_coordinator_group_groupmetadatamanager_numgroupsempty"),
         (
@@ -76,9 +95,8 @@ async fn groups(broker: &Broker) {
         (State::Stable, "kafka_coordinator_group_groupmetadatamanager_numgroupsstable"),
         (State::Dead, "kafka_coordinator_group_groupmetadatamanager_numgroupsdead"),
     ];
-    let listed = broker.groups.list().await.map(|(groups, _)| groups).unwrap_or_default();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for group in &listed {
+    for group in listed {
         *counts.entry(group.state).or_default() += 1;
     }
     set("kafka_coordinator_group_groupmetadatamanager_numgroups", listed.len());

@@ -1,24 +1,24 @@
 //! The ZooKeeper session's ups and downs, as Kafka counts them
 //! (`kafka.server:type=SessionExpireListener`). Knows nothing of what they mean.
 
-use metadata::store::StoreEvent;
+use metadata::store::{MetadataStore, StoreEvent};
 use metrics::counter;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::broker::Broker;
+use crate::tasks::Tasks;
 
 const CONNECTS: &str = "kafka_server_sessionexpirelistener_zookeepersyncconnects_total";
 const DISCONNECTS: &str = "kafka_server_sessionexpirelistener_zookeeperdisconnects_total";
 const EXPIRES: &str = "kafka_server_sessionexpirelistener_zookeeperexpires_total";
 
 /// Counts until the broker stops.
-pub fn count(broker: &Broker) {
-    let mut events = broker.store.subscribe();
+pub fn count(store: &dyn MetadataStore, tasks: &Tasks) {
+    let mut events = store.subscribe();
     let [connects, disconnects, expires] =
         [counter!(CONNECTS), counter!(DISCONNECTS), counter!(EXPIRES)];
     // That of the start was before anybody listened.
     connects.increment(1);
-    broker.tasks.spawn_until_stop(async move {
+    tasks.spawn_until_stop(async move {
         loop {
             match events.recv().await {
                 Ok(StoreEvent::SessionStarted { .. } | StoreEvent::Reconnected) => {

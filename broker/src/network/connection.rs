@@ -21,8 +21,12 @@ use super::memory::Lease;
 use super::outbox::{self, Flush, Outbox};
 use super::shared::Shared;
 use super::throttle::Slot;
-use crate::broker::{Broker, ConnectionContext};
-use crate::dispatch::{Dispatcher, Outcome, Waiting};
+use crate::clock::Clock;
+use crate::dispatch::{Dispatch, Dispatcher, Outcome, Waiting};
+use crate::metrics::RequestMetrics;
+use crate::replication::manager::ReplicaManager;
+use crate::request::ConnectionContext;
+use crate::tasks::Tasks;
 
 /// Answers in memory beyond this are sent before more requests start.
 const OUTBOX_BYTES_MAX: u64 = 256 << 10;
@@ -65,10 +69,19 @@ enum Reply {
     Waiting(Waiting),
 }
 
+/// What connections have of their broker.
+pub struct Serving {
+    pub dispatch: Dispatch,
+    pub clock: Clock,
+    pub tasks: Arc<Tasks>,
+    pub metrics: Arc<RequestMetrics>,
+    pub replicas: Arc<ReplicaManager>,
+}
+
 pub struct Connection {
     stream: TcpStream,
     shared: Arc<Shared>,
-    broker: Arc<Broker>,
+    serving: Arc<Serving>,
     dispatcher: Dispatcher,
     context: Arc<ConnectionContext>,
     buffer: BytesMut,
@@ -110,17 +123,17 @@ enum Woke {
 impl Connection {
     pub fn new(
         stream: TcpStream,
-        broker: Arc<Broker>,
+        serving: Arc<Serving>,
         shared: Arc<Shared>,
         context: Arc<ConnectionContext>,
         slot: Slot,
     ) -> Connection {
-        let active_ms = broker.clock.monotonic_ms();
-        broker.request_metrics.connections.increment(1);
+        let active_ms = serving.clock.monotonic_ms();
+        serving.metrics.connections.increment(1);
         Connection {
             stream,
-            dispatcher: Dispatcher::new(broker.clone(), context.clone()),
-            broker,
+            dispatcher: serving.dispatch.dispatcher(context.clone()),
+            serving,
             context,
             buffer: BytesMut::new(),
             allocated: 0,
@@ -149,14 +162,14 @@ impl Connection {
                 tracing::debug!(%peer, %error, "connection lost");
             }
             closed => {
-                self.broker.request_metrics.connections_closed_for_cause.increment(1);
+                self.serving.metrics.connections_closed_for_cause.increment(1);
                 tracing::warn!(%peer, reason = %closed, "connection closed");
             }
         }
     }
 
     async fn serve(&mut self) -> Closed {
-        let stopping = self.broker.tasks.stopping();
+        let stopping = self.serving.tasks.stopping();
         let mut stopping = pin!(stopping.cancelled());
         let mut timer = pin!(tokio::time::sleep(self.timer_length()));
         let mut armed_for_frame = false;
@@ -309,7 +322,7 @@ impl Connection {
                         .then(|| self.shared.answers.try_lease(bytes));
                     let room = room.flatten();
                     let past = room.is_some();
-                    let read = self.broker.tasks.blocking(move || outbox::warm(&cold, past)).await;
+                    let read = self.serving.tasks.blocking(move || outbox::warm(&cold, past)).await;
                     drop(permit);
                     let read = read.inspect_err(|error| self.blame_disk(&slice, error))?;
                     if let (Some(room), Some(_)) = (room, &read) {
@@ -327,7 +340,7 @@ impl Connection {
 
     fn blame_disk(&self, slice: &LogSlice, error: &std::io::Error) {
         if let Some(error) = slice.disk_error(error) {
-            self.broker.replicas.send_failed(&error);
+            self.serving.replicas.send_failed(&error);
         }
     }
 
@@ -359,7 +372,7 @@ impl Connection {
             () = timer => return Woke::Timer,
             () = stopping => return Woke::Stop,
         };
-        self.active_ms = self.broker.clock.monotonic_ms();
+        self.active_ms = self.serving.clock.monotonic_ms();
         woke
     }
 
@@ -368,13 +381,13 @@ impl Connection {
         if !self.pending.is_empty() {
             return idle;
         }
-        let quiet = self.broker.clock.monotonic_ms() - self.active_ms;
+        let quiet = self.serving.clock.monotonic_ms() - self.active_ms;
         let quiet = Duration::from_millis(u64::try_from(quiet).unwrap_or(0));
         idle.saturating_sub(quiet).max(Duration::from_millis(1))
     }
 
     fn check_deadlines(&mut self) -> Result<(), Closed> {
-        let now_ms = self.broker.clock.monotonic_ms();
+        let now_ms = self.serving.clock.monotonic_ms();
         let elapsed =
             |since_ms: i64| Duration::from_millis(u64::try_from(now_ms - since_ms).unwrap_or(0));
         let may_start = self.may_start();
@@ -407,7 +420,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.broker.request_metrics.connections.decrement(1);
+        self.serving.metrics.connections.decrement(1);
     }
 }
 

@@ -11,11 +11,11 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::unconstrained;
 
-use super::connection::Connection;
+use super::connection::{Connection, Serving};
 use super::shared::Shared;
 use super::throttle::{Place, Throttle};
-use crate::broker::{Broker, ConnectionContext};
 use crate::config::listeners::Endpoint;
+use crate::request::ConnectionContext;
 
 /// Socket options of a listener and of what it accepts.
 #[derive(Debug, Clone, Copy)]
@@ -75,12 +75,12 @@ impl Listener {
     /// Accepts until the broker stops; each connection becomes a task. All that wait, up to
     /// `BURST_MAX`, are accepted before the first of them is served: on a busy machine this task
     /// comes rarely, and what does not fit into the backlog must try again after a second.
-    pub async fn accept(self, broker: Arc<Broker>, shared: Arc<Shared>, throttle: Arc<Throttle>) {
+    pub async fn accept(self, serving: Arc<Serving>, shared: Arc<Shared>, throttle: Arc<Throttle>) {
         let mut index: u64 = 0;
         let mut burst = Vec::new();
         loop {
             let place = throttle.vacancy(&self.name).await;
-            while let delay_ms @ 1.. = throttle.delay_ms(&self.name, broker.clock.now_ms()) {
+            while let delay_ms @ 1.. = throttle.delay_ms(&self.name, serving.clock.now_ms()) {
                 tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             }
             burst.extend(self.one(place).await);
@@ -93,7 +93,7 @@ impl Listener {
                 burst.extend(next);
             }
             for accepted in burst.drain(..) {
-                self.serve(accepted, index, &broker, &shared, &throttle);
+                self.serve(accepted, index, &serving, &shared, &throttle);
                 index += 1;
             }
         }
@@ -119,22 +119,22 @@ impl Listener {
         &self,
         accepted: Accepted,
         index: u64,
-        broker: &Arc<Broker>,
+        serving: &Arc<Serving>,
         shared: &Arc<Shared>,
         throttle: &Arc<Throttle>,
     ) {
         let Accepted { stream, peer, place } = accepted;
         let Some(slot) = throttle.enter(peer.ip(), place) else {
-            broker.request_metrics.connections_refused.increment(1);
+            serving.metrics.connections_refused.increment(1);
             tracing::info!(%peer, "connection refused: its address has its share already");
             return;
         };
         match self.prepare(&stream, peer, index) {
             Ok(context) => {
-                broker.request_metrics.connections_accepted.increment(1);
+                serving.metrics.connections_accepted.increment(1);
                 let connection =
-                    Connection::new(stream, broker.clone(), shared.clone(), context, slot);
-                broker.tasks.spawn(connection.run());
+                    Connection::new(stream, serving.clone(), shared.clone(), context, slot);
+                serving.tasks.spawn(connection.run());
             }
             Err(error) => tracing::debug!(%peer, %error, "connection lost while accepted"),
         }

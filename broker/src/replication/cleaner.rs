@@ -12,8 +12,10 @@ use storage::compaction::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::Broker;
-use crate::config::BrokerConfig;
+use super::manager::ReplicaManager;
+use crate::clock::Clock;
+use crate::config::{BrokerConfig, LiveConfig};
+use crate::tasks::Tasks;
 
 /// What a thread moves between two looks at the throttle and at whether to stop.
 const SLICE_BYTES: u64 = 1024 * 1024;
@@ -29,6 +31,14 @@ const RECOPY: &str = "kafka_log_logcleaner_cleaner_recopy_percent";
 const MAX_CLEAN_TIME: &str = "kafka_log_logcleaner_max_clean_time_secs";
 const MAX_DELAY: &str = "kafka_log_logcleaner_max_compaction_delay_secs";
 const DEAD_THREADS: &str = "kafka_log_logcleaner_deadthreadcount";
+
+/// What cleaning takes.
+pub struct CleanerThreads {
+    pub config: Arc<LiveConfig>,
+    pub clock: Clock,
+    pub tasks: Arc<Tasks>,
+    pub replicas: Arc<ReplicaManager>,
+}
 
 /// What all threads share.
 #[derive(Default)]
@@ -51,18 +61,18 @@ struct Threads {
 }
 
 /// Starts the threads and keeps their number as configured. They end when the broker stops.
-pub fn start(broker: &Arc<Broker>) {
-    if !broker.config.load().bool("log.cleaner.enable") {
+pub fn start(own: &Arc<CleanerThreads>) {
+    if !own.config.load().bool("log.cleaner.enable") {
         return;
     }
     let shared = Arc::new(Shared::default());
-    let (stopping, waker) = (broker.tasks.stopping(), shared.clone());
-    broker.tasks.spawn(async move {
+    let (stopping, waker) = (own.tasks.stopping(), shared.clone());
+    own.tasks.spawn(async move {
         stopping.cancelled().await;
         waker.wake_all();
     });
-    let owner = broker.clone();
-    broker.tasks.spawn_until_stop(async move {
+    let owner = own.clone();
+    own.tasks.spawn_until_stop(async move {
         let mut before = None;
         loop {
             let config = owner.config.load_full();
@@ -72,9 +82,9 @@ pub fn start(broker: &Arc<Broker>) {
                 shared.wake_all();
                 before = now;
             }
-            let (broker, shown) = (owner.clone(), shared.clone());
+            let (own, shown) = (owner.clone(), shared.clone());
             // It may have to look into a log.
-            owner.tasks.blocking(move || shown.show(&broker)).await;
+            owner.tasks.blocking(move || shown.show(&own)).await;
             tokio::time::sleep(LOOK).await;
         }
     });
@@ -91,13 +101,13 @@ fn settings(config: &BrokerConfig) -> CleanerSettings {
     }
 }
 
-fn start_missing(broker: &Arc<Broker>, shared: &Arc<Shared>, threads: usize) {
+fn start_missing(own: &Arc<CleanerThreads>, shared: &Arc<Shared>, threads: usize) {
     for index in 0..threads {
         if !shared.threads.lock().running.insert(index) {
             continue;
         }
-        let (owner, shared_by) = (broker.clone(), shared.clone());
-        let started = broker.tasks.spawn_thread(&format!("cleaner-{index}"), move |stopping| {
+        let (owner, shared_by) = (own.clone(), shared.clone());
+        let started = own.tasks.spawn_thread(&format!("cleaner-{index}"), move |stopping| {
             let _leaving = Leaving { shared: &shared_by, index };
             work(&owner, &shared_by, index, &stopping);
         });
@@ -125,31 +135,31 @@ impl Drop for Leaving<'_> {
     }
 }
 
-fn watermark_of(broker: &Broker, name: &TopicPartition) -> Option<Offset> {
-    let partition = broker.replicas.find(&name.topic, name.partition).ok()?;
+fn watermark_of(own: &CleanerThreads, name: &TopicPartition) -> Option<Offset> {
+    let partition = own.replicas.find(&name.topic, name.partition).ok()?;
     Some(partition.high_watermark())
 }
 
-fn work(broker: &Broker, shared: &Shared, index: usize, stopping: &CancellationToken) {
-    let logs = broker.replicas.logs();
-    let watermark_of = |name: &TopicPartition| watermark_of(broker, name);
+fn work(own: &CleanerThreads, shared: &Shared, index: usize, stopping: &CancellationToken) {
+    let logs = own.replicas.logs();
+    let watermark_of = |name: &TopicPartition| watermark_of(own, name);
     let mut cleaner = Cleaner::default();
-    let mut begun_ms = broker.clock.elapsed_ms();
+    let mut begun_ms = own.clock.elapsed_ms();
     while !stopping.is_cancelled() {
-        let config = broker.config.load_full();
+        let config = own.config.load_full();
         let settings = settings(&config);
         if index >= settings.threads {
             break;
         }
         let rate = config.double("log.cleaner.io.max.bytes.per.second").max(1.0);
         let budget = ((rate / 4.0) as u64).clamp(1, SLICE_BYTES);
-        let times = (budget, broker.clock.now_ms());
+        let times = (budget, own.clock.now_ms());
         let step = cleaner.step(logs, &shared.board, &settings, &watermark_of, times);
         if let Some((partition, error)) = &step.error {
-            broker.replicas.upkeep_failed(partition, error);
+            own.replicas.upkeep_failed(partition, error);
         }
         if let Some((partition, stats)) = step.finished {
-            let seconds = (broker.clock.elapsed_ms() - begun_ms) / 1000.0;
+            let seconds = (own.clock.elapsed_ms() - begun_ms) / 1000.0;
             tracing::info!(%partition, seconds, bytes_read = stats.bytes_read,
                 bytes_written = stats.bytes_written, records_read = stats.records_read,
                 records_kept = stats.records_kept, "a log was compacted");
@@ -163,11 +173,11 @@ fn work(broker: &Broker, shared: &Shared, index: usize, stopping: &CancellationT
         let idle = step.idle || step.error.is_some();
         let wait_ms = match idle {
             true => backoff_ms,
-            false => shared.throttle(step.moved_bytes as f64 / rate, broker.clock.elapsed_ms()),
+            false => shared.throttle(step.moved_bytes as f64 / rate, own.clock.elapsed_ms()),
         };
         shared.wait(wait_ms, stopping);
         if !cleaner.is_busy() {
-            begun_ms = broker.clock.elapsed_ms();
+            begun_ms = own.clock.elapsed_ms();
         }
     }
     cleaner.stop(&shared.board);
@@ -198,12 +208,12 @@ impl Shared {
         *free_at_ms - now_ms
     }
 
-    fn show(&self, broker: &Broker) {
-        let logs = broker.replicas.logs();
+    fn show(&self, own: &CleanerThreads) {
+        let logs = own.replicas.logs();
         let mut uncleanable: BTreeMap<String, (usize, u64)> =
             logs.dirs().iter().map(|dir| (dir.path().display().to_string(), (0, 0))).collect();
-        let watermark_of = |name: &TopicPartition| watermark_of(broker, name);
-        let bytes = self.board.uncleanable_bytes(logs, &watermark_of, broker.clock.now_ms());
+        let watermark_of = |name: &TopicPartition| watermark_of(own, name);
+        let bytes = self.board.uncleanable_bytes(logs, &watermark_of, own.clock.now_ms());
         for partition in self.board.uncleanable().keys() {
             if let Some(dir) = logs.dir_of(partition) {
                 let sum = uncleanable.entry(dir.display().to_string()).or_default();
@@ -219,7 +229,7 @@ impl Shared {
         metrics::gauge!(MAX_DIRTY).set((gauges.max_dirty_ratio * 100.0).floor());
         metrics::gauge!(MAX_DELAY).set((gauges.max_compaction_delay_ms / 1000) as f64);
         if gauges.last_run_ms > 0 {
-            let since_ms = broker.clock.now_ms() - gauges.last_run_ms;
+            let since_ms = own.clock.now_ms() - gauges.last_run_ms;
             metrics::gauge!(SINCE_LAST_RUN).set(since_ms.max(0) as f64);
         }
         let threads = self.threads.lock();

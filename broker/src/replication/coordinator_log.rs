@@ -11,7 +11,8 @@ use protocol::ids::{LeaderEpoch, Offset, TimestampMs, TopicPartition, Verificati
 use storage::{AppendOrigin, Log};
 
 use super::manager::ReplicaManager;
-use super::partition::{AckOutcome, Partition, ProduceError};
+use super::partition::{AckOutcome, AppendTerms, Partition, ProduceError};
+use crate::authorizer::Internal;
 use crate::clock::Clock;
 use crate::delayed::offset::Countdown;
 use crate::tasks::Tasks;
@@ -21,11 +22,17 @@ pub struct CoordinatorLog {
     replicas: Arc<ReplicaManager>,
     tasks: Arc<Tasks>,
     clock: Clock,
+    internal: Internal,
 }
 
 impl CoordinatorLog {
-    pub fn new(replicas: Arc<ReplicaManager>, tasks: Arc<Tasks>, clock: Clock) -> CoordinatorLog {
-        CoordinatorLog { replicas, tasks, clock }
+    pub fn new(
+        replicas: Arc<ReplicaManager>,
+        tasks: Arc<Tasks>,
+        clock: Clock,
+        internal: Internal,
+    ) -> CoordinatorLog {
+        CoordinatorLog { replicas, tasks, clock, internal }
     }
 }
 
@@ -43,6 +50,7 @@ pub type Started = (Offset, Option<Arc<Countdown<AckOutcome>>>);
 
 /// Appends, and waits for nothing.
 pub fn start(
+    internal: Internal,
     replicas: &ReplicaManager,
     name: &TopicPartition,
     batch: CoordinatorBatch<'_>,
@@ -51,8 +59,15 @@ pub fn start(
     let CoordinatorBatch { leader_epoch, bytes, guard, acks } = batch;
     let partition = find(replicas, name)?;
     let all = acks == Acks::All;
+    let terms = AppendTerms {
+        origin: AppendOrigin::Coordinator,
+        acks_all: all,
+        leader_epoch: Some(leader_epoch),
+        guard,
+    };
+    let topic = internal.authorized(&name.topic);
     let info = partition
-        .append(bytes, AppendOrigin::Coordinator, all, Some(leader_epoch), guard, now_ms)
+        .append(&topic, bytes, terms, now_ms)
         .map_err(|error| refused(replicas, name, &error))?;
     if info.rolled || info.flush_due {
         replicas.flush_soon(&partition, &info, AppendOrigin::Coordinator);
@@ -141,7 +156,7 @@ impl PartitionWriter for CoordinatorLog {
         timeout_ms: u32,
     ) -> WriterFuture<Result<Offset, AppendError>> {
         let batch = CoordinatorBatch { leader_epoch, bytes: &batch, guard, acks };
-        let started = start(&self.replicas, partition, batch, self.clock.now_ms());
+        let started = start(self.internal, &self.replicas, partition, batch, self.clock.now_ms());
         Box::pin(async move {
             let (base_offset, waiting) = started?;
             let Some(countdown) = waiting else { return Ok(base_offset) };

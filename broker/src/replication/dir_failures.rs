@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metadata::retry;
-use metadata::store::{CreateMode, Op, StoreError};
+use metadata::store::{CreateMode, MetadataStore, Op, StoreError};
 use metadata::znodes::log_dir_event;
-use protocol::ids::TopicPartition;
+use protocol::ids::{BrokerId, TopicPartition};
 use storage::log_dir::LogDir;
 use storage::{DiskError, StorageError};
 
 use super::manager::ReplicaManager;
-use crate::broker::Broker;
+use crate::tasks::Tasks;
 
 /// Pause before the controller is told again, while the store does not take it.
 const RETRY: Duration = Duration::from_millis(500);
@@ -91,18 +91,23 @@ impl ReplicaManager {
 
 /// Tells the controller of every failure, until the broker stops. `ended` is called when no
 /// directory is left.
-pub fn report(broker: &Arc<Broker>, ended: impl Fn() + Send + 'static) {
-    let owner = broker.clone();
-    broker.tasks.spawn_until_stop(async move {
+pub fn report(
+    replicas: Arc<ReplicaManager>,
+    store: Arc<dyn MetadataStore>,
+    broker_id: BrokerId,
+    tasks: &Tasks,
+    ended: impl Fn() + Send + 'static,
+) {
+    tasks.spawn_until_stop(async move {
         loop {
-            owner.replicas.dir_failures.notified().await;
+            replicas.dir_failures.notified().await;
             // The last directory may fail while the store takes no notice of another.
-            while !owner.replicas.logs().dirs().iter().all(LogDir::is_offline) {
-                let Err(error) = tell(&owner).await else { break };
+            while !replicas.logs().dirs().iter().all(LogDir::is_offline) {
+                let Err(error) = tell(&*store, broker_id).await else { break };
                 tracing::warn!(%error, "the controller could not be told of a failed directory");
                 tokio::time::sleep(RETRY).await;
             }
-            if owner.replicas.logs().dirs().iter().all(LogDir::is_offline) {
+            if replicas.logs().dirs().iter().all(LogDir::is_offline) {
                 return ended();
             }
         }
@@ -110,11 +115,11 @@ pub fn report(broker: &Arc<Broker>, ended: impl Fn() + Send + 'static) {
 }
 
 /// A notice that is there twice does no harm.
-async fn tell(broker: &Broker) -> Result<(), StoreError> {
+async fn tell(store: &dyn MetadataStore, broker_id: BrokerId) -> Result<(), StoreError> {
     let notice = Op::Create {
         path: log_dir_event::path_to_create(),
-        data: Some(log_dir_event::encode(broker.broker_id)),
+        data: Some(log_dir_event::encode(broker_id)),
         mode: CreateMode::PersistentSequential,
     };
-    retry::one(&*broker.store, notice).await.map(drop)
+    retry::one(store, notice).await.map(drop)
 }

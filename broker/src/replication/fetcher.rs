@@ -5,7 +5,6 @@
 //! Versions are pinned, as on Kafka's own channel: nothing is negotiated.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use client::{CallError, Connection, OpenError, Options, TcpTransport, Versions};
@@ -17,11 +16,14 @@ use protocol::wire::Request;
 use replica::follower::{FollowerSettings, Order, PartitionOrder, Step, Surroundings};
 
 use super::fetchers::Fetcher;
+use super::lost_leaders::LostLeaders;
 use super::manager::ReplicaManager;
 use super::partition::{Cut, FollowError};
-use crate::broker::Broker;
-use crate::config::BrokerConfig;
-use crate::quota::FOLLOWER_REPLICAS;
+use crate::clock::Clock;
+use crate::config::{BrokerConfig, LiveConfig};
+use crate::identity::Identity;
+use crate::quota::{FOLLOWER_REPLICAS, Quotas};
+use crate::tasks::Tasks;
 
 mod apply;
 mod out_of_range;
@@ -40,23 +42,38 @@ const LIST_OFFSETS_VERSION: i16 = 9;
 /// answered. Long enough for an answer that is on its way.
 const PATIENCE_WITH_ANSWERS: Duration = Duration::from_millis(20);
 
-/// Lets the broker follow others from now on.
-pub fn start(broker: &Arc<Broker>) {
-    let config = broker.config.load_full();
-    let weak = Arc::downgrade(broker);
-    let launch = Box::new(move |fetcher: Arc<Fetcher>| {
-        let Some(broker) = weak.upgrade() else { return };
-        let (tasks, ended) = (broker.tasks.clone(), fetcher.ended.clone());
-        let task = FetcherTask::new(broker, fetcher);
-        tasks.spawn_until_stop(async move {
-            tokio::select! {
-                () = ended.cancelled() => {}
-                () = task.run() => {}
-            }
+/// What following takes.
+pub struct Following {
+    pub config: Arc<LiveConfig>,
+    pub clock: Clock,
+    pub tasks: Arc<Tasks>,
+    pub identity: Arc<Identity>,
+    pub replicas: Arc<ReplicaManager>,
+    pub lost_leaders: Arc<LostLeaders>,
+    pub quotas: Arc<Quotas>,
+}
+
+impl Following {
+    /// Lets the broker follow others from now on.
+    pub fn start(self: &Arc<Self>) {
+        let config = self.config.load_full();
+        // The replica manager, which owns the fetchers, must not own itself.
+        let weak = Arc::downgrade(self);
+        let launch = Box::new(move |fetcher: Arc<Fetcher>| {
+            let Some(own) = weak.upgrade() else { return };
+            let (tasks, ended) = (own.tasks.clone(), fetcher.ended.clone());
+            let task = FetcherTask::new(own, fetcher);
+            tasks.spawn_until_stop(async move {
+                tokio::select! {
+                    () = ended.cancelled() => {}
+                    () = task.run() => {}
+                }
+            });
         });
-    });
-    let count = config.int("num.replica.fetchers");
-    broker.replicas.fetchers().start(settings(&config, broker.broker_id), count, launch);
+        let count = config.int("num.replica.fetchers");
+        let settings = settings(&config, self.identity.broker_id);
+        self.replicas.fetchers().start(settings, count, launch);
+    }
 }
 
 fn settings(config: &BrokerConfig, replica_id: i32) -> FollowerSettings {
@@ -80,7 +97,7 @@ enum LinkError {
 }
 
 struct FetcherTask {
-    broker: Arc<Broker>,
+    own: Arc<Following>,
     fetcher: Arc<Fetcher>,
     options: Options,
 }
@@ -108,25 +125,25 @@ impl Surroundings for Hosted<'_> {
 }
 
 impl FetcherTask {
-    fn new(broker: Arc<Broker>, fetcher: Arc<Fetcher>) -> FetcherTask {
-        let config = broker.config.load_full();
+    fn new(own: Arc<Following>, fetcher: Arc<Fetcher>) -> FetcherTask {
+        let config = own.config.load_full();
         let timeout_ms = u64::try_from(config.int("replica.socket.timeout.ms")).unwrap_or(0);
         let timeout = Duration::from_millis(timeout_ms.max(1));
         let response = usize::try_from(config.int("replica.fetch.response.max.bytes")).unwrap_or(0);
         let options = Options {
-            client_id: Some(format!("broker-{}-fetcher-{}", broker.broker_id, fetcher.id)),
+            client_id: Some(format!("broker-{}-fetcher-{}", own.identity.broker_id, fetcher.id)),
             connect_timeout: timeout,
             request_timeout: timeout,
             inflight_max: 1,
             queue_max: 1,
             frame_bytes_max: FRAME_BYTES_MIN.max(response.saturating_mul(2)),
         };
-        FetcherTask { broker, fetcher, options }
+        FetcherTask { own, fetcher, options }
     }
 
     /// For the pauses between tries.
     fn now_ms(&self) -> TimestampMs {
-        self.broker.clock.monotonic_ms()
+        self.own.clock.monotonic_ms()
     }
 
     async fn run(self) {
@@ -134,10 +151,10 @@ impl FetcherTask {
         let mut may_give_up = true;
         loop {
             let step = {
-                let broker_epoch = self.broker.broker_epoch.load(Ordering::Acquire);
+                let broker_epoch = self.own.identity.broker_epoch();
                 let hosted = Hosted {
-                    replicas: &self.broker.replicas,
-                    over_quota: self.broker.quotas.follower.is_exceeded(self.broker.clock.now_ms()),
+                    replicas: &self.own.replicas,
+                    over_quota: self.own.quotas.follower.is_exceeded(self.own.clock.now_ms()),
                 };
                 self.fetcher.follower.lock().step(broker_epoch, &hosted, self.now_ms())
             };
@@ -192,7 +209,7 @@ impl FetcherTask {
                 tracing::warn!(leader, fetcher = self.fetcher.id, %error, "fetching");
                 *connection = None;
                 if let LinkError::Call(CallError::Closed(_)) = error {
-                    self.broker.lost_leaders.note(leader, self.now_ms());
+                    self.own.lost_leaders.note(leader, self.now_ms());
                 }
                 self.fetcher.follower.lock().on_network_error(self.now_ms());
                 return true;
@@ -236,11 +253,11 @@ impl FetcherTask {
             for_logs.push(order);
         }
         if blocks || bytes > INLINE_BYTES_MAX {
-            let (broker, fetcher) = (self.broker.clone(), self.fetcher.clone());
-            let work = move || apply::carry_out(&broker, &fetcher, for_logs);
-            self.broker.tasks.blocking(work).await;
+            let (own, fetcher) = (self.own.clone(), self.fetcher.clone());
+            let work = move || apply::carry_out(&own, &fetcher, for_logs);
+            self.own.tasks.blocking(work).await;
         } else {
-            apply::carry_out(&self.broker, &self.fetcher, for_logs);
+            apply::carry_out(&self.own, &self.fetcher, for_logs);
         }
         for PartitionOrder { partition, leader_epoch, .. } in out_of_range {
             self.settle(connection, partition, leader_epoch).await;
@@ -249,9 +266,9 @@ impl FetcherTask {
 
     /// Cuts a log and tells the follower's state.
     async fn cut(&self, partition: TopicPartition, leader_epoch: i32, cut: Cut) {
-        let (broker, fetcher) = (self.broker.clone(), self.fetcher.clone());
-        let work = move || apply::cut(&broker, &fetcher, &partition, leader_epoch, cut);
-        self.broker.tasks.blocking(work).await;
+        let (own, fetcher) = (self.own.clone(), self.fetcher.clone());
+        let work = move || apply::cut(&own, &fetcher, &partition, leader_epoch, cut);
+        self.own.tasks.blocking(work).await;
     }
 
     async fn call<R: Request>(
@@ -268,7 +285,7 @@ impl FetcherTask {
                 let (to, options) = (&self.fetcher.endpoint, self.options.clone());
                 let opening = Connection::open(&TcpTransport, to, options, versions);
                 let (opened, driver) = opening.await?;
-                self.broker.tasks.spawn_until_stop(driver);
+                self.own.tasks.spawn_until_stop(driver);
                 connection.insert(opened)
             }
         };
@@ -278,7 +295,7 @@ impl FetcherTask {
 
 /// Tells the follower's state that a log could not be changed.
 fn failed(
-    broker: &Broker,
+    own: &Following,
     fetcher: &Fetcher,
     partition: &TopicPartition,
     leader_epoch: i32,
@@ -286,7 +303,7 @@ fn failed(
 ) {
     use storage::{AppendError, StorageError};
     let pause = |fetcher: &Fetcher| {
-        let now_ms = broker.clock.monotonic_ms();
+        let now_ms = own.clock.monotonic_ms();
         fetcher.follower.lock().delay(partition, leader_epoch, now_ms);
     };
     match error {
@@ -302,12 +319,12 @@ fn failed(
         }
         FollowError::Append(AppendError::Disk(error))
         | FollowError::Storage(StorageError::Disk(error)) => {
-            broker.replicas.disk_failed(partition, error);
+            own.replicas.disk_failed(partition, error);
         }
         other => tracing::error!(%partition, error = %other, "cannot be followed any more"),
     }
     if fetcher.follower.lock().fail(partition, leader_epoch) {
-        broker.replicas.fetchers().note_failed(partition);
+        own.replicas.fetchers().note_failed(partition);
     }
 }
 

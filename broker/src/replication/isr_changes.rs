@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use metrics::{Counter, counter};
 use parking_lot::Mutex;
@@ -17,9 +15,6 @@ use replica::isr::{IsrChange, IsrOutcome};
 use storage::StorageError;
 use tokio::sync::Notify;
 
-use crate::broker::Broker;
-use crate::controller_channel::RETRY;
-use crate::controller_client::AskError;
 use crate::replication::manager::ReplicaManager;
 use crate::replication::partition::Partition;
 
@@ -27,11 +22,11 @@ use crate::replication::partition::Partition;
 /// broker leads: each has at most one change under way, and waits for at most one sync.
 #[derive(Debug)]
 pub struct IsrChanges {
-    queue: Mutex<AlterPartitionQueue>,
-    submitted: Notify,
+    pub(super) queue: Mutex<AlterPartitionQueue>,
+    pub(super) submitted: Notify,
     /// Partitions whose logs are to be made durable, and what may be asked for then.
     to_sync: Mutex<BTreeMap<TopicPartition, Option<IsrUpdate>>>,
-    sync_wanted: Notify,
+    pub(super) sync_wanted: Notify,
     counters: Counters,
 }
 
@@ -177,80 +172,4 @@ impl IsrChanges {
             _ => self.counters.failed.increment(1),
         }
     }
-}
-
-/// Starts the loops: looking for who lags, syncing, asking the controller.
-pub fn start(broker: &Arc<Broker>) {
-    let lag_ms = broker.replicas.cluster().max_lag_ms();
-    let pause = Duration::from_millis(u64::try_from(lag_ms / 2).unwrap_or(0).max(1));
-    let owner = broker.clone();
-    broker.tasks.spawn_until_stop(async move {
-        loop {
-            tokio::time::sleep(pause).await;
-            let now_ms = owner.clock.now_ms();
-            owner.replicas.partitions().iter().for_each(|partition| partition.shrink_isr(now_ms));
-        }
-    });
-    let owner = broker.clone();
-    broker.tasks.spawn_until_stop(async move {
-        loop {
-            owner.replicas.isr_changes().sync_wanted.notified().await;
-            let broker = owner.clone();
-            owner.tasks.blocking(move || sync_all(&broker)).await;
-        }
-    });
-    let owner = broker.clone();
-    broker.tasks.spawn_until_stop(async move {
-        loop {
-            owner.replicas.isr_changes().submitted.notified().await;
-            send_all(&owner).await;
-        }
-    });
-}
-
-fn sync_all(broker: &Broker) {
-    let replicas = &broker.replicas;
-    let find = |name: &TopicPartition| replicas.hosted(&name.topic, name.partition).ok();
-    for (name, error) in replicas.isr_changes().sync_waiting(find, broker.clock.now_ms()) {
-        replicas.upkeep_failed(&name, &error);
-    }
-}
-
-/// Asks the controller until nothing waits any more.
-async fn send_all(broker: &Broker) {
-    let changes = broker.replicas.isr_changes();
-    let mut failures = 0_u32;
-    while !changes.queue.lock().is_empty() {
-        match send(broker).await {
-            Ok(()) => failures = 0,
-            Err(error) => {
-                changes.queue.lock().unanswered();
-                // A controller may be away for long: say so now and then.
-                if failures.is_multiple_of(FAILURES_PER_WARNING) {
-                    tracing::warn!(%error, "the controller was not told of ISR changes yet");
-                }
-                failures = failures.wrapping_add(1);
-                tokio::time::sleep(RETRY).await;
-            }
-        }
-    }
-}
-
-/// A minute's.
-const FAILURES_PER_WARNING: u32 = 1200;
-
-async fn send(broker: &Broker) -> Result<(), AskError> {
-    let changes = broker.replicas.isr_changes();
-    let controller = broker.to_controller.connect(broker).await?;
-    let version = controller.version_of::<AlterPartitionRequest>()?;
-    let broker_epoch = broker.broker_epoch.load(Ordering::Acquire);
-    let next = changes.queue.lock().next_request(broker.broker_id, broker_epoch, version);
-    let Some((request, version)) = next else { return Ok(()) };
-    let response = controller.call(broker, &request, version).await?;
-    changes.settle(&broker.replicas, &response, broker.clock.now_ms()).map_err(|code| {
-        if code == ErrorCode::NOT_CONTROLLER {
-            broker.to_controller.forget(&controller);
-        }
-        AskError::Code(code)
-    })
 }

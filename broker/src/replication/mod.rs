@@ -10,6 +10,7 @@ pub mod fetchers;
 pub mod gauges;
 pub mod hosting;
 pub mod isr_changes;
+pub mod isr_sender;
 pub mod lost_leaders;
 pub mod manager;
 pub mod mover;

@@ -17,8 +17,11 @@ use storage::moving::MoveError;
 use storage::{AppendError, Log, ReadError, StorageError};
 
 use super::manager::ReplicaManager;
-use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::config::LiveConfig;
+use crate::quota::Quotas;
 use crate::random;
+use crate::tasks::Tasks;
 
 /// Whatever the future log was given was taken from the current one: of any epoch.
 const ANY_EPOCH: i32 = i32::MAX;
@@ -51,9 +54,18 @@ enum Moved {
     Nothing,
 }
 
+/// What moving takes.
+pub struct Mover {
+    pub config: Arc<LiveConfig>,
+    pub clock: Clock,
+    pub tasks: Arc<Tasks>,
+    pub replicas: Arc<ReplicaManager>,
+    pub quotas: Arc<Quotas>,
+}
+
 /// Begins or changes the move of a partition to the log directory `root`.
-pub fn order(broker: &Broker, partition: &TopicPartition, root: &Path) -> Result<(), MoveError> {
-    let (replicas, now_ms) = (&broker.replicas, broker.clock.now_ms());
+pub fn order(own: &Mover, partition: &TopicPartition, root: &Path) -> Result<(), MoveError> {
+    let (replicas, now_ms) = (&own.replicas, own.clock.now_ms());
     let logs = replicas.logs();
     let hosted = replicas.hosted(&partition.topic, partition.partition);
     if matches!(hosted, Err(protocol::error_code::ErrorCode::KAFKA_STORAGE_ERROR)) {
@@ -74,29 +86,29 @@ pub fn order(broker: &Broker, partition: &TopicPartition, root: &Path) -> Result
 }
 
 /// Moves what is to be moved until the broker stops.
-pub fn start(broker: &Arc<Broker>) {
-    let broker = broker.clone();
-    let tasks = broker.tasks.clone();
+pub fn start(own: &Arc<Mover>) {
+    let own = own.clone();
+    let tasks = own.tasks.clone();
     tasks.spawn_until_stop(async move {
-        let config = broker.config.load();
+        let config = own.config.load();
         let pause_ms = i64::from(config.int("replica.fetch.backoff.ms")).max(1);
         let pause = Duration::from_millis(u64::try_from(pause_ms).unwrap_or(1));
-        let dirs = broker.replicas.logs().dirs().len();
+        let dirs = own.replicas.logs().dirs().len();
         let threads = config.long_or_null("num.replica.alter.log.dirs.threads");
         let threads = threads.and_then(|n| usize::try_from(n).ok()).unwrap_or(dirs).max(1);
         drop(config);
         let mut moving = FuturesUnordered::new();
         let mut in_hand = BTreeSet::new();
         loop {
-            for future in broker.replicas.logs().futures() {
+            for future in own.replicas.logs().futures() {
                 let partition = future.partition().clone();
                 if moving.len() < threads && in_hand.insert(partition.clone()) {
-                    moving.push(move_one(&broker, partition, pause));
+                    moving.push(move_one(&own, partition, pause));
                 }
             }
             tokio::select! {
                 Some(partition) = moving.next() => drop(in_hand.remove(&partition)),
-                () = broker.replicas.wait_for_moves() => {}
+                () = own.replicas.wait_for_moves() => {}
             }
         }
     });
@@ -104,23 +116,19 @@ pub fn start(broker: &Arc<Broker>) {
 
 /// Moves one partition, or copies it as far as it goes; what failed, or has no current log yet, is
 /// looked at again after the pause.
-async fn move_one(
-    broker: &Arc<Broker>,
-    partition: TopicPartition,
-    pause: Duration,
-) -> TopicPartition {
+async fn move_one(own: &Arc<Mover>, partition: TopicPartition, pause: Duration) -> TopicPartition {
     loop {
-        let (owner, name) = (broker.clone(), partition.clone());
-        let bytes = broker.config.load().int("replica.fetch.max.bytes");
+        let (owner, name) = (own.clone(), partition.clone());
+        let bytes = own.config.load().int("replica.fetch.max.bytes");
         let room = u64::try_from(bytes).unwrap_or(0).max(1);
-        let now_ms = broker.clock.now_ms();
+        let now_ms = own.clock.now_ms();
         let step = move || owner.replicas.move_step(&name, room, now_ms);
-        match broker.tasks.blocking(step).await {
-            Ok(Moved::Bytes(bytes)) => throttle(broker, bytes).await,
+        match own.tasks.blocking(step).await {
+            Ok(Moved::Bytes(bytes)) => throttle(own, bytes).await,
             Ok(Moved::Promoted) => return partition,
             Ok(Moved::Nothing) => break,
             Err(error) => {
-                failed(broker, &partition, &error);
+                failed(own, &partition, &error);
                 break;
             }
         }
@@ -130,16 +138,16 @@ async fn move_one(
 }
 
 /// Over `replica.alter.log.dirs.io.max.bytes.per.second`, nothing moves for a while.
-async fn throttle(broker: &Broker, bytes: u64) {
-    let quota = &broker.quotas.alter_log_dirs;
-    quota.record(bytes, broker.clock.now_ms());
-    while quota.is_limited() && quota.is_exceeded(broker.clock.now_ms()) {
+async fn throttle(own: &Mover, bytes: u64) {
+    let quota = &own.quotas.alter_log_dirs;
+    quota.record(bytes, own.clock.now_ms());
+    while quota.is_limited() && quota.is_exceeded(own.clock.now_ms()) {
         tokio::time::sleep(THROTTLED).await;
     }
 }
 
 /// A failed disk takes its directory with it; a full one only has to wait.
-fn failed(broker: &Broker, partition: &TopicPartition, error: &StepError) {
+fn failed(own: &Mover, partition: &TopicPartition, error: &StepError) {
     tracing::error!(%partition, %error, "a move between log directories");
     let disk = match error {
         StepError::Append(AppendError::Disk(disk))
@@ -147,11 +155,11 @@ fn failed(broker: &Broker, partition: &TopicPartition, error: &StepError) {
         | StepError::Move(MoveError::Storage(StorageError::Disk(disk))) => disk,
         _ => return,
     };
-    let dirs = broker.replicas.logs().dirs();
+    let dirs = own.replicas.logs().dirs();
     if let Some(dir) = dirs.iter().find(|dir| disk.path.starts_with(dir.path()))
         && !disk.is_full()
     {
-        broker.replicas.dir_failed(dir.path(), disk);
+        own.replicas.dir_failed(dir.path(), disk);
     }
 }
 

@@ -1,5 +1,24 @@
 //! One hosted partition: its state (`replica`), its log (`storage`) and those who wait for it, put
-//! together. Knows nothing of messages; who may ask is the handlers' business.
+//! together. Knows nothing of messages. What clients can have done to it takes a proof that they
+//! may:
+//!
+//! ```
+//! use broker::authorizer::{Authorized, Topic, op};
+//! use broker::replication::partition::Partition;
+//!
+//! fn end(partition: &Partition, proof: &Authorized<'_, op::Describe, Topic>) {
+//!     drop(partition.end_offset_for_epoch(proof, -1, 0));
+//! }
+//! ```
+//!
+//! ```compile_fail,E0308
+//! use broker::authorizer::{Authorized, Topic, op};
+//! use broker::replication::partition::Partition;
+//!
+//! fn end(partition: &Partition, proof: &Authorized<'_, op::Create, Topic>) {
+//!     drop(partition.end_offset_for_epoch(proof, -1, 0));
+//! }
+//! ```
 //!
 //! Locking. `inner` is held shared while appending and reading, exclusively by transitions and by
 //! followers' progress, never across an await. The log serialises appends itself.
@@ -16,6 +35,7 @@ use replica::partition::{AcksAll, PartitionState};
 use replica::watermark::LogOffsets;
 use storage::{AppendError, AppendInfo, AppendOrigin, Log, StorageError};
 
+use crate::authorizer::{Authorized, On, Topic, op};
 use crate::delayed::arrival::Arrival;
 use crate::delayed::fetch::{FetchWaiters, Isolation, Moved, UNKNOWN_BYTES};
 use crate::delayed::offset::{Countdown, OffsetWaiters};
@@ -34,6 +54,18 @@ pub use follow::{Cut, Fetched, FollowError, FollowerEnd};
 pub use offsets::{DeleteError, Deleted, FoundOffset, Wanted};
 pub use read::{PartitionRead, ReadError, Reader, Room};
 pub use transition::Became;
+
+/// How a record set is appended.
+#[derive(Debug, Clone, Copy)]
+pub struct AppendTerms {
+    pub origin: AppendOrigin,
+    /// The in-sync replicas must be enough before.
+    pub acks_all: bool,
+    /// Of a coordinator's term; a producer has none.
+    pub leader_epoch: Option<LeaderEpoch>,
+    /// See [`Log::append_verified`].
+    pub guard: Option<VerificationGuard>,
+}
 
 /// Why nothing was appended.
 #[derive(Debug, thiserror::Error)]
@@ -208,19 +240,21 @@ impl Partition {
         }
     }
 
-    /// Appends a record set as leader. With `acks_all` the in-sync replicas must be enough before.
-    /// `leader_epoch` is that of a coordinator's term; a producer has none. `guard`: see
-    /// [`Log::append_verified`].
+    /// A proof must be of this partition's topic.
+    fn check<Op: On<Topic>>(&self, authorized: &Authorized<'_, Op, Topic>) {
+        assert_eq!(authorized.name(), &*self.topic, "the proof is of another topic");
+    }
+
+    /// Appends a record set as leader.
     pub fn append(
         &self,
+        authorized: &Authorized<'_, op::Write, Topic>,
         records: &[u8],
-        origin: AppendOrigin,
-        acks_all: bool,
-        leader_epoch: Option<LeaderEpoch>,
-        guard: Option<VerificationGuard>,
+        terms: AppendTerms,
         now_ms: TimestampMs,
     ) -> Result<AppendInfo, ProduceError> {
-        let result = self.append_now(records, origin, acks_all, leader_epoch, guard, now_ms);
+        self.check(authorized);
+        let result = self.append_now(records, terms, now_ms);
         match &result {
             Ok(info) => self.around.metrics.appended(info.bytes, info.record_count.max(0) as u64),
             Err(_) => self.around.metrics.append_failed(),
@@ -231,12 +265,10 @@ impl Partition {
     fn append_now(
         &self,
         records: &[u8],
-        origin: AppendOrigin,
-        acks_all: bool,
-        leader_epoch: Option<LeaderEpoch>,
-        guard: Option<VerificationGuard>,
+        terms: AppendTerms,
         now_ms: TimestampMs,
     ) -> Result<AppendInfo, ProduceError> {
+        let AppendTerms { origin, acks_all, leader_epoch, guard } = terms;
         let inner = self.inner.read();
         let epoch = inner.state.leader_epoch();
         let log = match &inner.log {
@@ -258,10 +290,12 @@ impl Partition {
     /// confirmed it; `None` if the transaction is open already.
     pub fn begin_verification(
         &self,
+        authorized: &Authorized<'_, op::Write, Topic>,
         producer: (ProducerId, ProducerEpoch),
         sequence: i32,
         now_ms: TimestampMs,
     ) -> Result<Option<VerificationGuard>, ProduceError> {
+        self.check(authorized);
         let inner = self.inner.read();
         match &inner.log {
             Some(log) if inner.state.is_leader() => {

@@ -7,7 +7,11 @@ use std::time::Duration;
 use protocol::ids::{Offset, TopicPartition};
 use storage::StepReport;
 
-use crate::broker::Broker;
+use super::cleaner::{self, CleanerThreads};
+use super::manager::ReplicaManager;
+use crate::clock::Clock;
+use crate::config::LiveConfig;
+use crate::tasks::Tasks;
 
 /// How often removed files and idle partitions are looked for; their delays are at least 10 s.
 const REMOVAL: Duration = Duration::from_secs(5);
@@ -17,47 +21,60 @@ const LOST: &str = "ottla_log_offsets_lost_at_start";
 /// Bytes behind the last whole batch of a log that this start cut off.
 const CUT: &str = "ottla_log_bytes_cut_at_start";
 
+/// What upkeep takes.
+pub struct Upkeep {
+    pub config: Arc<LiveConfig>,
+    pub clock: Clock,
+    pub tasks: Arc<Tasks>,
+    pub replicas: Arc<ReplicaManager>,
+}
+
 /// Starts every loop. They end when the broker stops.
-pub fn start(broker: &Arc<Broker>) {
-    let config = broker.config.load();
+pub fn start(own: &Arc<Upkeep>) {
+    let config = own.config.load();
     let millis = |name: &str| Duration::from_millis(u64::try_from(config.long(name)).unwrap_or(1));
     let first = millis("log.initial.task.delay.ms");
     let every = |name: &str| Every { first, then: millis(name).max(Duration::from_millis(1)) };
-    repeat(broker, every("log.retention.check.interval.ms"), retain);
-    repeat(broker, every("log.flush.scheduler.interval.ms"), flush);
-    repeat(broker, every("log.flush.offset.checkpoint.interval.ms"), |broker| {
-        broker.replicas.checkpoint();
+    repeat(own, every("log.retention.check.interval.ms"), retain);
+    repeat(own, every("log.flush.scheduler.interval.ms"), flush);
+    repeat(own, every("log.flush.offset.checkpoint.interval.ms"), |own| {
+        own.replicas.checkpoint();
     });
-    repeat(broker, every("producer.id.expiration.check.interval.ms"), |broker| {
-        broker.replicas.logs().remove_expired_producers(broker.clock.now_ms());
+    repeat(own, every("producer.id.expiration.check.interval.ms"), |own| {
+        own.replicas.logs().remove_expired_producers(own.clock.now_ms());
     });
     let watermarks = millis("replica.high.watermark.checkpoint.interval.ms");
-    repeat(broker, Every::at_once(watermarks), |broker| {
-        broker.replicas.checkpoint_high_watermarks();
+    repeat(own, Every::at_once(watermarks), |own| {
+        own.replicas.checkpoint_high_watermarks();
     });
-    repeat(broker, Every::at_once(REMOVAL), |broker| {
-        let report = broker.replicas.logs().remove_doomed(broker.clock.now_ms());
-        judge(broker, report);
+    repeat(own, Every::at_once(REMOVAL), |own| {
+        let report = own.replicas.logs().remove_doomed(own.clock.now_ms());
+        judge(own, report);
     });
-    repeat(broker, Every::at_once(REMOVAL), |broker| {
-        judge(broker, broker.replicas.logs().retire_idle(broker.clock.now_ms()));
+    repeat(own, Every::at_once(REMOVAL), |own| {
+        judge(own, own.replicas.logs().retire_idle(own.clock.now_ms()));
     });
-    prepare_when_asked(broker);
-    super::cleaner::start(broker);
-    metrics::gauge!(LOST).set(broker.replicas.logs().lost_offsets() as f64);
-    metrics::gauge!(CUT).set(broker.replicas.logs().cut_bytes() as f64);
+    prepare_when_asked(own);
+    cleaner::start(&Arc::new(CleanerThreads {
+        config: own.config.clone(),
+        clock: own.clock,
+        tasks: own.tasks.clone(),
+        replicas: own.replicas.clone(),
+    }));
+    metrics::gauge!(LOST).set(own.replicas.logs().lost_offsets() as f64);
+    metrics::gauge!(CUT).set(own.replicas.logs().cut_bytes() as f64);
     // A closed segment is synced at once, a new partition's topic id before anybody appends.
-    let owner = broker.clone();
-    broker.tasks.spawn_until_stop(async move {
+    let owner = own.clone();
+    own.tasks.spawn_until_stop(async move {
         loop {
             owner.replicas.wait_for_work().await;
-            let broker = owner.clone();
+            let own = owner.clone();
             owner
                 .tasks
                 .blocking(move || {
-                    broker.replicas.show_unseen(broker.clock.now_ms());
-                    judge(&broker, broker.replicas.logs().sync_metadata());
-                    flush(&broker);
+                    own.replicas.show_unseen(own.clock.now_ms());
+                    judge(&own, own.replicas.logs().sync_metadata());
+                    flush(&own);
                 })
                 .await;
         }
@@ -65,21 +82,21 @@ pub fn start(broker: &Arc<Broker>) {
 }
 
 /// The ends of busy logs are mapped ahead of their appends, as soon as an append asks for it.
-fn prepare_when_asked(broker: &Arc<Broker>) {
+fn prepare_when_asked(own: &Arc<Upkeep>) {
     let asked = Arc::new(tokio::sync::Notify::new());
     let wake = asked.clone();
-    broker.replicas.logs().set_waker(Box::new(move || wake.notify_one()));
-    let owner = broker.clone();
-    broker.tasks.spawn_until_stop(async move {
+    own.replicas.logs().set_waker(Box::new(move || wake.notify_one()));
+    let owner = own.clone();
+    own.tasks.spawn_until_stop(async move {
         loop {
             asked.notified().await;
-            let broker = owner.clone();
+            let own = owner.clone();
             owner
                 .tasks
                 .blocking(move || {
-                    let logs = broker.replicas.logs();
-                    while let Some(report) = logs.prepare_next(broker.clock.now_ms()) {
-                        judge(&broker, report);
+                    let logs = own.replicas.logs();
+                    while let Some(report) = logs.prepare_next(own.clock.now_ms()) {
+                        judge(&own, report);
                     }
                 })
                 .await;
@@ -99,34 +116,34 @@ impl Every {
     }
 }
 
-fn repeat(broker: &Arc<Broker>, every: Every, step: fn(&Broker)) {
-    let owner = broker.clone();
-    broker.tasks.spawn_until_stop(async move {
+fn repeat(own: &Arc<Upkeep>, every: Every, step: fn(&Upkeep)) {
+    let owner = own.clone();
+    own.tasks.spawn_until_stop(async move {
         tokio::time::sleep(every.first).await;
         loop {
-            let broker = owner.clone();
-            owner.tasks.blocking(move || step(&broker)).await;
+            let own = owner.clone();
+            owner.tasks.blocking(move || step(&own)).await;
             tokio::time::sleep(every.then).await;
         }
     });
 }
 
-fn retain(broker: &Broker) {
+fn retain(own: &Upkeep) {
     let watermark_of = |name: &TopicPartition| -> Option<Offset> {
-        let partition = broker.replicas.hosted(&name.topic, name.partition).ok()?;
+        let partition = own.replicas.hosted(&name.topic, name.partition).ok()?;
         Some(partition.high_watermark())
     };
-    let logs = broker.replicas.logs();
-    judge(broker, logs.delete_old_segments(&watermark_of, broker.clock.now_ms()));
+    let logs = own.replicas.logs();
+    judge(own, logs.delete_old_segments(&watermark_of, own.clock.now_ms()));
 }
 
-fn flush(broker: &Broker) {
-    judge(broker, broker.replicas.logs().flush_due(broker.clock.now_ms()));
+fn flush(own: &Upkeep) {
+    judge(own, own.replicas.logs().flush_due(own.clock.now_ms()));
 }
 
 /// A file that fails takes its directory with it, unless there only is no room.
-fn judge(broker: &Broker, report: StepReport) {
+fn judge(own: &Upkeep, report: StepReport) {
     for (partition, error) in report.errors {
-        broker.replicas.upkeep_failed(&partition, &error);
+        own.replicas.upkeep_failed(&partition, &error);
     }
 }

@@ -4,7 +4,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use metadata::retry;
 use metadata::store::{MetadataStore, Op};
@@ -57,7 +56,7 @@ pub fn keep(broker: &Arc<Broker>, disk: Arc<dyn Disk>, dirs: Vec<PathBuf>, seen:
             // Every registration is followed by an update from the controller.
             let higher = owner.metadata.wait_until(|cluster| {
                 let controller_epoch = cluster.controller_epoch;
-                let czxid = owner.broker_epoch.load(Ordering::Acquire);
+                let czxid = owner.identity.broker_epoch();
                 now = noted.max(MetadataMark { czxid, controller_epoch });
                 now != noted
             });

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use metadata::deadline::Deadline;
@@ -31,7 +30,7 @@ pub async fn join(
     let mine = advertised(&broker.config.load(), listeners, broker.clock.now_ms());
     let told = inter_broker_endpoint(broker, &mine);
     let store = &*broker.store;
-    registration::check_endpoints(store, broker.broker_id, &mine).await?;
+    registration::check_endpoints(store, broker.identity.broker_id, &mine).await?;
     if broker.config.load().bool("ottla.fence.on.session.loss") {
         let clock = broker.clock;
         let deadline = Deadline::new(broker.store.clone(), Arc::new(move || clock.boot_ms()));
@@ -40,7 +39,7 @@ pub async fn join(
     let mut events = store.subscribe();
     let mut session = store.session_id();
     let wait = store.lease().map_or(Duration::ZERO, |l| registration::other_session_wait(&l));
-    let epoch = registration::register(store, broker.broker_id, &mine, None, wait).await?;
+    let epoch = registration::register(store, broker.identity.broker_id, &mine, None, wait).await?;
     registered(broker, session, epoch);
     let broker = broker.clone();
     let tasks = broker.clone();
@@ -68,7 +67,7 @@ pub async fn join(
 
 /// `session` is at most older than the registration's: the event of a newer one is still to come.
 fn registered(broker: &Broker, session: i64, epoch: i64) {
-    broker.broker_epoch.store(epoch, Ordering::Release);
+    broker.identity.registered(epoch);
     if let Some(fence) = broker.replicas.fence() {
         fence.open(session);
     }
@@ -81,7 +80,7 @@ async fn register_again(
     previous: i64,
     wait: Duration,
 ) -> i64 {
-    let id = broker.broker_id;
+    let id = broker.identity.broker_id;
     loop {
         let session = broker.store.session_id();
         if session == 0 {

@@ -15,6 +15,9 @@ use tokio::sync::Semaphore;
 
 use crate::broker::Broker;
 use crate::config::BrokerConfig;
+use crate::dispatch::Dispatch;
+use crate::metrics::gauges::Gauges;
+use crate::network::connection::Serving;
 use crate::network::listener::{BindError, Listener, SocketOptions};
 use crate::network::memory::MemoryPool;
 use crate::network::residency::Residency;
@@ -70,7 +73,7 @@ pub fn know_own_listener(broker: &Broker, listeners: &[(Arc<str>, SocketAddr)]) 
         // A socket for every address takes both families.
         let ip = if bound.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { bound.ip() };
         // Bound once, known once.
-        let _ = broker.own_listener.set(Endpoint::new(ip.to_string(), bound.port()));
+        broker.identity.listens_on(Endpoint::new(ip.to_string(), bound.port()));
     }
 }
 
@@ -128,9 +131,16 @@ impl Network {
 
     /// Starts to accept on every bound listener.
     pub fn accept(&self, broker: &Arc<Broker>, bound: Vec<Listener>) {
+        let serving = Arc::new(Serving {
+            dispatch: Dispatch::new(broker.clone()),
+            clock: broker.clock,
+            tasks: broker.tasks.clone(),
+            metrics: broker.request_metrics.clone(),
+            replicas: broker.replicas.clone(),
+        });
         for listener in bound {
             let accept =
-                listener.accept(broker.clone(), self.shared.clone(), self.throttle.clone());
+                listener.accept(serving.clone(), self.shared.clone(), self.throttle.clone());
             broker.tasks.spawn_until_stop(accept);
         }
         let (owner, throttle) = (broker.clone(), self.throttle.clone());
@@ -179,18 +189,25 @@ pub async fn serve_http(
     };
     let local = listener.local_addr().ok();
     let (requests, answers) = (network.shared.memory.clone(), network.shared.answers.clone());
-    let owner = broker.clone();
+    let all = Arc::new(Gauges {
+        replicas: broker.replicas.clone(),
+        metadata: broker.metadata.clone(),
+        controller: broker.controller.handle.clone(),
+        transactions: broker.transactions.clone(),
+        groups: broker.groups.clone(),
+        internal: broker.internal,
+    });
+    let (replicas, tasks) = (broker.replicas.clone(), broker.tasks.clone());
     let sample = Arc::new(move || -> BoxFuture<'static, String> {
         metrics::sample_memory(&requests, &answers);
-        gauges::show(gauges::count(&owner.replicas));
-        let fetchers = owner.replicas.fetchers();
+        gauges::show(gauges::count(&replicas));
+        let fetchers = replicas.fetchers();
         metrics::sample_following(fetchers.max_lag(), fetchers.failed_count());
-        let broker = owner.clone();
+        let (all, replicas, tasks) = (all.clone(), replicas.clone(), tasks.clone());
         Box::pin(async move {
-            metrics::gauges::sample(&broker).await;
+            all.sample().await;
             // Many thousands of logs take longer than a worker should.
-            let owner = broker.clone();
-            broker.tasks.blocking(move || metrics::logs::page(owner.replicas.logs())).await
+            tasks.blocking(move || metrics::logs::page(replicas.logs())).await
         })
     });
     let pages = http::Pages { metrics: page, ready, sample };

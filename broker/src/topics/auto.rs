@@ -5,20 +5,32 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use metadata::store::MetadataStore;
 use parking_lot::Mutex;
 
 use super::create::{self, CreateTopicError, NewTopic};
 use super::name::{self, CONSUMER_OFFSETS, InvalidName, TRANSACTION_STATE};
-use crate::authorizer::{Authorized, op};
-use crate::broker::Broker;
-use crate::config::BrokerConfig;
+use crate::authorizer::{Authorized, Internal, Topic, op};
+use crate::config::{BrokerConfig, LiveConfig};
+use crate::metadata_cache::MetadataCache;
+use crate::tasks::Tasks;
 
 /// Most topics that are being made at a time; what is above has to be asked for again.
 const MAKING_MAX: usize = 10_000;
 
+/// Makes topics as the broker's configuration has them.
+pub struct AutoTopics {
+    internal: Internal,
+    config: Arc<LiveConfig>,
+    store: Arc<dyn MetadataStore>,
+    metadata: Arc<MetadataCache>,
+    tasks: Arc<Tasks>,
+    making: InTheMaking,
+}
+
 /// The topics that are being made right now.
 #[derive(Debug, Default)]
-pub struct TopicsInTheMaking(Mutex<BTreeSet<String>>);
+struct InTheMaking(Mutex<BTreeSet<String>>);
 
 /// What became of a topic that was not there.
 #[derive(Debug)]
@@ -33,12 +45,12 @@ pub enum AutoCreated {
 
 /// A name's place in the set; leaves it when dropped.
 struct Place<'a> {
-    all: &'a TopicsInTheMaking,
+    all: &'a InTheMaking,
     name: &'a str,
 }
 
 impl<'a> Place<'a> {
-    fn take(all: &'a TopicsInTheMaking, name: &'a str) -> Option<Place<'a>> {
+    fn take(all: &'a InTheMaking, name: &'a str) -> Option<Place<'a>> {
         let mut names = all.0.lock();
         let free = names.len() < MAKING_MAX && names.insert(name.to_owned());
         // Not `then_some`: a place that is not taken must not be given back.
@@ -52,52 +64,69 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Makes `name` as the broker's configuration has it; an internal topic with its own settings. Goes
-/// on to its end even if the caller is dropped.
-pub async fn create(
-    broker: &Arc<Broker>,
-    authorized: Authorized<op::Create>,
-    name: String,
-) -> AutoCreated {
-    let (broker, tasks) = (broker.clone(), broker.clone());
-    tasks.tasks.to_the_end(async move { make(&broker, authorized, &name).await }).await
-}
+impl AutoTopics {
+    pub fn new(
+        internal: Internal,
+        config: Arc<LiveConfig>,
+        store: Arc<dyn MetadataStore>,
+        metadata: Arc<MetadataCache>,
+        tasks: Arc<Tasks>,
+    ) -> AutoTopics {
+        let making = InTheMaking::default();
+        AutoTopics { internal, config, store, metadata, tasks, making }
+    }
 
-async fn make(broker: &Broker, authorized: Authorized<op::Create>, name: &str) -> AutoCreated {
-    if let Err(invalid) = name::check(name) {
-        return AutoCreated::InvalidName(invalid);
+    /// Makes a topic as the broker's configuration has it; an internal topic with its own settings.
+    /// Goes on to its end even if the caller is dropped.
+    pub async fn create(
+        self: &Arc<Self>,
+        authorized: Authorized<'_, op::Create, Topic>,
+    ) -> AutoCreated {
+        let (topics, authorized) = (self.clone(), authorized.into_owned());
+        self.tasks.to_the_end(async move { topics.make(&authorized).await }).await
     }
-    let Some(_place) = Place::take(&broker.topics_in_the_making, name) else {
-        return AutoCreated::InTheMaking;
-    };
-    let config = broker.config.load_full();
-    let cluster = broker.metadata.snapshot();
-    let topic = as_configured(&config, name);
-    let written = async {
-        let plan = create::plan(&*broker.store, &cluster, &config, topic).await?;
-        create::write(&*broker.store, authorized, &plan).await
-    };
-    match written.await {
-        Ok(id) => {
-            tracing::info!(topic = name, %id, "made a topic that was asked for");
-            AutoCreated::Written
-        }
-        Err(CreateTopicError::Exists(_)) => AutoCreated::Written,
-        Err(error) => {
-            tracing::info!(topic = name, %error, "a topic that was asked for was not made");
-            AutoCreated::Failed(error)
-        }
-    }
-}
 
-/// Makes a coordinator's topic if it is not there: `__consumer_offsets` or `__transaction_state`.
-/// Its partitions have leaders only some time later.
-pub async fn ensure_internal_topic(broker: &Arc<Broker>, name: &str) -> AutoCreated {
-    if broker.metadata.snapshot().topic(name).is_some() {
-        return AutoCreated::Written;
+    async fn make(&self, authorized: &Authorized<'_, op::Create, Topic>) -> AutoCreated {
+        let name = authorized.name();
+        if let Err(invalid) = name::check(name) {
+            return AutoCreated::InvalidName(invalid);
+        }
+        let Some(_place) = Place::take(&self.making, name) else {
+            return AutoCreated::InTheMaking;
+        };
+        let config = self.config.load_full();
+        let cluster = self.metadata.snapshot();
+        let topic = as_configured(&config, name);
+        let written = async {
+            let plan = create::plan(&*self.store, &cluster, &config, topic).await?;
+            create::write(&*self.store, authorized, &plan).await
+        };
+        match written.await {
+            Ok(id) => {
+                tracing::info!(topic = name, %id, "made a topic that was asked for");
+                AutoCreated::Written
+            }
+            Err(CreateTopicError::Exists(_)) => AutoCreated::Written,
+            Err(error) => {
+                tracing::info!(topic = name, %error, "a topic that was asked for was not made");
+                AutoCreated::Failed(error)
+            }
+        }
     }
-    let authorized = broker.authorizer.internal::<op::Create>();
-    create(broker, authorized, name.to_owned()).await
+
+    /// Makes a coordinator's topic if it is not there, beside whatever else happens:
+    /// `__consumer_offsets` or `__transaction_state`. Its partitions have leaders only some time
+    /// later.
+    pub fn ensure_internal(self: &Arc<Self>, name: &'static str) {
+        if self.metadata.load().topic(name).is_some() {
+            return;
+        }
+        let topics = self.clone();
+        self.tasks.spawn_until_stop(async move {
+            // It logs what hinders it; clients ask again either way.
+            topics.create(topics.internal.authorized(name)).await;
+        });
+    }
 }
 
 fn as_configured(config: &BrokerConfig, name: &str) -> NewTopic {
@@ -152,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_name_is_made_once_at_a_time() {
-        let all = TopicsInTheMaking::default();
+        let all = InTheMaking::default();
         let place = Place::take(&all, "t");
         assert!(place.is_some() && Place::take(&all, "t").is_none());
         assert!(Place::take(&all, "u").is_some());

@@ -14,7 +14,7 @@ use storage::LogConfig;
 use storage::config::{ConfigError, topic_key};
 
 use super::name::{self, InvalidName};
-use crate::authorizer::{Authorized, op};
+use crate::authorizer::{Authorized, Topic, op};
 use crate::config::BrokerConfig;
 use crate::dynamic_config::entity::{self, EntityConfigError};
 use crate::metadata_cache::Snapshot;
@@ -217,9 +217,10 @@ pub fn check_values(defaults: &LogConfig, configs: &ConfigValues) -> Result<(), 
 /// costs the ensemble a sync. Gives the topic's new id.
 pub async fn write(
     store: &dyn MetadataStore,
-    _authorized: Authorized<op::Create>,
+    authorized: &Authorized<'_, op::Create, Topic>,
     topic: &PlannedTopic,
 ) -> Result<Uuid, CreateTopicError> {
+    assert_eq!(authorized.name(), topic.name, "the proof is of another topic");
     let entity = ConfigEntity::topic(&topic.name);
     let id = random::uuid();
     let settled = |list: &Vec<BrokerId>| ReplicaAssignment::settled(list.clone());
@@ -258,7 +259,7 @@ mod tests {
     use metadata::znodes::{config, controller};
 
     use super::*;
-    use crate::authorizer::Authorizer;
+    use crate::authorizer::Internal;
 
     struct Znodes {
         store: std::sync::Arc<dyn MetadataStore>,
@@ -298,7 +299,7 @@ mod tests {
                 replicas: BTreeMap::from([(0, vec![1])]),
                 configs: values(),
             };
-            write(&*self.store, Authorizer.internal(), &plan).await
+            write(&*self.store, &Internal::of_this_broker().authorized("t"), &plan).await
         }
     }
 

@@ -5,7 +5,7 @@ use metadata::store::{MetadataStore, StoreError};
 use metadata::znodes::{delete_topics, topic};
 use protocol::error_code::ErrorCode;
 
-use crate::authorizer::{Authorized, op};
+use crate::authorizer::{Authorized, Topic, op};
 
 /// Why a topic is not going to be deleted.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +29,9 @@ impl DeleteTopicError {
 /// Marks it; that somebody has done so already is no error.
 pub async fn mark(
     store: &dyn MetadataStore,
-    _authorized: Authorized<op::Delete>,
-    name: &str,
+    authorized: &Authorized<'_, op::Delete, Topic>,
 ) -> Result<(), DeleteTopicError> {
+    let name = authorized.name();
     if retry::exists(store, &topic::path(name), false).await?.is_none() {
         return Err(DeleteTopicError::Unknown(name.to_owned()));
     }

@@ -11,7 +11,7 @@ use metadata::znodes::{self, ZnodeError, delete_topics};
 use protocol::error_code::ErrorCode;
 use protocol::ids::BrokerId;
 
-use crate::authorizer::{Authorized, op};
+use crate::authorizer::{Authorized, Topic, op};
 use replica::assignment::{self, AssignError, Candidate, Start};
 
 /// Tries of a write that lost its connection.
@@ -188,10 +188,10 @@ fn check_lists(
 /// Writes the znode; the controller takes notice.
 pub async fn write(
     store: &dyn MetadataStore,
-    _authorized: Authorized<op::Alter>,
-    name: &str,
+    authorized: &Authorized<'_, op::Alter, Topic>,
     znode: &TopicAssignment,
 ) -> Result<(), GrowError> {
+    let name = authorized.name();
     let mut lost = StoreError::ConnectionLost;
     for _ in 0..TRIES_MAX {
         let set = Op::Set { path: topic::path(name), data: Some(znode.encode()), version: -1 };

@@ -1,40 +1,68 @@
-//! The transaction coordinator in this broker: its settings, its log, and what the controller's
-//! orders mean to it. Knows nothing of requests.
+//! The transaction coordinator in this broker: its settings, its log, what the controller's orders
+//! mean to it, and the only way to it. Knows nothing of requests.
+//!
+//! A proof leads to a transactional id:
+//!
+//! ```
+//! use broker::authorizer::{Authorized, TransactionalId, op};
+//! use broker::transactions::Transactions;
+//! use coordinator::shard::Producer;
+//!
+//! fn abort(all: &Transactions, id: &Authorized<'_, op::Write, TransactionalId>, of: Producer) {
+//!     drop(all.end(id, of, false));
+//! }
+//! ```
+//!
+//! and without one none is reached:
+//!
+//! ```compile_fail,E0616
+//! use broker::transactions::Transactions;
+//! use coordinator::shard::Producer;
+//!
+//! fn abort(all: &Transactions, of: Producer) {
+//!     drop(all.service.end("x", of, false));
+//! }
+//! ```
 
 pub mod markers;
-mod peers;
+pub mod peers;
 pub mod verification;
 
 use std::sync::Arc;
 
+use coordinator::shard::Producer;
 use coordinator::shard::directory::Spawn;
 use coordinator::shard::run::{Environment, ShardConfig};
 use coordinator::shard::writer::PartitionWriter;
 use coordinator::transaction::TransactionConfig;
 use coordinator::transaction::TransactionError;
-use coordinator::transaction::request::{InitAnswer, InitRequest};
+use coordinator::transaction::request::{
+    Description, Filter, InitAnswer, InitRequest, Listing, Verified,
+};
 use coordinator::transaction::service::{Outbox, TRANSACTIONS_TOPIC, TransactionService};
 use metadata::retry;
 use metadata::store::{MetadataStore, StoreError};
 use metadata::znodes::topic;
+use protocol::ids::TopicPartition;
 use tokio::sync::Notify;
-use verification::Verifier;
 
-use crate::broker::Broker;
+use crate::authorizer::{
+    Authorized, AuthorizedPartitions, On, Requester, Topic, TransactionalId, op,
+};
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::groups::{BrokerClock, clamped, int};
-use crate::producer_ids;
+use crate::producer_ids::ProducerIds;
 use crate::replication::manager::{Obeyed, StopOrder};
 use crate::tasks::Tasks;
 
 /// The coordinator and its markers on their way.
 pub struct Transactions {
-    pub service: TransactionService,
+    service: TransactionService,
+    producer_ids: Arc<ProducerIds>,
     outbox: Arc<Outbox>,
     /// Markers wait to be sent.
     work: Arc<Notify>,
-    verifier: Verifier,
 }
 
 impl Transactions {
@@ -44,6 +72,7 @@ impl Transactions {
         clock: Clock,
         tasks: &Arc<Tasks>,
         writer: Arc<dyn PartitionWriter>,
+        producer_ids: Arc<ProducerIds>,
     ) -> Transactions {
         let tasks = tasks.clone();
         let spawn: Spawn = Arc::new(move |task| tasks.spawn_until_stop(task));
@@ -68,7 +97,93 @@ impl Transactions {
         let settings = settings(config);
         let service =
             TransactionService::new(settings, environment, spawn, partitions, outbox.clone());
-        Transactions { service, outbox, work, verifier: Verifier::default() }
+        Transactions { service, producer_ids, outbox, work }
+    }
+
+    /// The partition of the transactions' topic that the id belongs to.
+    pub fn partition_for<Op: On<TransactionalId>>(
+        &self,
+        id: &Authorized<'_, Op, TransactionalId>,
+    ) -> i32 {
+        self.service.partition_for(id.name())
+    }
+
+    /// Gives a producer its id and epoch; fetches an id where one is needed.
+    pub async fn init(
+        &self,
+        id: &Authorized<'_, op::Write, TransactionalId>,
+        request: InitRequest,
+    ) -> InitAnswer {
+        match self.service.init(id.name(), request.clone()).await {
+            InitAnswer::NeedsId => {}
+            answer => return answer,
+        }
+        let Some(fresh) = self.producer_ids.for_transactions(id).await else {
+            return InitAnswer::Refused(TransactionError::CoordinatorLoadInProgress);
+        };
+        let request = InitRequest { fresh_id: Some(fresh), ..request };
+        self.service.init(id.name(), request).await
+    }
+
+    pub fn add_partitions(
+        &self,
+        id: &Authorized<'_, op::Write, TransactionalId>,
+        producer: Producer,
+        partitions: AuthorizedPartitions<op::Write, ()>,
+    ) -> impl Future<Output = Result<(), TransactionError>> + Send + use<> {
+        let partitions = partitions.into_partitions().into_iter().collect();
+        self.service.add_partitions(id.name(), producer, partitions)
+    }
+
+    /// Whether the partitions are in the transaction.
+    pub fn verify(
+        &self,
+        id: &Authorized<'_, op::Write, TransactionalId>,
+        producer: Producer,
+        partitions: Vec<TopicPartition>,
+    ) -> impl Future<Output = Verified> + Send + use<> {
+        self.service.verify(id.name(), producer, partitions)
+    }
+
+    pub fn end(
+        &self,
+        id: &Authorized<'_, op::Write, TransactionalId>,
+        producer: Producer,
+        commit: bool,
+    ) -> impl Future<Output = Result<(), TransactionError>> + Send + use<> {
+        self.service.end(id.name(), producer, commit)
+    }
+
+    /// With the partitions whose topics `requester` may describe.
+    pub fn describe(
+        &self,
+        id: &Authorized<'_, op::Describe, TransactionalId>,
+        requester: Requester,
+    ) -> impl Future<Output = Result<Description, TransactionError>> + Send + use<> {
+        let describing = self.service.describe(id.name());
+        async move {
+            let mut found = describing.await?;
+            let visible = |topic: &str| requester.authorize::<op::Describe, Topic>(topic).is_ok();
+            found.partitions.retain(|partition| visible(&partition.topic));
+            Ok(found)
+        }
+    }
+
+    /// All ids of this broker that pass and that `requester` may describe; an error while one
+    /// partition is still being loaded.
+    pub fn list(
+        &self,
+        filter: Filter,
+        requester: Requester,
+    ) -> impl Future<Output = Result<Vec<Listing>, TransactionError>> + Send + use<> {
+        let listing = self.service.list(filter);
+        async move {
+            let mut found = listing.await?;
+            let visible =
+                |id: &str| requester.authorize::<op::Describe, TransactionalId>(id).is_ok();
+            found.retain(|listing| visible(&listing.id));
+            Ok(found)
+        }
     }
 
     /// Transactions whose markers wait for a leader that is known.
@@ -94,6 +209,24 @@ impl Transactions {
             self.service.resigned(order.index, epoch);
         }
     }
+
+    /// The topic decides where transactional ids belong. If it exists already its own number of
+    /// partitions holds, whatever the configuration says now.
+    pub async fn learn_partition_count(&self, store: &dyn MetadataStore) -> Result<(), StoreError> {
+        let found = retry::get(store, &topic::path(TRANSACTIONS_TOPIC), false).await?;
+        let Some((data, _)) = found else { return Ok(()) };
+        match topic::TopicAssignment::decode(TRANSACTIONS_TOPIC, data.as_deref()) {
+            Ok(znode) if znode.partitions.is_empty() => {}
+            Ok(znode) => self.service.set_partition_count(int(znode.partitions.len() as i64)),
+            Err(error) => tracing::warn!(%error, "the transactions' topic cannot be read"),
+        }
+        Ok(())
+    }
+
+    /// Ends all shards; every later request finds the coordinator not available.
+    pub fn stop(&self) {
+        self.service.stop();
+    }
 }
 
 fn settings(config: &BrokerConfig) -> TransactionConfig {
@@ -106,36 +239,4 @@ fn settings(config: &BrokerConfig) -> TransactionConfig {
             .long("transaction.remove.expired.transaction.cleanup.interval.ms"),
         ..TransactionConfig::default()
     }
-}
-
-/// The topic decides where transactional ids belong. If it exists already its own number of
-/// partitions holds, whatever the configuration says now.
-pub async fn learn_partition_count(
-    transactions: &Transactions,
-    store: &dyn MetadataStore,
-) -> Result<(), StoreError> {
-    let Some((data, _)) = retry::get(store, &topic::path(TRANSACTIONS_TOPIC), false).await? else {
-        return Ok(());
-    };
-    match topic::TopicAssignment::decode(TRANSACTIONS_TOPIC, data.as_deref()) {
-        Ok(znode) if znode.partitions.is_empty() => {}
-        Ok(znode) => {
-            transactions.service.set_partition_count(int(znode.partitions.len() as i64));
-        }
-        Err(error) => tracing::warn!(%error, "the transactions' topic cannot be read"),
-    }
-    Ok(())
-}
-
-/// Asks the coordinator, and fetches an id where it needs one.
-pub async fn init(broker: &Arc<Broker>, id: &str, request: InitRequest) -> InitAnswer {
-    let service = &broker.transactions.service;
-    match service.init(id, request.clone()).await {
-        InitAnswer::NeedsId => {}
-        answer => return answer,
-    }
-    let Some(fresh) = producer_ids::next(broker).await else {
-        return InitAnswer::Refused(TransactionError::CoordinatorLoadInProgress);
-    };
-    service.init(id, InitRequest { fresh_id: Some(fresh), ..request }).await
 }

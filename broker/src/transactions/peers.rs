@@ -11,7 +11,10 @@ use parking_lot::Mutex;
 use protocol::ids::BrokerId;
 use protocol::wire::Request;
 
-use crate::broker::Broker;
+use crate::config::LiveConfig;
+use crate::identity::Identity;
+use crate::metadata_cache::MetadataCache;
+use crate::tasks::Tasks;
 
 /// How often it is looked whether a broker that has not answered yet is still alive.
 const ALIVE_CHECK: Duration = Duration::from_millis(200);
@@ -29,8 +32,18 @@ pub enum PeerError {
     TooOld,
 }
 
+/// What it takes to reach other brokers.
+#[derive(Clone)]
+pub struct PeerAccess {
+    pub config: Arc<LiveConfig>,
+    pub identity: Arc<Identity>,
+    pub metadata: Arc<MetadataCache>,
+    pub tasks: Arc<Tasks>,
+}
+
 /// One connection per broker that was asked.
 pub struct Peers {
+    access: PeerAccess,
     /// Part of the client id.
     name: &'static str,
     versions: Versions,
@@ -40,8 +53,13 @@ pub struct Peers {
 }
 
 impl Peers {
-    pub fn new(name: &'static str, versions: Versions, timeouts: u32) -> Arc<Peers> {
-        Arc::new(Peers { name, versions, timeouts, connections: Mutex::default() })
+    pub fn new(
+        access: PeerAccess,
+        name: &'static str,
+        versions: Versions,
+        timeouts: u32,
+    ) -> Arc<Peers> {
+        Arc::new(Peers { access, name, versions, timeouts, connections: Mutex::default() })
     }
 
     /// Asks in a version of at least `oldest`, over the connection that is there or over a new one.
@@ -49,16 +67,15 @@ impl Peers {
     /// stands still keeps its connections.
     pub async fn call<R: Request>(
         &self,
-        broker: &Arc<Broker>,
         to: BrokerId,
         request: &R,
         oldest: i16,
     ) -> Result<R::Response, PeerError> {
-        let mut answer = pin!(self.ask(broker, to, request, oldest));
+        let mut answer = pin!(self.ask(to, request, oldest));
         loop {
             match tokio::time::timeout(ALIVE_CHECK, &mut answer).await {
                 Ok(answer) => return answer,
-                Err(_) if broker.replicas.cluster().is_alive(to) => {}
+                Err(_) if self.access.metadata.load().is_alive(to) => {}
                 Err(_) => return Err(PeerError::NotAlive),
             }
         }
@@ -66,20 +83,19 @@ impl Peers {
 
     async fn ask<R: Request>(
         &self,
-        broker: &Arc<Broker>,
         to: BrokerId,
         request: &R,
         oldest: i16,
     ) -> Result<R::Response, PeerError> {
-        let endpoint = match broker.own_endpoint(to) {
+        let endpoint = match self.access.identity.own_endpoint(to) {
             Some(own) => own,
-            None => endpoint_of(broker, to)?,
+            None => self.endpoint_of(to)?,
         };
         let known = self.connections.lock().remove(&to);
         let known = known.filter(|open| !open.is_closed() && *open.endpoint() == endpoint);
         let connection = match known {
             Some(open) => open,
-            None => self.open(broker, &endpoint).await?,
+            None => self.open(&endpoint).await?,
         };
         if connection.version_of::<R>()? < oldest {
             return Err(PeerError::TooOld);
@@ -89,11 +105,12 @@ impl Peers {
         Ok(response)
     }
 
-    async fn open(&self, broker: &Broker, endpoint: &Endpoint) -> Result<Connection, PeerError> {
-        let timeout_ms = broker.config.load().long("request.timeout.ms");
+    async fn open(&self, endpoint: &Endpoint) -> Result<Connection, PeerError> {
+        let access = &self.access;
+        let timeout_ms = access.config.load().long("request.timeout.ms");
         let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0).max(1));
         let options = Options {
-            client_id: Some(format!("broker-{}-{}", broker.broker_id, self.name)),
+            client_id: Some(format!("broker-{}-{}", access.identity.broker_id, self.name)),
             connect_timeout: timeout,
             request_timeout: timeout.saturating_mul(self.timeouts),
             inflight_max: 1,
@@ -103,14 +120,15 @@ impl Peers {
         let versions = self.versions.clone();
         let opened = Connection::open(&TcpTransport, endpoint, options, versions).await;
         let (connection, driver) = opened?;
-        broker.tasks.spawn_until_stop(driver);
+        access.tasks.spawn_until_stop(driver);
         Ok(connection)
     }
-}
 
-fn endpoint_of(broker: &Broker, to: BrokerId) -> Result<Endpoint, PeerError> {
-    let listener = broker.config.load().inter_broker_listener();
-    let node = broker.replicas.cluster().endpoint(to, &listener).ok_or(PeerError::NotAlive)?;
-    let port = u16::try_from(node.port).map_err(|_| PeerError::NotAlive)?;
-    Ok(Endpoint::new(node.host, port))
+    fn endpoint_of(&self, to: BrokerId) -> Result<Endpoint, PeerError> {
+        let name = self.access.config.load().inter_broker_listener();
+        let cluster = self.access.metadata.load();
+        let listener = cluster.listener(to, &name).ok_or(PeerError::NotAlive)?;
+        let port = u16::try_from(listener.port).map_err(|_| PeerError::NotAlive)?;
+        Ok(Endpoint::new(listener.host.clone(), port))
+    }
 }

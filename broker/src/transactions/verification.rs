@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use client::{CallError, Versions};
+use coordinator::shard::Producer;
 use coordinator::transaction::service::TRANSACTIONS_TOPIC;
 use coordinator::transaction::verification::{
     Asked, Outcome, Question, Questions, Unverified, answers, request_of,
@@ -11,114 +12,168 @@ use coordinator::transaction::verification::{
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use protocol::error_code::ErrorCode;
-use protocol::ids::BrokerId;
+use protocol::ids::{BrokerId, TopicPartition, VerificationGuard};
 use tokio::sync::{Notify, oneshot};
 
-use super::peers::{PeerError, Peers};
-use crate::broker::Broker;
+use super::Transactions;
+use super::peers::{PeerAccess, PeerError, Peers};
+use crate::authorizer::{Authorized, Topic, TransactionalId, op};
+use crate::clock::Clock;
 use crate::handlers::transaction_error;
+use crate::replication::manager::ReplicaManager;
 
 /// From here on AddPartitionsToTxn may only verify.
 const VERIFIES_FROM: i16 = 4;
 
-/// Questions on their way to other brokers.
-#[derive(Default)]
+/// Asks coordinators, and holds the questions that are on their way to other brokers.
 pub struct Verifier {
+    transactions: Arc<Transactions>,
+    access: PeerAccess,
+    peers: Arc<Peers>,
+    replicas: Arc<ReplicaManager>,
+    clock: Clock,
     questions: Mutex<Questions<oneshot::Sender<Unverified>>>,
     work: Notify,
-}
-
-/// Whether transactional batches are to be verified: `transaction.partition.verification.enable`.
-pub fn is_enabled(broker: &Broker) -> bool {
-    broker.config.load().bool("transaction.partition.verification.enable")
-}
-
-/// Asks whoever coordinates the transactional id. The question is on its way when this returns.
-pub fn ask(broker: &Broker, question: Question) -> impl Future<Output = Unverified> + Send + use<> {
-    let unavailable = question.all(ErrorCode::COORDINATOR_NOT_AVAILABLE);
-    let partition = broker.transactions.service.partition_for(&question.id);
-    let leader = broker.replicas.cluster().leader(TRANSACTIONS_TOPIC, partition);
-    let answer: BoxFuture<'static, Unverified> = match leader.map(|leader| leader.id) {
-        Some(leader) if leader == broker.broker_id => Box::pin(here(broker, question)),
-        Some(leader) if leader >= 0 => {
-            let answer = there(broker, leader, question);
-            // It is not answered if the broker stops.
-            Box::pin(async move { answer.await.unwrap_or(unavailable) })
-        }
-        _ => Box::pin(std::future::ready(unavailable)),
-    };
-    let (started_ms, clock) = (broker.clock.elapsed_ms(), broker.clock);
-    async move {
-        let unverified = answer.await;
-        metrics::histogram!(TIME).record(clock.elapsed_ms() - started_ms);
-        metrics::counter!(FAILURES).increment(unverified.len() as u64);
-        unverified
-    }
 }
 
 /// `kafka.server:type=AddPartitionsToTxnManager`.
 const TIME: &str = "kafka_server_addpartitionstotxnmanager_verificationtime_ms";
 const FAILURES: &str = "kafka_server_addpartitionstotxnmanager_verificationfailurerate_count";
 
-fn here(broker: &Broker, question: Question) -> impl Future<Output = Unverified> + Send + use<> {
-    let service = &broker.transactions.service;
-    let answer = service.verify(&question.id, question.producer, question.partitions.clone());
-    async move {
-        let answer = answer.await.into_iter();
-        let refused = answer.filter_map(|(partition, error)| Some((partition, error?)));
-        refused.map(|(tp, error)| (tp, question.told(transaction_error::code(error)))).collect()
+impl Verifier {
+    pub fn new(
+        transactions: Arc<Transactions>,
+        access: PeerAccess,
+        replicas: Arc<ReplicaManager>,
+        clock: Clock,
+    ) -> Verifier {
+        let peers = Peers::new(access.clone(), "txn-verifier", Versions::Negotiate, 1);
+        let (questions, work) = Default::default();
+        Verifier { transactions, access, peers, replicas, clock, questions, work }
     }
-}
 
-fn there(broker: &Broker, to: BrokerId, question: Question) -> oneshot::Receiver<Unverified> {
-    let (reply, answer) = oneshot::channel();
-    let verifier = &broker.transactions.verifier;
-    let replaced = verifier.questions.lock().accept(to, Asked { question, reply });
-    if let Some((reply, unverified)) = replaced {
-        // Whoever asked may have gone.
-        let _ = reply.send(unverified);
+    /// Whether transactional batches are to be verified:
+    /// `transaction.partition.verification.enable`.
+    pub fn is_enabled(&self) -> bool {
+        self.access.config.load().bool("transaction.partition.verification.enable")
     }
-    verifier.work.notify_one();
-    answer
-}
 
-/// Sends questions until the broker stops.
-pub fn start(broker: &Arc<Broker>) {
-    broker.tasks.spawn_until_stop(run(broker.clone()));
-}
+    /// What a transaction that is not open in a partition here yet may begin there with, once its
+    /// coordinator was asked. `None`: it is open, or what is wrong with the partition the append
+    /// will say.
+    pub fn begin(
+        &self,
+        topic: &Authorized<'_, op::Write, Topic>,
+        index: i32,
+        producer: Producer,
+        sequence: i32,
+    ) -> Option<VerificationGuard> {
+        let partition = self.replicas.find(topic.name(), index).ok()?;
+        let (producer, now_ms) = ((producer.id, producer.epoch), self.clock.now_ms());
+        partition.begin_verification(topic, producer, sequence, now_ms).ok().flatten()
+    }
 
-async fn run(broker: Arc<Broker>) {
-    let peers = Peers::new("txn-verifier", Versions::Negotiate, 1);
-    loop {
-        loop {
-            let next = broker.transactions.verifier.questions.lock().take_next();
-            let Some((to, asked)) = next else { break };
-            let sending = send(broker.clone(), peers.clone(), to, asked);
-            broker.tasks.spawn_until_stop(sending);
+    /// Asks whoever coordinates the transactional id. The question is on its way when this returns.
+    pub fn ask(
+        &self,
+        id: &Authorized<'_, op::Write, TransactionalId>,
+        about: About,
+    ) -> impl Future<Output = Unverified> + Send + use<> {
+        let About { producer, partitions, knows_abortable } = about;
+        let question = Question { id: id.name().to_owned(), producer, partitions, knows_abortable };
+        let unavailable = question.all(ErrorCode::COORDINATOR_NOT_AVAILABLE);
+        let partition = self.transactions.partition_for(id);
+        let cluster = self.access.metadata.load();
+        let leader = cluster.partition(TRANSACTIONS_TOPIC, partition).map(|known| known.leader);
+        let answer: BoxFuture<'static, Unverified> = match leader {
+            Some(leader) if leader == self.access.identity.broker_id => {
+                Box::pin(self.here(id, question))
+            }
+            Some(leader) if leader >= 0 => {
+                let answer = self.there(leader, question);
+                // It is not answered if the broker stops.
+                Box::pin(async move { answer.await.unwrap_or(unavailable) })
+            }
+            _ => Box::pin(std::future::ready(unavailable)),
+        };
+        let (started_ms, clock) = (self.clock.elapsed_ms(), self.clock);
+        async move {
+            let unverified = answer.await;
+            metrics::histogram!(TIME).record(clock.elapsed_ms() - started_ms);
+            metrics::counter!(FAILURES).increment(unverified.len() as u64);
+            unverified
         }
-        broker.transactions.verifier.work.notified().await;
+    }
+
+    fn here(
+        &self,
+        id: &Authorized<'_, op::Write, TransactionalId>,
+        question: Question,
+    ) -> impl Future<Output = Unverified> + Send + use<> {
+        let partitions = question.partitions.clone();
+        let answer = self.transactions.verify(id, question.producer, partitions);
+        async move {
+            let answer = answer.await.into_iter();
+            let refused = answer.filter_map(|(partition, error)| Some((partition, error?)));
+            refused.map(|(tp, error)| (tp, question.told(transaction_error::code(error)))).collect()
+        }
+    }
+
+    fn there(&self, to: BrokerId, question: Question) -> oneshot::Receiver<Unverified> {
+        let (reply, answer) = oneshot::channel();
+        let replaced = self.questions.lock().accept(to, Asked { question, reply });
+        if let Some((reply, unverified)) = replaced {
+            // Whoever asked may have gone.
+            let _ = reply.send(unverified);
+        }
+        self.work.notify_one();
+        answer
+    }
+
+    /// Sends questions until the broker stops.
+    pub fn start(self: &Arc<Self>) {
+        let verifier = self.clone();
+        self.access.tasks.spawn_until_stop(async move { verifier.run().await });
+    }
+
+    async fn run(self: Arc<Self>) {
+        loop {
+            loop {
+                let next = self.questions.lock().take_next();
+                let Some((to, asked)) = next else { break };
+                let verifier = self.clone();
+                self.access.tasks.spawn_until_stop(async move { verifier.send(to, asked).await });
+            }
+            self.work.notified().await;
+        }
+    }
+
+    async fn send(&self, to: BrokerId, asked: Vec<Asked<oneshot::Sender<Unverified>>>) {
+        let answer = self.peers.call(to, &request_of(&asked), VERIFIES_FROM).await;
+        let outcome = match &answer {
+            Ok(response) => Outcome::Answered(response),
+            Err(PeerError::TooOld | PeerError::Call(CallError::Version { .. })) => {
+                Outcome::Unsupported
+            }
+            Err(_) => Outcome::Lost,
+        };
+        if let Err(error) = &answer {
+            tracing::warn!(broker = to, %error, "transactions are not verified");
+        }
+        for (reply, unverified) in answers(asked, &outcome) {
+            // Whoever asked may have gone.
+            let _ = reply.send(unverified);
+        }
+        self.questions.lock().release(to);
+        self.work.notify_one();
     }
 }
 
-async fn send(
-    broker: Arc<Broker>,
-    peers: Arc<Peers>,
-    to: BrokerId,
-    asked: Vec<Asked<oneshot::Sender<Unverified>>>,
-) {
-    let answer = peers.call(&broker, to, &request_of(&asked), VERIFIES_FROM).await;
-    let outcome = match &answer {
-        Ok(response) => Outcome::Answered(response),
-        Err(PeerError::TooOld | PeerError::Call(CallError::Version { .. })) => Outcome::Unsupported,
-        Err(_) => Outcome::Lost,
-    };
-    if let Err(error) = &answer {
-        tracing::warn!(broker = to, %error, "transactions are not verified");
-    }
-    for (reply, unverified) in answers(asked, &outcome) {
-        // Whoever asked may have gone.
-        let _ = reply.send(unverified);
-    }
-    broker.transactions.verifier.questions.lock().release(to);
-    broker.transactions.verifier.work.notify_one();
+/// What is asked about a transactional id.
+#[derive(Debug, Clone)]
+pub struct About {
+    pub producer: Producer,
+    pub partitions: Vec<TopicPartition>,
+    /// The producer knows TRANSACTION_ABORTABLE.
+    pub knows_abortable: bool,
 }

@@ -1,7 +1,5 @@
 //! What controllers and leaders are told whose orders and wishes are void.
 
-use std::sync::atomic::Ordering;
-
 use protocol::error_code::ErrorCode;
 use protocol::messages::alter_partition::{AlterPartitionRequest, PartitionRequest, TopicRequest};
 use protocol::messages::stop_replica::{StopReplicaPartitionV0, StopReplicaRequest};
@@ -26,7 +24,7 @@ async fn a_former_controller_is_told_of_no_partition() {
 #[tokio::test]
 async fn wishes_for_impossible_isrs() {
     let (broker, connection) = started(&[("t", &[])]).await;
-    let broker_epoch = broker.running.broker.broker_epoch.load(Ordering::Acquire);
+    let broker_epoch = broker.running.broker.identity.broker_epoch();
     let topic_id = broker.running.broker.metadata.snapshot().topic("t").expect("a topic").id;
     let alter = async |version, broker_epoch, new_isr: &[i32], leader_recovery_state| {
         let partition = PartitionRequest {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use broker::authorizer::Internal;
 use broker::replication::coordinator_log::{CoordinatorBatch, find, outcome_of, start, stretch};
 use broker::replication::manager::ReplicaManager;
 use bytes::Bytes;
@@ -27,7 +28,13 @@ impl PartitionWriter for SimulatedLog {
         timeout_ms: u32,
     ) -> WriterFuture<Result<Offset, AppendError>> {
         let batch = CoordinatorBatch { leader_epoch, bytes: &batch, guard, acks };
-        let started = start(&self.replicas, partition, batch, self.waits.now_ms());
+        let started = start(
+            Internal::of_this_broker(),
+            &self.replicas,
+            partition,
+            batch,
+            self.waits.now_ms(),
+        );
         let waits = self.waits.clone();
         Box::pin(async move {
             let (base_offset, acks) = started?;

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use broker::authorizer::Internal;
 use broker::delayed::offset::Countdown;
 use broker::handlers::produce::{ack_code, code_of};
-use broker::replication::partition::AckOutcome;
+use broker::replication::partition::{AckOutcome, AppendTerms};
 use coordinator::shard::directory::NotHere;
 use coordinator::transaction::markers::{Destination, request_of};
 use coordinator::transaction::service::TRANSACTIONS_TOPIC;
@@ -143,7 +144,10 @@ impl Broker {
                 for index in topic.partition_indexes {
                     let appended = self.replicas.find(&topic.name, index).and_then(|partition| {
                         let origin = AppendOrigin::Coordinator;
-                        let info = partition.append(&batch, origin, true, None, None, now_ms);
+                        let terms =
+                            AppendTerms { origin, acks_all: true, leader_epoch: None, guard: None };
+                        let proof = Internal::of_this_broker().authorized(partition.topic());
+                        let info = partition.append(&proof, &batch, terms, now_ms);
                         let info = info.map_err(|error| code_of(&error))?;
                         Ok((partition, info.last_offset + 1))
                     });

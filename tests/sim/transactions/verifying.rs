@@ -1,6 +1,7 @@
 //! Transactional batches in the simulation: verified with the coordinator before a transaction
 //! begins in a partition, as the handler of Produce does (KIP-890), and then appended.
 
+use broker::authorizer::Internal;
 use broker::handlers::transaction_error;
 use bytes::Bytes;
 use coordinator::shard::Producer;
@@ -47,7 +48,10 @@ impl Broker {
         let of = (producer.id, producer.epoch);
         let now_ms = ctx.now_ms();
         let guard = match self.replicas.find(&tp.topic, tp.partition) {
-            Ok(found) => found.begin_verification(of, header.base_sequence, now_ms),
+            Ok(found) => {
+                let proof = Internal::of_this_broker().authorized(&tp.topic);
+                found.begin_verification(&proof, of, header.base_sequence, now_ms)
+            }
             // What is wrong with the partition the append will say.
             Err(_) => Ok(None),
         };

@@ -9,8 +9,9 @@ use protocol::wire::Records;
 use replica::fetch_session::{FetchAnswer, FetchTarget};
 
 use super::super::current_leader;
-use crate::broker::{Broker, RequestContext};
 use crate::replication::cluster_view::BrokerEndpoint;
+use crate::replication::manager::ReplicaManager;
+use crate::request::RequestContext;
 
 /// What a session must know of an answer.
 pub fn told_of(data: &PartitionData) -> FetchAnswer {
@@ -55,7 +56,7 @@ pub fn refused(partition_index: i32, code: ErrorCode) -> PartitionData {
 
 /// Says where the leader is to those who came to the wrong broker.
 pub fn name_leader(
-    broker: &Broker,
+    replicas: &ReplicaManager,
     context: &RequestContext,
     target: &FetchTarget,
     data: &mut PartitionData,
@@ -66,7 +67,7 @@ pub fn name_leader(
         return;
     }
     let Some((leader, node)) =
-        current_leader::find(broker, context, &target.topic, target.partition)
+        current_leader::find(replicas, context, &target.topic, target.partition)
     else {
         return;
     };

@@ -5,7 +5,7 @@ use protocol::messages::produce::BatchIndexAndErrorMessage;
 use protocol::records::validate::Refusal;
 use storage::AppendError;
 
-use crate::broker::Broker;
+use crate::replication::manager::ReplicaManager;
 use crate::replication::partition::{Partition, ProduceError};
 
 /// Why a partition was not appended to, with what the response says about it.
@@ -24,8 +24,12 @@ impl Failure {
     }
 
     /// A refused append. The log start goes with every error but those that Kafka expects.
-    pub fn of_append(broker: &Broker, partition: &Partition, error: &ProduceError) -> Failure {
-        let mut failure = Failure::code(refused(broker, partition, error));
+    pub fn of_append(
+        replicas: &ReplicaManager,
+        partition: &Partition,
+        error: &ProduceError,
+    ) -> Failure {
+        let mut failure = Failure::code(refused(replicas, partition, error));
         if !is_expected(failure.code) {
             failure.log_start = partition.log_start();
         }
@@ -55,12 +59,16 @@ fn is_expected(code: ErrorCode) -> bool {
 }
 
 /// Notes a refused append; gives its error code.
-pub fn refused(broker: &Broker, partition: &Partition, error: &ProduceError) -> ErrorCode {
+pub fn refused(
+    replicas: &ReplicaManager,
+    partition: &Partition,
+    error: &ProduceError,
+) -> ErrorCode {
     tracing::debug!(?partition, %error, "records were not appended");
     if let ProduceError::Append(AppendError::Disk(disk)) = error
         && !disk.is_full()
     {
-        broker.replicas.disk_failed(&partition.name(), disk);
+        replicas.disk_failed(&partition.name(), disk);
     }
     code_of(error)
 }

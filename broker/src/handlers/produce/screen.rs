@@ -12,8 +12,9 @@ use protocol::records::view::{Batches, RawBatch};
 use protocol::wire::Records;
 
 use super::failure::Failure;
-use crate::authorizer::{Resource, op};
-use crate::broker::{Broker, RequestContext};
+use crate::authorizer::{Authorized, Authorizer, Topic, TransactionalId, op};
+use crate::metadata_cache::Snapshot;
+use crate::request::RequestContext;
 
 /// Versions before this may carry any format.
 const ONE_BATCH_FROM: i16 = 3;
@@ -42,50 +43,57 @@ impl Entry {
     }
 }
 
+/// A topic with leave to write, or its name alone.
+pub type ScreenedTopic = Result<Authorized<'static, op::Write, Topic>, String>;
+
 /// A request's topics in the order in which they are first named, and its partitions.
 #[derive(Default)]
 pub struct Screened {
-    pub topics: Vec<String>,
+    pub topics: Vec<ScreenedTopic>,
     pub entries: Vec<Entry>,
+    /// Of a request with transactional batches.
+    pub id: Option<Authorized<'static, op::Write, TransactionalId>>,
 }
 
 /// Collects the partitions. The second value is why nothing of the request may be appended, if so.
 pub fn screen(
-    broker: &Broker,
+    authorizer: &Authorizer,
+    cluster: &Snapshot,
     context: &RequestContext,
     request: ProduceRequest,
 ) -> (Screened, Option<Failure>) {
-    let mut whole = refuse_transaction(broker, context, &request).err();
     let mut screened = Screened::default();
-    let Screened { topics, entries } = &mut screened;
+    let mut whole = None;
+    match transactional_id(authorizer, context, &request) {
+        Ok(id) => screened.id = id,
+        Err(failure) => whole = Some(failure),
+    }
+    let Screened { topics, entries, .. } = &mut screened;
     // One topic, or one partition, needs no table.
     let many = request.topic_data.len() > 1;
     let mut known: HashMap<String, usize> = HashMap::new();
     let mut places: HashMap<(usize, i32), usize> = HashMap::new();
-    let cluster = broker.metadata.load();
     for topic in request.topic_data {
         if topic.partition_data.is_empty() {
             continue;
         }
         let mut add = |name: String| {
-            topics.push(name);
+            topics.push(authorizer.authorize_owned(context, name));
             topics.len() - 1
         };
         let at = match many {
             false => add(topic.name),
             true => *known.entry(topic.name).or_insert_with_key(|name| add(name.clone())),
         };
-        let name = topics[at].as_str();
-        let denied = refuse_topic(broker, context, name);
         let several = many || topic.partition_data.len() > 1;
         for data in topic.partition_data {
             let index = data.index;
-            let admitted = match denied {
-                Some(code) => Err(Failure::code(code)),
-                None if cluster.partition(name, index).is_none() => {
+            let admitted = match &topics[at] {
+                Err(_) => Err(Failure::code(ErrorCode::TOPIC_AUTHORIZATION_FAILED)),
+                Ok(leave) if cluster.partition(leave.name(), index).is_none() => {
                     Err(Failure::code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))
                 }
-                None => admit(context.api_version, &data, &mut whole),
+                Ok(_) => admit(context.api_version, &data, &mut whole),
             };
             let next = entries.len();
             let place = match several {
@@ -104,33 +112,25 @@ pub fn screen(
     (screened, whole)
 }
 
-pub fn refuse_topic(broker: &Broker, context: &RequestContext, topic: &str) -> Option<ErrorCode> {
-    let allowed = broker.authorizer.authorize::<op::Write>(context, Resource::Topic(topic));
-    allowed.err().map(|_| ErrorCode::TOPIC_AUTHORIZATION_FAILED)
-}
-
 /// Looks at first batches up to the first that is transactional, which needs leave for the id. One
 /// that can be no batch ends the request.
-fn refuse_transaction(
-    broker: &Broker,
+fn transactional_id(
+    authorizer: &Authorizer,
     context: &RequestContext,
     request: &ProduceRequest,
-) -> Result<(), Failure> {
+) -> Result<Option<Authorized<'static, op::Write, TransactionalId>>, Failure> {
     for data in request.topic_data.iter().flat_map(|topic| &topic.partition_data) {
         let first = Batches::new(bytes_of(data.records.as_ref())).next();
         let Some(first) = first.transpose().map_err(corrupt)? else { continue };
         if first.magic == 2 && is_transactional(&first) {
-            let may = request.transactional_id.as_deref().is_some_and(|id| {
-                let resource = Resource::TransactionalId(id);
-                broker.authorizer.authorize::<op::Write>(context, resource).is_ok()
-            });
-            return match may {
-                true => Ok(()),
-                false => Err(Failure::code(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)),
-            };
+            let id = request.transactional_id.as_deref();
+            let leave = id.and_then(|id| authorizer.authorize(context, id).ok());
+            let denied = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+            let leave = leave.ok_or_else(|| Failure::code(denied))?;
+            return Ok(Some(leave.into_owned()));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// What a version may carry: before 3 anything that the log can convert, from 3 one magic-2 batch.

@@ -4,15 +4,14 @@
 use std::collections::BTreeMap;
 
 use coordinator::shard::Producer;
-use coordinator::transaction::verification::{Question, Unverified};
+use coordinator::transaction::verification::Unverified;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{TopicPartition, VerificationGuard};
 use protocol::records::batch::{BatchHeader, MAGIC_AT};
 
 use super::failure::Failure;
 use super::screen::Screened;
-use crate::broker::{Broker, RequestContext};
-use crate::transactions::verification;
+use crate::transactions::verification::{About, Verifier};
 
 /// From here on producers know TRANSACTION_ABORTABLE.
 const ABORTABLE_FROM: i16 = 11;
@@ -29,7 +28,7 @@ pub struct Verified {
 
 /// What is still to be asked.
 pub struct Open {
-    pub question: Question,
+    pub about: About,
     verified: Verified,
 }
 
@@ -85,18 +84,15 @@ fn failure(code: ErrorCode) -> Failure {
 }
 
 /// Looks which partitions' transactions are not open yet. The error is the whole request's.
-pub fn begin(
-    broker: &Broker,
-    context: &RequestContext,
-    id: Option<&str>,
-    screened: &Screened,
-) -> Result<Begun, Failure> {
-    let Some(id) = id else { return Ok(Begun::Ready(Verified::default())) };
+pub fn begin(verifier: &Verifier, version: i16, screened: &Screened) -> Result<Begun, Failure> {
+    if screened.id.is_none() {
+        return Ok(Begun::Ready(Verified::default()));
+    }
     let mut verified = Verified::default();
     let mut producer = None;
-    let now_ms = broker.clock.now_ms();
-    let enabled = verification::is_enabled(broker);
+    let enabled = verifier.is_enabled();
     for entry in &screened.entries {
+        let Ok(topic) = &screened.topics[entry.topic] else { continue };
         let Some(header) = transactional(entry.set()) else { continue };
         let of = Producer { id: header.producer_id, epoch: header.producer_epoch };
         if producer.replace(of).is_some_and(|before| before != of) {
@@ -108,23 +104,18 @@ pub fn begin(
             continue;
         }
         verified.required = true;
-        let topic = &screened.topics[entry.topic];
-        // What is wrong with the partition the append will say.
-        let Ok(partition) = broker.replicas.find(topic, entry.index) else { continue };
-        let begun = partition.begin_verification((of.id, of.epoch), header.base_sequence, now_ms);
-        if let Ok(Some(guard)) = begun {
-            verified.guards.insert(TopicPartition::new(topic.clone(), entry.index), guard);
+        if let Some(guard) = verifier.begin(topic, entry.index, of, header.base_sequence) {
+            verified.guards.insert(TopicPartition::new(topic.name(), entry.index), guard);
         }
     }
     match producer {
         Some(producer) if !verified.guards.is_empty() => {
-            let question = Question {
-                id: id.to_owned(),
+            let about = About {
                 producer,
                 partitions: verified.guards.keys().cloned().collect(),
-                knows_abortable: context.api_version >= ABORTABLE_FROM,
+                knows_abortable: version >= ABORTABLE_FROM,
             };
-            Ok(Begun::Asks(Open { question, verified }))
+            Ok(Begun::Asks(Open { about, verified }))
         }
         _ => Ok(Begun::Ready(verified)),
     }

@@ -24,7 +24,7 @@ impl Connection {
             }
             self.lease.settle(0);
         } else if self.partial.is_none() {
-            let since_ms = self.broker.clock.monotonic_ms();
+            let since_ms = self.serving.clock.monotonic_ms();
             self.partial = Some(Partial { since_ms, received: 0 });
         }
     }

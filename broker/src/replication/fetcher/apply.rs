@@ -7,26 +7,25 @@ use storage::AppendOrigin;
 
 use super::super::fetchers::Fetcher;
 use super::super::partition::{Cut, Fetched, FollowError, Partition};
-use super::{delayed, failed};
-use crate::broker::Broker;
+use super::{Following, delayed, failed};
 use crate::quota::FOLLOWER_REPLICAS;
 
 /// Carries out all but `OutOfRange`, and reports to the follower's state.
-pub fn carry_out(broker: &Broker, fetcher: &Fetcher, orders: Vec<PartitionOrder>) {
+pub fn carry_out(own: &Following, fetcher: &Fetcher, orders: Vec<PartitionOrder>) {
     for PartitionOrder { partition, leader_epoch, order } in orders {
         match order {
             Order::Append { offset, records, high_watermark, log_start } => {
                 let records = records.bytes().map_or(&[][..], |bytes| bytes);
                 let fetched = Fetched { records, offset, high_watermark, log_start };
-                append(broker, fetcher, &partition, leader_epoch, &fetched);
+                append(own, fetcher, &partition, leader_epoch, &fetched);
             }
             Order::Diverged { leader, offset } => {
-                cut(broker, fetcher, &partition, leader_epoch, Cut::Diverged { leader, offset });
+                cut(own, fetcher, &partition, leader_epoch, Cut::Diverged { leader, offset });
             }
             Order::Delayed(code) => delayed(&partition, fetcher.leader, code),
             Order::Failed => {
                 tracing::info!(%partition, leader_epoch, "fenced until the controller speaks");
-                broker.replicas.fetchers().note_failed(&partition);
+                own.replicas.fetchers().note_failed(&partition);
             }
             Order::OutOfRange => unreachable!("asks the leader first"),
         }
@@ -34,29 +33,29 @@ pub fn carry_out(broker: &Broker, fetcher: &Fetcher, orders: Vec<PartitionOrder>
 }
 
 fn append(
-    broker: &Broker,
+    own: &Following,
     fetcher: &Fetcher,
     partition: &TopicPartition,
     leader_epoch: i32,
     fetched: &Fetched<'_>,
 ) {
-    let replicas = &broker.replicas;
+    let replicas = &own.replicas;
     let Ok(hosted) = replicas.hosted(&partition.topic, partition.partition) else {
-        let now_ms = broker.clock.monotonic_ms();
+        let now_ms = own.clock.monotonic_ms();
         return fetcher.follower.lock().delay(partition, leader_epoch, now_ms);
     };
-    let now_ms = broker.clock.now_ms();
+    let now_ms = own.clock.now_ms();
     match hosted.append_fetched(leader_epoch, fetched, replicas.logs(), now_ms) {
         // The partition came from a fetcher that had one more answer to append.
         Err(FollowError::WrongOffset { fetched, log_end }) => {
             tracing::info!(%partition, fetched, log_end, "fetching goes on at the log's end");
-            go_on_at_end(broker, fetcher, &hosted, leader_epoch);
+            go_on_at_end(own, fetcher, &hosted, leader_epoch);
         }
-        Err(error) => failed(broker, fetcher, partition, leader_epoch, &error),
+        Err(error) => failed(own, fetcher, partition, leader_epoch, &error),
         Ok((end, info)) => {
             if let Some(info) = &info {
                 hosted.metrics().replicated(info.bytes);
-                let quota = &broker.quotas.follower;
+                let quota = &own.quotas.follower;
                 if quota.is_limited() && hosted.is_throttled(FOLLOWER_REPLICAS) {
                     quota.record(info.bytes, now_ms);
                 }
@@ -75,31 +74,31 @@ fn append(
     }
 }
 
-fn go_on_at_end(broker: &Broker, fetcher: &Fetcher, hosted: &Partition, leader_epoch: i32) {
+fn go_on_at_end(own: &Following, fetcher: &Fetcher, hosted: &Partition, leader_epoch: i32) {
     match hosted.follower_end(leader_epoch) {
         Ok(end) => {
             let mut follower = fetcher.follower.lock();
             follower.truncated(&hosted.name(), leader_epoch, end.offset, end.last_epoch);
         }
-        Err(error) => failed(broker, fetcher, &hosted.name(), leader_epoch, &error),
+        Err(error) => failed(own, fetcher, &hosted.name(), leader_epoch, &error),
     }
 }
 
 /// Cuts a log and reports it.
 pub fn cut(
-    broker: &Broker,
+    own: &Following,
     fetcher: &Fetcher,
     partition: &TopicPartition,
     leader_epoch: i32,
     cut: Cut,
 ) {
-    let Ok(hosted) = broker.replicas.hosted(&partition.topic, partition.partition) else {
-        let now_ms = broker.clock.monotonic_ms();
+    let Ok(hosted) = own.replicas.hosted(&partition.topic, partition.partition) else {
+        let now_ms = own.clock.monotonic_ms();
         return fetcher.follower.lock().delay(partition, leader_epoch, now_ms);
     };
-    let logs = broker.replicas.logs();
-    match hosted.cut(leader_epoch, cut, logs, broker.clock.now_ms()) {
-        Err(error) => failed(broker, fetcher, partition, leader_epoch, &error),
+    let logs = own.replicas.logs();
+    match hosted.cut(leader_epoch, cut, logs, own.clock.now_ms()) {
+        Err(error) => failed(own, fetcher, partition, leader_epoch, &error),
         Ok(end) => {
             let mut follower = fetcher.follower.lock();
             follower.truncated(partition, leader_epoch, end.offset, end.last_epoch);

@@ -28,7 +28,7 @@ impl FetcherTask {
         let now_ms = self.now_ms();
         let order = self.fetcher.follower.lock().refused(&partition, leader_epoch, code, now_ms);
         match order {
-            Order::Failed => self.broker.replicas.fetchers().note_failed(&partition),
+            Order::Failed => self.own.replicas.fetchers().note_failed(&partition),
             _ => delayed(&partition, self.fetcher.leader, code),
         }
     }
@@ -40,7 +40,7 @@ impl FetcherTask {
         leader_epoch: LeaderEpoch,
     ) -> Result<(), ErrorCode> {
         let leader_end = self.offset(connection, partition, leader_epoch, LATEST).await?;
-        let hosted = self.broker.replicas.hosted(&partition.topic, partition.partition)?;
+        let hosted = self.own.replicas.hosted(&partition.topic, partition.partition)?;
         let gone = |_| ErrorCode::NOT_LEADER_OR_FOLLOWER;
         let log_end = hosted.follower_end(leader_epoch).map_err(gone)?.offset;
         let went_on = match after_latest(leader_end, log_end) {
@@ -80,7 +80,7 @@ impl FetcherTask {
         timestamp: i64,
     ) -> Result<Offset, ErrorCode> {
         let request = ListOffsetsRequest {
-            replica_id: self.broker.broker_id,
+            replica_id: self.own.identity.broker_id,
             isolation_level: 0,
             topics: vec![ListOffsetsTopic {
                 name: partition.topic.clone(),

@@ -9,7 +9,9 @@ use storage::disk::{Disk, Fault, MemoryDisk};
 use storage::log_dir::LogDir;
 
 use super::*;
+use crate::authorizer::Internal;
 use crate::replication::cluster_view::{BrokerEndpoint, Leader};
+use crate::replication::partition::AppendTerms;
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -94,7 +96,14 @@ fn append(manager: &ReplicaManager, index: i32) -> Offset {
     builder.append(NOW_MS, None, Some(b"v"), &[]).unwrap();
     let records = builder.finish().unwrap();
     let partition = manager.find("t", index).expect("it is hosted");
-    let appended = partition.append(&records, AppendOrigin::Client, false, None, None, NOW_MS);
+    let terms = AppendTerms {
+        origin: AppendOrigin::Client,
+        acks_all: false,
+        leader_epoch: None,
+        guard: None,
+    };
+    let topic = Internal::of_this_broker().authorized("t");
+    let appended = partition.append(&topic, &records, terms, NOW_MS);
     appended.expect("it leads").last_offset
 }
 

@@ -11,6 +11,7 @@ use storage::producer_state::ProducerEntry;
 use storage::{Log, StorageError};
 
 use super::{Inner, Partition, ReadError};
+use crate::authorizer::{Authorized, Topic, op};
 use crate::delayed::fetch::Isolation;
 use crate::delayed::offset::Countdown;
 
@@ -72,11 +73,13 @@ impl Partition {
     /// Looking for a time reads the log and may block on the disk.
     pub fn find_offset(
         &self,
+        authorized: &Authorized<'_, op::Describe, Topic>,
         wanted: Wanted,
         isolation: Isolation,
         current: LeaderEpoch,
         leader_only: bool,
     ) -> Result<Option<FoundOffset>, ReadError> {
+        self.check(authorized);
         let (log, leader_epoch, epoch_start) = self.accessible_log(current, leader_only)?;
         let limit = self.limit_of(&log, isolation);
         // A new leader does not know yet what was committed under the former one.
@@ -110,11 +113,13 @@ impl Partition {
     /// first, at most `count`. A consumer sees none above the high watermark.
     pub fn legacy_offsets(
         &self,
+        authorized: &Authorized<'_, op::Describe, Topic>,
         wanted: Wanted,
         count: usize,
         consumer: bool,
         leader_only: bool,
     ) -> Result<Vec<Offset>, ReadError> {
+        self.check(authorized);
         let (log, ..) = self.accessible_log(-1, leader_only)?;
         let mut entries = segment_starts(&log);
         let from = match wanted {
@@ -138,15 +143,21 @@ impl Partition {
     /// The largest epoch at or below `epoch` and where it ends; −1 for both if it is unknown.
     pub fn end_offset_for_epoch(
         &self,
+        authorized: &Authorized<'_, op::Describe, Topic>,
         current: LeaderEpoch,
         epoch: LeaderEpoch,
     ) -> Result<(LeaderEpoch, Offset), ReadError> {
+        self.check(authorized);
         let (log, ..) = self.accessible_log(current, true)?;
         Ok(log.end_offset_for_epoch(epoch))
     }
 
     /// Every producer that the log knows; `None` without a log.
-    pub fn producers(&self) -> Option<BTreeMap<ProducerId, ProducerEntry>> {
+    pub fn producers(
+        &self,
+        authorized: &Authorized<'_, op::Read, Topic>,
+    ) -> Option<BTreeMap<ProducerId, ProducerEntry>> {
+        self.check(authorized);
         self.log().map(|log| log.producers())
     }
 
@@ -154,9 +165,11 @@ impl Partition {
     /// log, the offset and the high watermark, and makes it durable.
     pub fn delete_records(
         &self,
+        authorized: &Authorized<'_, op::Delete, Topic>,
         offset: Offset,
         delete: impl FnOnce(&Log, Offset, Offset) -> Result<(), DeleteError>,
     ) -> Result<Deleted, DeleteError> {
+        self.check(authorized);
         let inner = self.inner.read();
         let Inner { state, log: Some(log) } = &*inner else { return Err(DeleteError::NotLeader) };
         if !state.is_leader() {

@@ -8,6 +8,7 @@ use replica::partition::AccessError;
 use storage::{DiskError, Log, LogRead};
 
 use super::Partition;
+use crate::authorizer::{Authorized, Topic, op};
 use crate::delayed::fetch::Isolation;
 use crate::quota;
 
@@ -100,12 +101,14 @@ impl Partition {
     /// same request does not.
     pub fn read(
         &self,
+        authorized: &Authorized<'_, op::Read, Topic>,
         ask: &FetchAsk,
         reader: &Reader,
         room: &Room,
         note_follower: bool,
         now_ms: TimestampMs,
     ) -> Result<PartitionRead, ReadError> {
+        self.check(authorized);
         let mut result = self.read_now(ask, reader, room);
         if let (Ok(read), Some(follower)) = (&result, reader.follower)
             && note_follower

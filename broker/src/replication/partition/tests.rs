@@ -1,5 +1,4 @@
-//! A partition on a real log in a temporary directory: appends, watermarks, reads and those who
-//! wait.
+//! A partition on a real log in a temporary directory: appends, watermarks, reads and waits.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use storage::partition_dir::FileCache;
 use storage::{AppendOrigin, Log, LogConfig, LogOptions};
 
 use super::*;
+use crate::authorizer::Internal;
 use crate::clock::Clock;
 use crate::delayed::fetch::Isolation;
 use crate::fetch::plan::{FetchParams, Source, look, wait};
@@ -21,7 +21,6 @@ use crate::fetch::preferred::Nearby;
 use crate::replication::cluster_view::{BrokerEndpoint, ClusterView, Leader};
 
 struct Everybody;
-
 impl ClusterView for Everybody {
     fn is_alive(&self, _: BrokerId) -> bool {
         true
@@ -40,8 +39,8 @@ impl ClusterView for Everybody {
     }
 
     fn endpoint(&self, broker: BrokerId, _: &str) -> Option<BrokerEndpoint> {
-        let rack = Some(format!("rack-{broker}"));
-        Some(BrokerEndpoint { host: "localhost".to_owned(), port: 9092, rack })
+        let host = "localhost".to_owned();
+        Some(BrokerEndpoint { host, port: 9092, rack: Some(format!("rack-{broker}")) })
     }
 
     fn log_config(&self, _: &str) -> Arc<LogConfig> {
@@ -158,13 +157,21 @@ fn params(isolation: Isolation, follower: Option<BrokerId>, min_bytes: u64) -> F
     }
 }
 
+/// Leave to do anything to the topic of the fixtures.
+fn proof<Op: On<Topic>>() -> Authorized<'static, Op, Topic> {
+    Internal::of_this_broker().authorized("t")
+}
+
 impl Fixture {
     fn append(&self, values: &[&str], acks_all: bool) -> Result<AppendInfo, ProduceError> {
-        self.partition.append(&batch(values), AppendOrigin::Client, acks_all, None, None, NOW_MS)
+        let terms =
+            AppendTerms { origin: AppendOrigin::Client, acks_all, leader_epoch: None, guard: None };
+        self.partition.append(&proof(), &batch(values), terms, NOW_MS)
     }
 
     fn source(&self, fetch_offset: Offset) -> Vec<Source> {
-        vec![Source { partition: self.partition.clone(), ask: ask(fetch_offset) }]
+        let (authorized, partition) = (proof(), self.partition.clone());
+        vec![Source { authorized, partition, ask: ask(fetch_offset) }]
     }
 
     /// What a fetch finds at once: bytes and the high watermark that it tells.
@@ -454,7 +461,7 @@ fn deleted_records_are_out_of_range() {
     fixture.append(&["a", "b", "c"], false).expect("appended");
     let table = [(-1, Ok(3)), (4, Err(())), (-2, Err(()))];
     let delete = |offset| {
-        fixture.partition.delete_records(offset, |log, offset, high_watermark| {
+        fixture.partition.delete_records(&proof(), offset, |log, offset, high_watermark| {
             log.delete_records(offset, high_watermark)?;
             Ok(())
         })
@@ -475,7 +482,7 @@ fn offsets_by_time_and_at_the_ends() {
     let find = |wanted| {
         fixture
             .partition
-            .find_offset(wanted, Isolation::HighWatermark, -1, true)
+            .find_offset(&proof(), wanted, Isolation::HighWatermark, -1, true)
             .expect("an answer")
             .map(|found| (found.offset, found.timestamp, found.leader_epoch))
     };
@@ -485,7 +492,7 @@ fn offsets_by_time_and_at_the_ends() {
     assert_eq!(find(Wanted::At(NOW_MS + 1)), None);
     assert_eq!(find(Wanted::MaxTimestamp), Some((0, NOW_MS, 5)));
     let legacy = |wanted, count| {
-        fixture.partition.legacy_offsets(wanted, count, true, true).expect("an answer")
+        fixture.partition.legacy_offsets(&proof(), wanted, count, true, true).expect("an answer")
     };
     assert_eq!(legacy(Wanted::Latest, 5), [2, 0]);
     assert_eq!(legacy(Wanted::Latest, 1), [2]);
