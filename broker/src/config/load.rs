@@ -8,27 +8,8 @@ use super::features::{InUse, Undefined};
 use super::key::{Feature, KeyDef, Kind, Role, Value};
 use super::keys::KEYS;
 use super::refusal::{ConfigError, Fault, Refusal};
+use super::setting::Setting;
 use super::{BrokerConfig, Source, check, properties, providers, yaml};
-
-/// One setting as written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting {
-    pub key: String,
-    pub value: String,
-    /// `file:line`, or where else it was written.
-    pub origin: String,
-    /// The value came from elsewhere (`config.providers`) and must not be shown.
-    pub secret: bool,
-    /// The key may be one that does not exist.
-    lenient: bool,
-}
-
-impl Setting {
-    /// One with a value that may be shown, and a key that must exist.
-    pub fn new(key: String, value: String, origin: String) -> Setting {
-        Setting { key, value, origin, secret: false, lenient: false }
-    }
-}
 
 /// A configuration, and what its reader must be told.
 #[derive(Debug)]

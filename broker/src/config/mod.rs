@@ -11,6 +11,7 @@ pub mod load;
 mod properties;
 mod providers;
 pub mod refusal;
+mod setting;
 mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};

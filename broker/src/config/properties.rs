@@ -1,8 +1,8 @@
 //! The syntax of `server.properties`: what `java.util.Properties` reads, byte for byte Latin-1.
 //! Knows nothing of which keys there are.
 
-use super::load::Setting;
 use super::refusal::{ConfigError, Fault};
+use super::setting::Setting;
 
 /// Every setting of the file in its order; a repeated key stands twice and the later one counts.
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Setting>, ConfigError> {

@@ -15,9 +15,9 @@ use std::path::{Component, Path, PathBuf};
 
 use regex_lite::Regex;
 
-use super::load::Setting;
 use super::properties;
 use super::refusal::{ConfigError, Fault};
+use super::setting::Setting;
 
 const KEY: &str = "config.providers";
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_yaml::Value;
 
-use super::load::Setting;
 use super::refusal::{ConfigError, Fault};
+use super::setting::Setting;
 
 /// Every setting of the file, flattened to dotted keys.
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Setting>, ConfigError> {
