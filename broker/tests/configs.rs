@@ -207,7 +207,7 @@ async fn loggers(asking: &Asking) {
     let set = asking.alter((LOGGER, "1"), &[("kafka.controller", SET, "DEBUG")], false).await;
     assert_eq!(set, (0, None));
     assert_eq!(level("kafka.controller").await, "DEBUG");
-    assert_eq!(level("coordinator.controller.run").await, "DEBUG");
+    assert_eq!(level("controller.run").await, "DEBUG");
     assert_eq!(level("kafka").await, "INFO");
     let delete = asking.alter((LOGGER, "1"), &[("kafka.controller", DELETE, "")], false).await;
     assert_eq!(delete, (0, None));

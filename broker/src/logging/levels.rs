@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use tracing_subscriber::filter::LevelFilter;
 
-use super::names::{KAFKA, ROOT, TARGETS};
+use super::names::{KAFKA, NESTED, ROOT, TARGETS};
 
 /// Kafka's levels, and `Off`, which only a start gives. No line here is as grave as `Fatal`, so
 /// that it lets none through.
@@ -116,6 +116,13 @@ impl Levels {
         let mut directives = vec![self.root.filter().to_string()];
         let set = self.targets.iter();
         directives.extend(set.map(|(target, level)| format!("{target}={}", level.filter())));
+        // The filter's own rule knows modules only.
+        for (crate_name, above) in
+            NESTED.iter().filter(|(name, _)| !self.targets.contains_key(*name))
+        {
+            let inherited = self.targets.get(*above);
+            directives.extend(inherited.map(|level| format!("{crate_name}={}", level.filter())));
+        }
         directives.extend(self.others.iter().cloned());
         directives.join(",")
     }
@@ -146,7 +153,7 @@ impl Levels {
             if let Some(level) = self.targets.get(name) {
                 return *level;
             }
-            above = name.rsplit_once("::").map(|(parent, _)| parent);
+            above = parent(name);
         }
         self.root
     }
@@ -166,6 +173,12 @@ impl Levels {
             self.targets.remove(&target);
         }
     }
+}
+
+/// The target above a crate's or a module's.
+fn parent(target: &str) -> Option<&str> {
+    let nested = NESTED.iter().find(|(name, _)| *name == target).map(|(_, above)| *above);
+    nested.or_else(|| target.rsplit_once("::").map(|(parent, _)| parent))
 }
 
 /// The modules that a logger is for: those that one of Kafka's names stands for, or the one that it
@@ -208,6 +221,12 @@ mod tests {
         assert_eq!(levels.of("controller.run"), Level::Error);
         levels.unset("kafka");
         assert_eq!(of(&levels, names), [Level::Info, Level::Info, Level::Error]);
+        levels.set("coordinator", Level::Debug);
+        assert_eq!(levels.of("metadata.zookeeper"), Level::Debug);
+        let filter =
+            "info,broker::controller_link=error,controller=error,coordinator=debug,metadata=debug";
+        assert_eq!(levels.filter(), filter);
+        levels.unset("coordinator");
         levels.set("root", Level::Fatal);
         assert_eq!(levels.of("kafka"), Level::Fatal);
         let filter = "off,broker::controller_link=error,controller=error";

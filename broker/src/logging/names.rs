@@ -57,11 +57,17 @@ pub const TARGETS: &[&str] = &[
     "controller::deletion",
     "controller::failover",
     "controller::isr",
+    "controller::notifications",
+    "controller::office",
     "controller::partitions",
+    "controller::producer_ids",
     "controller::reassignment",
+    "controller::reassignment_node",
     "controller::replicas",
+    "controller::returned",
     "controller::run",
     "controller::shutdown",
+    "controller::store_access",
     "controller::topics",
     "coordinator",
     "coordinator::group",
@@ -79,6 +85,7 @@ pub const TARGETS: &[&str] = &[
     "storage::compaction",
     "storage::disk",
     "storage::inventory",
+    "storage::judge",
     "storage::log_dir",
     "storage::log_manager",
     "storage::moving",
@@ -86,6 +93,7 @@ pub const TARGETS: &[&str] = &[
     "storage::producer_snapshot",
     "storage::producer_state",
     "storage::recovery",
+    "storage::refusals",
     "storage::replay",
     "storage::retention",
     "storage::segment",
@@ -93,10 +101,13 @@ pub const TARGETS: &[&str] = &[
     "storage::upkeep",
 ];
 
+/// Crates that lie inside another's folder, and that one: its level is theirs unless they have one.
+pub const NESTED: &[(&str, &str)] = &[("controller", "coordinator"), ("metadata", "coordinator")];
+
 /// Kafka's names, and the modules that do the same here; the first of them decides which level is
 /// shown.
 pub const KAFKA: &[(&str, &[&str])] = &[
-    ("kafka", &["broker", "metadata", "controller", "coordinator", "storage", "ottla"]),
+    ("kafka", &["broker", "coordinator", "storage", "ottla"]),
     ("kafka.authorizer.logger", &["broker::authorizer"]),
     ("kafka.cluster.Partition", &["broker::replication::partition"]),
     ("kafka.controller", &["controller", "broker::controller_link"]),
