@@ -24,6 +24,7 @@ use crate::handlers::write_txn_markers::MarkerWriter;
 use crate::identity::Identity;
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::RequestMetrics;
+use crate::office::Office;
 use crate::producer_ids::ProducerIds;
 use crate::quota::Quotas;
 use crate::replication::Hosting;
@@ -71,6 +72,8 @@ pub struct Broker {
     pub config_changes: Arc<ConfigChanges>,
     /// This broker's part in controlling the cluster.
     pub controller: IdleController,
+    /// The same as requests reach it.
+    pub office: Arc<Office>,
     /// The way to whoever controls.
     pub to_controller: Arc<ControllerChannel>,
     pub departure: Arc<Departure>,
@@ -168,6 +171,7 @@ impl Base {
             lost_leaders,
             fetch_server: Arc::new(fetch_server),
             quotas,
+            office: Arc::new(Office::new(controller.handle.clone())),
             controller,
             to_controller,
             departure: Arc::new(departure),

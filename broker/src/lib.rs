@@ -23,6 +23,7 @@ pub mod metadata_cache;
 pub mod metrics;
 pub mod network;
 pub mod notify;
+pub mod office;
 pub mod producer_ids;
 pub mod quota;
 pub mod random;

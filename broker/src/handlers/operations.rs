@@ -49,3 +49,21 @@ impl Asked<'_> {
         i32::from(allowed) << code
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::context;
+
+    #[test]
+    fn bits_are_kafkas_codes_and_none_is_set_that_is_denied() {
+        let all = Authorizer::allow_all();
+        assert_eq!(on_topic(&all, &context(0), "t"), 0b1101_1111_1000);
+        assert_eq!(on_group(&all, &context(0), "g"), 0b1_0100_1000);
+        assert_eq!(on_cluster(&all, &context(0)), 0b1_1111_1010_0000);
+        let some = all.but::<op::Delete, Topic>("t").but::<op::Read, Group>("g");
+        assert_eq!(on_topic(&some, &context(0), "t"), 0b1101_1011_1000);
+        assert_eq!(on_topic(&some, &context(0), "u"), 0b1101_1111_1000);
+        assert_eq!(on_group(&some, &context(0), "g"), 0b1_0100_0000);
+    }
+}
