@@ -1,5 +1,7 @@
 //! The only place of the broker that reads a clock. Knows nothing of what the time is for.
 
+#![allow(clippy::disallowed_methods, reason = "this file alone reads a clock")]
+
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The host's clocks: the wall for timestamps, the monotonic one for durations.

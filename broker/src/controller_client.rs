@@ -106,7 +106,8 @@ impl Departure {
         }
         let pause = config.long("controlled.shutdown.retry.backoff.ms");
         let pause = Duration::from_millis(u64::try_from(pause).unwrap_or(0));
-        for attempt in 1..=config.int("controlled.shutdown.max.retries") {
+        let tries = config.int("controlled.shutdown.max.retries");
+        for attempt in 1..=tries {
             let asked = self.controller_or_none().await;
             let tried = tokio::time::timeout(LEAVE_TIMEOUT, self.controlled_shutdown()).await;
             let Ok(answer) = tried else {
@@ -127,6 +128,9 @@ impl Departure {
                     return;
                 }
                 Err(error) => tracing::warn!(attempt, %error, "controlled shutdown"),
+            }
+            if attempt == tries {
+                break;
             }
             // Another controller can be asked at once.
             let mut role = self.controller.role();

@@ -1,6 +1,8 @@
 //! The broker: sockets, tasks, configuration and the wiring of the layers below. Knows no file
 //! format and no consensus rule: those are storage's, replica's and coordinator's.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod authorizer;
 pub mod broker;
 pub mod clock;

@@ -1,6 +1,8 @@
 //! The only place of the broker that starts tasks and threads: each is owned, told to stop and
 //! waited for. Knows nothing of what they do.
 
+#![allow(clippy::disallowed_methods, reason = "this file alone starts tasks and threads")]
+
 use std::future::Future;
 use std::io;
 use std::time::Duration;

@@ -1,6 +1,8 @@
 //! `ottla.decompression.memory.bytes`: what all requests together hold of compressed records. The
 //! budget is the process's, so this has a process of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -15,6 +15,9 @@
 //! # }
 //! ```
 
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod connection;
 mod driver;
 mod error;

@@ -1,5 +1,7 @@
 //! Connections against a peer that speaks just enough Kafka to misbehave in known ways.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

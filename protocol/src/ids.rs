@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::alphabet::URL_SAFE;
+use base64::display::Base64Display;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+
 /// A broker's id; −1 stands for "none".
 pub type BrokerId = i32;
 /// A record's position in its partition; −1 stands for "unknown".
@@ -49,11 +54,13 @@ impl fmt::Display for TopicPartition {
     }
 }
 
+/// Kafka's reader takes any bits behind the 128 that count.
+const UUID_TEXT: GeneralPurpose =
+    GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
+
 /// 16 bytes; shown and parsed as Kafka does, URL-safe base64 without padding (22 characters).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Uuid(pub [u8; 16]);
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 impl Uuid {
     /// "No id".
@@ -65,31 +72,15 @@ impl Uuid {
 
     /// The 22 characters that Kafka prints; `None` if `text` is anything else.
     pub fn parse(text: &str) -> Option<Uuid> {
-        if text.len() != 22 {
-            return None;
-        }
-        let mut bits: u128 = 0;
-        for (i, c) in text.bytes().enumerate() {
-            let digit = ALPHABET.iter().position(|a| *a == c)? as u128;
-            if i < 21 {
-                bits = bits << 6 | digit;
-            } else {
-                // 128 = 21 × 6 + 2: the last character carries two bits, the rest is padding.
-                bits = bits << 2 | digit >> 4;
-            }
-        }
-        Some(Uuid(bits.to_be_bytes()))
+        let mut bytes = [0; 18];
+        let length = UUID_TEXT.decode_slice(text, &mut bytes).ok()?;
+        bytes[..length].try_into().ok().map(Uuid)
     }
 }
 
 impl fmt::Display for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = u128::from_be_bytes(self.0);
-        for i in 0..22 {
-            let digit = if i < 21 { bits >> (122 - 6 * i) } else { bits << 4 } & 63;
-            write!(f, "{}", ALPHABET[digit as usize] as char)?;
-        }
-        Ok(())
+        write!(f, "{}", Base64Display::new(&self.0, &UUID_TEXT))
     }
 }
 

@@ -1,5 +1,8 @@
 //! Kafka's wire protocol: bytes to types and back. No tokio, no files, no clock.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 // The derive names this crate by its full path, so that it works inside of it too.
 extern crate self as protocol;
 

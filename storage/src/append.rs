@@ -96,6 +96,7 @@ impl Log {
             {
                 return Ok(self.duplicate(&known));
             }
+            check_offsets_left(base, header.last_offset_delta)?;
             let mut updates = ProducerUpdates::default();
             let whole = whole_if_control.as_deref();
             let guard = guard.filter(|_| !planted::is(Planted::BeginUnverified));
@@ -374,6 +375,15 @@ struct Piece<'a> {
     parts: &'a [&'a [u8]],
 }
 
+/// The offset after a batch's last one must be an offset too: it is the log's end then.
+fn check_offsets_left(log_end: Offset, last_offset_delta: i32) -> Result<(), AppendError> {
+    let records = i64::from(last_offset_delta) + 1;
+    match log_end.checked_add(records) {
+        Some(_) => Ok(()),
+        None => Err(AppendError::OffsetsExhausted { log_end, records }),
+    }
+}
+
 /// How many of the leading batches fit into one segment; at least one.
 fn fitting(batches: &[LogBatch], config: &LogConfig) -> usize {
     let first = batches[0].base_offset;
@@ -435,6 +445,9 @@ fn check_replicated(
         }
         raw.verify()?;
         let (first, last) = (batch.base_offset, batch.last_offset);
+        if last == Offset::MAX {
+            return Err(AppendError::OffsetsExhausted { log_end: first, records: 1 });
+        }
         if last < first || last <= last_offset {
             return Err(AppendError::UnexpectedOffset { first, last, log_end: last_offset + 1 });
         }

@@ -39,7 +39,7 @@ pub struct LogBatch {
 }
 
 impl LogBatch {
-    /// Reads the entry that begins at `bytes[0]`; at least [`PEEK_BYTES`] unless the file ends.
+    /// Reads the entry that begins at `bytes[0]`; at least `PEEK_BYTES` unless the file ends.
     pub fn parse(bytes: &[u8]) -> Result<LogBatch, BatchError> {
         if bytes.len() <= MAGIC_AT {
             return Err(BatchError::Short { have: bytes.len(), need: MAGIC_AT + 1 });
@@ -281,42 +281,6 @@ impl<'a> Scan<'a> {
         self.buffer.truncate(read);
         Ok(())
     }
-}
-
-/// The first whole batch (magic 2, its CRC holds) behind `after` whose offset is at least `next`:
-/// where it begins and its base offset.
-pub(crate) fn later_batch(
-    file: &dyn DiskFile,
-    after: u64,
-    end: u64,
-    next: Offset,
-) -> std::io::Result<Option<(u64, Offset)>> {
-    let mut buffer = vec![0; READ_AHEAD_BYTES];
-    let mut from = after + 1;
-    while from + PEEK_BYTES as u64 <= end {
-        let want = buffer.len().min((end - from) as usize);
-        let read = file.read_at(&mut buffer[..want], from)?;
-        if read < PEEK_BYTES {
-            return Ok(None);
-        }
-        for i in 0..=read - PEEK_BYTES {
-            let bytes = &buffer[i..i + PEEK_BYTES];
-            // Most places fail here: the magic is 2 and offsets are far below 2^48.
-            if bytes[MAGIC_AT] != 2 || bytes[..2] != [0, 0] {
-                continue;
-            }
-            let Ok(batch) = LogBatch::parse(bytes) else { continue };
-            let at = from + i as u64;
-            if batch.base_offset < next || batch.size > end - at {
-                continue;
-            }
-            if matches!(Scan::new(file, at, end).next_verified()?, Some(Ok(_))) {
-                return Ok(Some((at, batch.base_offset)));
-            }
-        }
-        from += (read - PEEK_BYTES + 1) as u64;
-    }
-    Ok(None)
 }
 
 /// Whether the bytes `from..to` of a file are all zeros.

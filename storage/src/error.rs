@@ -40,11 +40,26 @@ impl DiskError {
 /// Names the operation and the file of an `io::Error`.
 pub(crate) trait At<T> {
     fn at(self, operation: &'static str, path: &Path) -> Result<T, DiskError>;
+
+    /// The same where a path must be put together first: only an error pays for that.
+    fn at_path(
+        self,
+        operation: &'static str,
+        path: impl FnOnce() -> PathBuf,
+    ) -> Result<T, DiskError>;
 }
 
 impl<T> At<T> for io::Result<T> {
     fn at(self, operation: &'static str, path: &Path) -> Result<T, DiskError> {
-        self.map_err(|source| DiskError { operation, path: path.to_owned(), source })
+        self.at_path(operation, || path.to_owned())
+    }
+
+    fn at_path(
+        self,
+        operation: &'static str,
+        path: impl FnOnce() -> PathBuf,
+    ) -> Result<T, DiskError> {
+        self.map_err(|source| DiskError { operation, path: path(), source })
     }
 }
 
@@ -56,6 +71,10 @@ pub enum StorageError {
     /// The bytes of a file cannot be what they should be.
     #[error("{}: {reason}", path.display())]
     Corrupt { path: PathBuf, reason: String },
+    /// A log has lost or damaged records that were written below `expected_end`: it is refused
+    /// until they are back or their loss is accepted.
+    #[error("{}: {reason}", path.display())]
+    Damaged { path: PathBuf, reason: String, expected_end: Offset },
     /// Another process holds `.lock`.
     #[error("{}: another process uses this log directory", path.display())]
     Locked { path: PathBuf },
@@ -114,6 +133,9 @@ pub enum AppendError {
     /// A follower was given offsets that it already has, or that do not rise.
     #[error("batch of offsets {first}..={last} where {log_end} comes next")]
     UnexpectedOffset { first: Offset, last: Offset, log_end: Offset },
+    /// No offset is left (UNKNOWN_SERVER_ERROR): the last one has none after it.
+    #[error("no offsets are left for {records} records from {log_end} on")]
+    OffsetsExhausted { log_end: Offset, records: i64 },
     /// The disk refused (KAFKA_STORAGE_ERROR); see [`DiskError`].
     #[error(transparent)]
     Disk(#[from] DiskError),

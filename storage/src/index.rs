@@ -171,7 +171,7 @@ impl<E: Entry> Index<E> {
         }
         let at = (tail.written * E::BYTES) as u64;
         let file = self.file.get_or_create()?;
-        file.write_at(&[&bytes], at).at("write", &self.file.path())?;
+        file.write_at(&[&bytes], at).at_path("write", || self.file.path())?;
         tail.written = heap.len();
         Ok(())
     }

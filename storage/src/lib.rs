@@ -4,6 +4,8 @@
 //! [`Log`] may be shared freely: changes of one log wait for each other inside, readers never wait
 //! for a change's disk work.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod append;
 pub mod batch;
 pub mod checkpoint;
@@ -21,12 +23,15 @@ pub mod moving;
 pub mod partition_dir;
 pub mod producer_state;
 pub mod read;
+pub mod refusals;
 
 mod creation;
 mod deletion;
 mod flush;
 mod index;
 mod inventory;
+mod judge;
+mod later;
 mod partition_files;
 mod produced;
 mod producer_snapshot;

@@ -23,6 +23,7 @@ use crate::partition_dir::{FileCache, LazyFile, PartitionDir, segment_file_name}
 use crate::producer_snapshot;
 use crate::producer_state::{ProducerEntry, ProducerState};
 use crate::recovery::{self, Loaded};
+use crate::refusals::Suspicion;
 use crate::segment::{LOG_SUFFIX, Segment};
 
 /// What opening a log needs to know.
@@ -43,6 +44,8 @@ pub struct LogOptions {
     pub recovery_point: Offset,
     /// From the checkpoint: 0 if there is none.
     pub log_start: Offset,
+    /// What earlier starts leave this one to check.
+    pub suspicion: Suspicion,
     /// Cut even what was synced once, where it is damaged; an operator's decision, off otherwise.
     pub accept_loss: bool,
 }

@@ -15,6 +15,7 @@ use crate::checkpoint::{
 };
 use crate::disk::{Disk, Durable, remove_if_there, replace_file};
 use crate::error::{At, DiskError, StorageError};
+use crate::refusals::{LOADING_FILE, NOT_LOOKED_AT, Refusals, Suspicion, loading_text};
 
 /// A locked log directory.
 pub struct LogDir {
@@ -26,7 +27,10 @@ pub struct LogDir {
     clean: bool,
     /// Whatever was written before this start can be read.
     kept: bool,
+    /// It was stopped cleanly, and no start has come further than to load its logs.
+    was_loading: bool,
     found: Mutex<Checkpoints>,
+    refusals: Mutex<Refusals>,
     offline: AtomicBool,
     /// One writer of checkpoint files at a time.
     writing: Mutex<()>,
@@ -118,9 +122,16 @@ impl LogDir {
         let log_starts = lenient(LOG_START_FILE)?;
         let cleaned = lenient(CLEANER_FILE)?;
         let high_watermarks = read_offsets(&*disk, &path.join(HIGH_WATERMARK_FILE))?;
+        let refusals = Refusals::read(&*disk, path)?;
         let marker = path.join(CLEAN_SHUTDOWN_FILE);
         let clean = disk.stat(&marker).at("stat", &marker)?.is_some();
+        let (loading, text) = (path.join(LOADING_FILE), loading_text(&recovery_points));
+        let was_loading = match read_text(&*disk, &loading, SMALL_BYTES_MAX) {
+            Err(StorageError::Corrupt { .. }) => false,
+            found => !clean && found? == Some(text.clone()),
+        };
         if clean {
+            replace_file(&*disk, &loading, text.as_bytes(), Durable::Now)?;
             remove_if_there(&*disk, &marker)?;
             disk.sync_dir(path).at("sync", path)?;
         }
@@ -138,12 +149,14 @@ impl LogDir {
             meta: Mutex::new(meta),
             clean,
             kept,
+            was_loading,
             found: Mutex::new(Checkpoints {
                 recovery_points,
                 log_starts,
                 high_watermarks,
                 cleaned,
             }),
+            refusals: Mutex::new(refusals),
             offline: AtomicBool::new(false),
             writing: Mutex::new(()),
             stale: AtomicBool::new(false),
@@ -160,7 +173,9 @@ impl LogDir {
             meta: Mutex::new(None),
             clean: false,
             kept: false,
+            was_loading: false,
             found: Mutex::default(),
+            refusals: Mutex::default(),
             offline: AtomicBool::new(true),
             writing: Mutex::new(()),
             stale: AtomicBool::new(false),
@@ -181,8 +196,75 @@ impl LogDir {
         self.kept
     }
 
+    /// What earlier starts leave this one to check of a log.
+    pub(crate) fn suspicion(&self, tp: &TopicPartition) -> Suspicion {
+        let point = self.checkpointed(|c| &c.recovery_points, tp).unwrap_or(0);
+        let mut suspicion = self.refusals.lock().suspicion(tp, point);
+        if self.was_loading {
+            suspicion.expected_end = suspicion.expected_end.max(point);
+        }
+        suspicion
+    }
+
+    /// Whether what `was_kept` says holds for a log.
+    pub(crate) fn was_log_kept(&self, tp: &TopicPartition) -> bool {
+        (self.kept || self.was_loading) && !self.refusals.lock().was_passed_over(tp)
+    }
+
+    /// Where a log ends at least that nothing else is known of.
+    pub(crate) fn expected_end(&self, tp: &TopicPartition) -> Offset {
+        let point = self.checkpointed(|c| &c.recovery_points, tp).unwrap_or(0);
+        let known = if self.clean { point } else { 0 };
+        known.max(self.suspicion(tp).expected_end)
+    }
+
+    /// Notes durably that a log is refused until it reaches `expected_end` and reads as a whole.
+    pub(crate) fn refuse(
+        &self,
+        tp: &TopicPartition,
+        expected_end: Offset,
+    ) -> Result<(), DiskError> {
+        self.change_refusals(|refusals| refusals.add(tp.clone(), expected_end))
+    }
+
+    /// Notes durably that logs are not looked at, so that the next start knows what this one did.
+    pub(crate) fn pass_over(&self, logs: &[TopicPartition]) -> Result<(), DiskError> {
+        let known = |tp: &TopicPartition| match (self.clean, self.kept) {
+            (true, _) => self.checkpointed(|c| &c.recovery_points, tp).unwrap_or(0),
+            (false, true) => 0,
+            (false, false) => NOT_LOOKED_AT,
+        };
+        self.change_refusals(|refusals| {
+            let each = logs.iter().map(|tp| (tp.clone(), known(tp)));
+            each.fold(false, |any, (tp, end)| refusals.add_if_new(tp, end) | any)
+        })
+    }
+
+    /// Forgets, durably, the refusals of logs that `stays` does not hold for.
+    pub(crate) fn retain_refusals(
+        &self,
+        stays: impl Fn(&TopicPartition) -> bool,
+    ) -> Result<(), DiskError> {
+        self.change_refusals(|refusals| refusals.retain(stays))
+    }
+
+    /// Every log was looked at.
+    pub(crate) fn complete_refusals(&self) -> Result<(), DiskError> {
+        self.change_refusals(Refusals::complete)?;
+        remove_if_there(&*self.disk, &self.path.join(LOADING_FILE))?;
+        self.disk.sync_dir(&self.path).at("sync", &self.path)
+    }
+
+    fn change_refusals(&self, change: impl FnOnce(&mut Refusals) -> bool) -> Result<(), DiskError> {
+        let mut refusals = self.refusals.lock();
+        match change(&mut refusals) {
+            true => refusals.write(&*self.disk, &self.path),
+            false => Ok(()),
+        }
+    }
+
     /// Notes durably which boot and mount the bytes written from now on belong to. Every log must
-    /// have been loaded, and none been found damaged: the next start may look at less.
+    /// have been loaded, or noted as refused: the next start may look at less.
     pub(crate) fn write_witness(&self) -> Result<(), DiskError> {
         let path = self.path.join(WITNESS_FILE);
         match self.disk.witness(&self.path).at("stat", &self.path)? {
@@ -313,6 +395,15 @@ impl LogDir {
             tracing::warn!(%error, "the next start may trust what was not synced");
         }
         news
+    }
+
+    /// Takes the directory out of service if something that must be in it cannot be written; `true`
+    /// if it was.
+    pub(crate) fn offline_if_failed(&self, done: Result<(), DiskError>) -> bool {
+        let Err(error) = done else { return true };
+        tracing::error!(dir = %self.path.display(), %error, "a log directory fails");
+        self.set_offline();
+        false
     }
 
     pub(crate) fn write_checkpoint(&self, name: &str, offsets: &Offsets) -> Result<(), DiskError> {

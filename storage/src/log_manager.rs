@@ -91,9 +91,24 @@ impl LogManager {
             accept_loss,
             accept_loss_of: BTreeSet::new(),
         };
+        manager.settle_refusals();
         let nothing_to_load = |dir: &usize| manager.unloaded[*dir].load(Ordering::Relaxed) == 0;
         (0..manager.dirs.len()).filter(nothing_to_load).for_each(|dir| manager.all_loaded(dir));
         Ok(manager)
+    }
+
+    /// Notes what is not going to be loaded, and forgets refused logs that are gone.
+    fn settle_refusals(&self) {
+        let (failed, jobs) = (self.failed.read(), self.jobs.lock());
+        for (i, root) in self.dirs.iter().enumerate().filter(|(_, root)| !root.is_offline()) {
+            let failed = failed.iter().filter(|(_, (dir, _))| *dir == i).map(|(tp, _)| tp.clone());
+            let failed: Vec<_> = failed.collect();
+            let jobs = jobs.iter().filter(|job| job.dir == i && !job.is_future);
+            let here: BTreeSet<_> = jobs.map(|job| &job.partition).chain(&failed).collect();
+            let settled = root.retain_refusals(|tp| here.contains(tp));
+            let settled = settled.and_then(|()| root.pass_over(&failed));
+            root.offline_if_failed(settled);
+        }
     }
 
     /// Lets these partitions be cut where they are damaged (`ottla.log.accept.loss`): call it
@@ -121,6 +136,12 @@ impl LogManager {
         let config = config_of(&job.partition.topic);
         match self.open_log(&job.partition, job.path, job.dir, config, now_ms) {
             Ok(log) => {
+                // Before anything can be appended to it.
+                let cleared = job.is_future
+                    || dir.offline_if_failed(dir.retain_refusals(|tp| *tp != job.partition));
+                if !cleared {
+                    return;
+                }
                 let replicated = dir.checkpointed(|c| &c.high_watermarks, &job.partition);
                 let (end, replicated) = (log.log_end_offset(), replicated.unwrap_or(0));
                 if end < replicated {
@@ -143,6 +164,11 @@ impl LogManager {
                     // The current log has everything; the directory waits for somebody to look.
                     return;
                 }
+                let expected_end = match error {
+                    StorageError::Damaged { expected_end, .. } => expected_end,
+                    _ => dir.expected_end(&job.partition),
+                };
+                dir.offline_if_failed(dir.refuse(&job.partition, expected_end));
                 self.failed.write().insert(job.partition, (job.dir, error.to_string()));
             }
         }
@@ -154,17 +180,13 @@ impl LogManager {
         if root.is_offline() {
             return;
         }
-        let damaged = self.failed.read().values().any(|(failed_dir, _)| *failed_dir == dir);
-        let done = if damaged { root.remove_witness() } else { root.write_witness() };
+        let done = root.complete_refusals().and_then(|()| root.write_witness());
         // Without room for it the next start reads more than it must.
         let done = match done {
             Err(error) if error.is_full() => root.remove_witness(),
             other => other,
         };
-        if let Err(error) = done {
-            tracing::error!(dir = %root.path().display(), %error, "a log directory fails");
-            root.set_offline();
-        }
+        root.offline_if_failed(done);
     }
 
     /// Offsets below the checkpointed high watermarks that no log had any more at this start.
@@ -210,7 +232,8 @@ impl LogManager {
             clean: root.was_clean(),
             recovery_point: root.checkpointed(|c| &c.recovery_points, partition).unwrap_or(0),
             log_start: root.checkpointed(|c| &c.log_starts, partition).unwrap_or(0),
-            kept: root.was_kept(),
+            kept: root.was_log_kept(partition),
+            suspicion: root.suspicion(partition),
             accept_loss: self.accept_loss || self.accept_loss_of.contains(partition),
         }
     }

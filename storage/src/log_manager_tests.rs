@@ -4,6 +4,7 @@ use super::*;
 use crate::checkpoint::{CLEAN_SHUTDOWN_FILE, WITNESS_FILE, parse_offsets};
 use crate::disk::OsDisk;
 use crate::producer_state::AppendOrigin;
+use crate::refusals::REFUSED_FILE;
 use protocol::records::builder::{BatchBuilder, BatchOptions};
 
 const NOW: i64 = 1_700_000_000_000;
@@ -200,8 +201,11 @@ fn damage_before_a_whole_batch_is_no_interrupted_write_unless_the_machine_died()
     assert!(manager_2.dirs()[0].was_kept());
     let reason = manager_2.failure_of(&tp("t", 0)).unwrap();
     assert!(reason.contains("a whole batch of 5"), "{reason}");
-    assert!(!root.join(WITNESS_FILE).exists(), "the next start looks at everything");
     drop(manager_2);
+    // The other logs need not be read for it; this one is, whatever is known of the machine.
+    assert!(root.join(WITNESS_FILE).exists() && root.join(REFUSED_FILE).exists());
+    std::fs::write(root.join(WITNESS_FILE), "boot of yesterday").unwrap();
+    assert!(manager(temp.path()).failure_of(&tp("t", 0)).unwrap().contains("a whole batch of 5"));
     assert_eq!(std::fs::read(&file).unwrap(), damaged, "the damaged file is as it was");
 
     // A tail that was being written is cut; so is the rest if an operator says so.

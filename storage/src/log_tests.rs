@@ -26,6 +26,7 @@ fn options(path: &std::path::Path, config: &[(&str, &str)], clean: bool) -> LogO
         recovery_point: 0,
         log_start: 0,
         kept: false,
+        suspicion: Default::default(),
         accept_loss: false,
     }
 }

@@ -175,7 +175,7 @@ impl Log {
             // A large one goes past whatever window there is: what is small between two such, as a
             // transaction's marker, is not worth making one.
             writer.appends = 0;
-            return active.file()?.write_at(parts, at).at("write", &active.log.path());
+            return active.file()?.write_at(parts, at).at_path("write", || active.log.path());
         }
         writer.since_bytes += len as u64;
         writer.appends = writer.appends.saturating_add(1);
@@ -192,7 +192,7 @@ impl Log {
             }
         }
         if !rest.is_empty() {
-            active.file()?.write_at(&rest, at + done).at("write", &active.log.path())?;
+            active.file()?.write_at(&rest, at + done).at_path("write", || active.log.path())?;
         }
         self.ask_for_window(changes, at + len as u64);
         Ok(())

@@ -340,7 +340,7 @@ impl ProducerState {
 
     fn stable_after(&self, txn: &CompletedTxn) -> Offset {
         let other = self.ongoing.iter().find(|(_, id)| **id != txn.producer_id);
-        other.map_or(txn.last_offset + 1, |(first, _)| *first)
+        other.map_or(txn.last_offset.saturating_add(1), |(first, _)| *first)
     }
 
     /// The first offset that a reader of committed data may not see yet: of the earliest

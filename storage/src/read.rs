@@ -293,7 +293,7 @@ fn search(
     let file = segment.file()?;
     let position = segment.trusted_position(&*file, entry, size)?;
     let mut scan = Scan::new(&*file, position, size);
-    while let Some(found) = scan.next_batch().at("read", &segment.log.path())? {
+    while let Some(found) = scan.next_batch().at_path("read", || segment.log.path())? {
         let (batch, at) = match found {
             Ok(found) => found,
             Err(torn) => return Err(segment.corrupt(scan.position(), &torn)),
@@ -303,7 +303,7 @@ fn search(
         }
         // The scan saw that the file has these bytes: the size is no one's mere claim.
         let slice = LogSlice::of_file(file.clone(), at, batch.size);
-        let bytes = slice.read().at("read", &segment.log.path())?;
+        let bytes = slice.read().at_path("read", || segment.log.path())?;
         let corrupt = |reason: String| ReadError::Corrupt {
             path: segment.log.path(),
             reason: format!("at byte {at}: {reason}"),

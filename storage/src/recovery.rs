@@ -7,18 +7,19 @@ use std::sync::Arc;
 
 use protocol::ids::{Offset, TimestampMs};
 
-use crate::batch::{Scan, Torn, later_batch, only_zeros};
-use crate::checkpoint::{LEADER_EPOCH_FILE, corrupt};
+use crate::batch::{Scan, Torn};
+use crate::checkpoint::LEADER_EPOCH_FILE;
 use crate::disk::{Durable, remove_if_there, replace_file};
 use crate::error::{At, DiskError, ReadError, StorageError};
+use crate::judge::Judge;
 use crate::leader_epochs::LeaderEpochs;
 use crate::log::{LogOptions, create_segment};
 use crate::partition_dir::{PartitionDir, segment_file_name};
-use crate::partition_files::{finish_interrupted, list_files};
+use crate::partition_files::{finish_interrupted, list_files, walk};
 use crate::producer_snapshot;
 use crate::producer_state::ProducerState;
 use crate::replay::{apply_batch, epochs_of, has_epochs, read_epochs, replay};
-use crate::segment::{FileLengths, Segment};
+use crate::segment::{FileLengths, LOG_SUFFIX, Segment};
 use crate::split::split_overflowed;
 
 /// What a directory held.
@@ -46,6 +47,7 @@ pub(crate) fn unreadable(error: ReadError) -> StorageError {
 struct Loader<'a> {
     dir: &'a Arc<PartitionDir>,
     options: &'a LogOptions,
+    log_start: Offset,
     now_ms: TimestampMs,
     epochs: LeaderEpochs,
     producers: ProducerState,
@@ -59,12 +61,18 @@ pub(crate) fn load(
     options: &LogOptions,
     now_ms: TimestampMs,
 ) -> Result<Loaded, StorageError> {
+    let mut log_start = options.log_start;
     loop {
         finish_interrupted(dir)?;
         let (files, snapshots) = list_files(dir)?;
+        if !may_start_at(dir, options, &files, log_start)? {
+            log_start = 0;
+        }
+        let before = snapshots.clone();
         let mut loader = Loader {
             dir,
             options,
+            log_start,
             now_ms,
             epochs: LeaderEpochs::default(),
             producers: ProducerState::default(),
@@ -75,14 +83,44 @@ pub(crate) fn load(
             Ok(loaded) => return Ok(loaded),
             // Each of its parts holds fewer offsets: this ends.
             Err(Stop::Overflow(base)) => split_overflowed(dir, base)?,
+            Err(Stop::Start) => {
+                log_start = 0;
+                // They lack the producers below the start.
+                loader.remove_snapshots(|offset| !before.contains(&offset))?;
+            }
             Err(Stop::Failed(error)) => return Err(error),
         }
     }
 }
 
+/// Whether a checkpointed log start can be one: it never passes a log's end, and what was synced
+/// does not vanish. Apache's broker removes every segment for one that is behind the end.
+fn may_start_at(
+    dir: &PartitionDir,
+    options: &LogOptions,
+    files: &BTreeMap<Offset, FileLengths>,
+    log_start: Offset,
+) -> Result<bool, StorageError> {
+    if log_start <= options.recovery_point {
+        return Ok(true);
+    }
+    let end = match files.last_key_value() {
+        None => 0,
+        Some((base, _)) if log_start <= *base => return Ok(true),
+        Some((base, _)) => walk(dir, &segment_file_name(*base, LOG_SUFFIX), *base)?.0,
+    };
+    if log_start > end {
+        tracing::warn!(path = %dir.path().display(), log_start, end,
+            "passing over a checkpointed log start that is behind the log's end");
+    }
+    Ok(log_start <= end)
+}
+
 /// Why loading cannot go on.
 enum Stop {
     Failed(StorageError),
+    /// The checkpointed log start is behind what could be read.
+    Start,
     /// The segment with this base holds offsets that its indexes cannot express.
     Overflow(Offset),
 }
@@ -111,12 +149,17 @@ impl Loader<'_> {
         if epochs_before.is_none() || none_known && has_epochs(&segments)? {
             self.epochs = epochs_of(&segments)?;
         }
-        let mut log_start = self.options.log_start;
-        let mut log_end = match segments.last() {
-            Some(last) => last.next_offset().map_err(unreadable)?,
-            None => log_start,
+        let mut log_start = self.log_start;
+        let found_end = match segments.last() {
+            Some(last) => Some(last.next_offset().map_err(unreadable)?),
+            None => None,
         };
-        self.check_clean_end(log_end)?;
+        // `may_start_at` did not know what would be cut.
+        if log_start > found_end.unwrap_or(0).max(self.options.recovery_point) {
+            return Err(Stop::Start);
+        }
+        let mut log_end = found_end.unwrap_or(log_start);
+        self.judge().check_end(&self.dir.path(), log_end)?;
         if !segments.is_empty() && log_end < log_start {
             tracing::warn!(path = %self.dir.path().display(), log_end, log_start,
                 "the log ends before its checkpointed start; starting over there");
@@ -174,13 +217,20 @@ impl Loader<'_> {
                 self.remove_snapshots(|snapshot| snapshot >= *base)?;
                 continue;
             }
-            let is_last = files.keys().next_back() == Some(base);
+            let following = files
+                .range(base.saturating_add(1)..)
+                .find(|(other, _)| *other > base)
+                .map(|(base, _)| *base);
             let opened = Segment::existing(self.dir, *base, lengths, self.now_ms);
             let segment = match opened {
-                Ok(segment) if *base < from && segment.is_sound(lengths, is_last)? => segment,
+                Ok(segment)
+                    if *base < from && segment.is_sound(lengths, following.is_none())? =>
+                {
+                    segment
+                }
                 Ok(_) | Err(StorageError::Corrupt { .. }) => {
                     recovered.get_or_insert(*base);
-                    let found = (*base, lengths.log, is_last);
+                    let found = (*base, lengths.log, following);
                     let (segment, was_cut) = self.recover(&segments, found)?;
                     cut = was_cut;
                     segment
@@ -197,6 +247,7 @@ impl Loader<'_> {
         let point = self.options.recovery_point;
         let unsynced = files.range(..=point).next_back().or(files.iter().next());
         let from = match (self.options.clean, self.options.kept) {
+            _ if self.options.suspicion.was_refused => files.first_key_value(),
             (true, _) => None,
             // A segment is complete before the next one is made.
             (false, true) => files.last_key_value(),
@@ -212,41 +263,18 @@ impl Loader<'_> {
         if recovered.is_none() || self.options.config.cleanup_policy.compact || next >= base {
             return Ok(false);
         }
-        if next < self.options.recovery_point && !self.options.accept_loss {
-            let reason = format!("offsets {next}..{base} are missing, but they were synced");
-            return Err(corrupt(&self.dir.path(), reason));
-        }
-        // No write was interrupted between two segments: an earlier compaction left the hole.
-        Ok(!self.is_all_there())
+        self.judge().ends_at_gap(&self.dir.path(), next, base)
     }
 
-    /// Whether everything that was ever written can be read: no write was lost, at most the last
-    /// one was interrupted.
-    fn is_all_there(&self) -> bool {
-        self.options.clean || self.options.kept
-    }
-
-    /// A clean stop leaves the recovery point at the log's end: a log that ends before it has lost
-    /// synced records, and as a leader's it would make the followers lose them too.
-    fn check_clean_end(&self, log_end: Offset) -> Result<(), StorageError> {
-        let stopped_at = self.options.recovery_point;
-        if !self.options.clean || log_end >= stopped_at {
-            return Ok(());
-        }
-        let reason =
-            format!("the log ends at {log_end}, at the clean stop it ended at {stopped_at}");
-        if !self.options.accept_loss {
-            return Err(corrupt(&self.dir.path(), reason));
-        }
-        tracing::error!(path = %self.dir.path().display(), reason, "accepting loss as configured");
-        Ok(())
+    fn judge(&self) -> Judge<'_> {
+        Judge { options: self.options }
     }
 
     /// Rebuilds one segment from its log; `true` if bytes were cut off its end.
     fn recover(
         &mut self,
         earlier: &[Arc<Segment>],
-        (base, file_len, is_last): (Offset, u64, bool),
+        (base, file_len, following): (Offset, u64, Option<Offset>),
     ) -> Result<(Segment, bool), Stop> {
         self.producers_at(earlier, base)?;
         let segment = Segment::new(self.dir, base, self.now_ms);
@@ -261,7 +289,8 @@ impl Loader<'_> {
         }
         if let Rebuilt::Torn(torn) = &rebuilt {
             let place = (end, next);
-            self.cut_bytes += self.judge_tail(&segment, place, (file_len, is_last), torn)?;
+            let rest = (file_len, following);
+            self.cut_bytes += self.judge().torn_tail(&segment, place, rest, torn)?;
             let file = segment.file()?;
             file.set_len(end).at("truncate", &segment.log.path())?;
         }
@@ -291,7 +320,7 @@ impl Loader<'_> {
                 Some(Ok(found)) => found,
             };
             let first = if batch.magic >= 2 { batch.base_offset } else { batch.last_offset };
-            if first < next || batch.last_offset < first {
+            if first < next || batch.last_offset < first || batch.last_offset == Offset::MAX {
                 let reason = format!("offsets {first}..={} after {next}", batch.last_offset);
                 return Ok((at, next, Rebuilt::Torn(Torn::Header(reason))));
             }
@@ -312,50 +341,13 @@ impl Loader<'_> {
         }
     }
 
-    /// A torn tail above the recovery point is an interrupted write. Below it the bytes were synced
-    /// once, and where everything that was written is there, nothing follows an interrupted write:
-    /// that is damage, which is not thrown away silently. The bytes to cut, 0 if they are zeros.
-    fn judge_tail(
-        &self,
-        segment: &Segment,
-        (end, next): (u64, Offset),
-        (file_len, is_last): (u64, bool),
-        torn: &Torn,
-    ) -> Result<u64, StorageError> {
-        let path = segment.log.path();
-        let file = segment.file()?;
-        let damage = if next < self.options.recovery_point {
-            Some(format!("but all below {} were synced", self.options.recovery_point))
-        } else if self.is_all_there() && !is_last {
-            Some("but another segment follows".to_owned())
-        } else if self.is_all_there() {
-            let follows = later_batch(&*file, end, file_len, next).at("read", &path)?;
-            follows.map(|(at, offset)| format!("but a whole batch of {offset} is at byte {at}"))
-        } else {
-            None
-        };
-        if let Some(why) = damage {
-            let reason = format!("at byte {end}: {torn}; offsets from {next} on are lost, {why}");
-            if !self.options.accept_loss {
-                return Err(corrupt(&path, reason));
-            }
-            tracing::error!(path = %path.display(), reason, "cutting damage off as configured");
-        } else if only_zeros(&*file, end, file_len).at("read", &path)? {
-            return Ok(0);
-        } else {
-            tracing::warn!(path = %path.display(), at_byte = end, next_offset = next,
-                bytes = file_len - end, reason = %torn, "cutting a torn tail");
-        }
-        Ok(file_len - end)
-    }
-
     /// Brings the producer state to `base`, from a snapshot and the segments before.
     fn producers_at(&mut self, earlier: &[Arc<Segment>], base: Offset) -> Result<(), StorageError> {
         if self.producers.end_offset == base && base > 0 {
             return Ok(());
         }
         let first = earlier.first().map_or(base, |s| s.base_offset);
-        self.producers = self.newest_snapshot(first.max(self.options.log_start), base)?;
+        self.producers = self.newest_snapshot(first.max(self.log_start), base)?;
         replay(earlier, &mut self.producers, base)
     }
 

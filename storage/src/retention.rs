@@ -29,6 +29,7 @@ impl Log {
         now_ms: TimestampMs,
     ) -> Result<usize, StorageError> {
         let config = self.config();
+        self.read_expired(&config, high_watermark, now_ms)?;
         let mut changes = self.changes.lock();
         self.check_usable(&changes)?;
         let count = self.deletable(&config, high_watermark, now_ms)?;
@@ -68,7 +69,7 @@ impl Log {
                 Some(Reason::LogStart)
             } else if !config.cleanup_policy.delete {
                 None
-            } else if self.is_expired(segment, config, now_ms)? {
+            } else if segment.is_time_read() && self.is_expired(segment, config, now_ms)? {
                 Some(Reason::Time)
             } else if excess >= segment.size() && excess > 0 {
                 Some(Reason::Size)
@@ -82,6 +83,26 @@ impl Log {
             count += 1;
         }
         Ok(count)
+    }
+
+    /// Looks at the batches of segments that seem to be too old, once and before anybody has to
+    /// wait for it: a time index alone deletes nothing.
+    fn read_expired(
+        &self,
+        config: &LogConfig,
+        high_watermark: Offset,
+        now_ms: TimestampMs,
+    ) -> Result<(), DiskError> {
+        if !config.cleanup_policy.delete {
+            return Ok(());
+        }
+        for segment in self.segments().iter().filter(|segment| segment.size() > 0) {
+            if segment.base_offset >= high_watermark || !self.is_expired(segment, config, now_ms)? {
+                break;
+            }
+            segment.read_max_timestamp(&*self.dir.disk)?;
+        }
+        Ok(())
     }
 
     fn is_expired(

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use protocol::ids::{Offset, TimestampMs};
 
 use crate::batch::{LogBatch, Scan, Torn};
-use crate::disk::DiskFile;
+use crate::disk::{Disk, DiskFile};
 use crate::error::{At, DiskError, ReadError, StorageError};
 use crate::index::offset::OffsetIndex;
 use crate::index::time::TimeIndex;
@@ -58,6 +58,8 @@ struct Times {
     /// Of the first batch; `None` until it is known.
     first: Option<TimestampMs>,
     max: Option<MaxTimestamp>,
+    /// Every batch was looked at for it: the index is not believed alone.
+    is_read: bool,
 }
 
 impl Segment {
@@ -83,7 +85,7 @@ impl Segment {
             growth: Growth::default(),
             size: AtomicU64::new(0),
             created_ms: now_ms,
-            times: Mutex::default(),
+            times: Mutex::new(Times { is_read: true, ..Times::default() }),
         }
     }
 
@@ -109,6 +111,7 @@ impl Segment {
             time_index: TimeIndex::new(base_offset, file(TIME_INDEX_SUFFIX), lengths.time_index),
             txn_index,
             size: AtomicU64::new(lengths.log),
+            times: Mutex::default(),
             ..Segment::new(dir, base_offset, now_ms)
         })
     }
@@ -132,7 +135,7 @@ impl Segment {
         let entry = self.offset_index.lookup(offset)?;
         let file = self.file()?;
         let mut scan = Scan::near(&*file, self.trusted_position(&*file, entry, end)?, end);
-        while let Some(found) = scan.next_batch().at("read", &self.log.path())? {
+        while let Some(found) = scan.next_batch().at_path("read", || self.log.path())? {
             match found {
                 Ok((batch, at)) if batch.last_offset >= offset => return Ok(Some((batch, at))),
                 Ok(_) => {}
@@ -153,7 +156,7 @@ impl Segment {
         if position == 0 || position >= end {
             return Ok(0);
         }
-        match Scan::near(file, position, end).next_batch().at("read", &self.log.path())? {
+        match Scan::near(file, position, end).next_batch().at_path("read", || self.log.path())? {
             Some(Ok((batch, _))) if batch.last_offset == offset => Ok(position),
             _ => {
                 tracing::warn!(path = %self.log.path().display(), offset, position,
@@ -177,7 +180,7 @@ impl Segment {
         let from = self.trusted_position(&*file, last, self.size())?;
         let mut scan = Scan::near(&*file, from, self.size());
         let mut next = self.base_offset;
-        while let Some(found) = scan.next_batch().at("read", &self.log.path())? {
+        while let Some(found) = scan.next_batch().at_path("read", || self.log.path())? {
             match found {
                 Ok((batch, _)) => next = batch.next_offset(),
                 // A torn tail is recovery's to judge; what is before it counts.
@@ -231,7 +234,8 @@ impl Segment {
             let Ok((batch, at)) = found else { return Ok(None) };
             let first = if batch.magic >= 2 { batch.base_offset } else { batch.last_offset };
             let fits = at != from || entry.is_none() || batch.last_offset == entry_offset;
-            if !fits || first < next || batch.last_offset < first {
+            let rises = first >= next && batch.last_offset >= first;
+            if !fits || !rises || batch.last_offset == Offset::MAX {
                 return Ok(None);
             }
             let behind = at + batch.size;
@@ -280,6 +284,9 @@ impl Segment {
 
     /// Finds the largest timestamp: the time index's last entry, or a later batch's.
     pub fn load_max_timestamp(&self) -> Result<(), ReadError> {
+        if self.is_time_read() {
+            return Ok(());
+        }
         let last = self.time_index.last_time()?;
         let (timestamp, offset) = last.unwrap_or((-1, self.base_offset));
         let mut max = MaxTimestamp { timestamp, offset };
@@ -296,6 +303,49 @@ impl Segment {
             }
         }
         self.times.lock().max = Some(max);
+        Ok(())
+    }
+
+    /// Whether `max_timestamp` is what the batches say.
+    pub fn is_time_read(&self) -> bool {
+        self.times.lock().is_read
+    }
+
+    /// Looks at every batch for the largest timestamp, once; how long the rest is kept that cannot
+    /// be read, the file's own time says. Appends may go on: then it is done another time.
+    pub fn read_max_timestamp(&self, disk: &dyn Disk) -> Result<(), DiskError> {
+        if self.is_time_read() {
+            return Ok(());
+        }
+        let indexed = self.max_timestamp()?;
+        let (size, path) = (self.size(), self.log.path());
+        let file = self.file()?;
+        let mut scan = Scan::near(&*file, 0, size);
+        let mut max = indexed;
+        while let Some(found) = scan.next_batch().at("read", &path)? {
+            let (timestamp, offset) = match &found {
+                Ok((batch, _)) => (batch.max_timestamp, batch.last_offset),
+                Err(_) => {
+                    let stat = disk.stat(&path).at("stat", &path)?;
+                    (stat.map_or(TimestampMs::MAX, |stat| stat.modified_ms), max.offset)
+                }
+            };
+            if timestamp > max.timestamp {
+                max = MaxTimestamp { timestamp, offset };
+            }
+            if found.is_err() {
+                break;
+            }
+        }
+        if max != indexed {
+            tracing::warn!(path = %path.display(), indexed = indexed.timestamp,
+                found = max.timestamp, "a time index does not fit the log");
+        }
+        let mut times = self.times.lock();
+        if self.size() == size {
+            times.is_read = true;
+            times.max = times.max.filter(|known| known.timestamp >= max.timestamp).or(Some(max));
+        }
         Ok(())
     }
 

@@ -162,7 +162,8 @@ fn deletes(kinds: [Kind; 2]) {
     brokers.restart(2);
     brokers.wait_full_isr(TOPIC);
     let segments = std::fs::read_dir(brokers.member(2).data_dir().join("t-0")).expect("its log");
-    let names = segments.flatten().map(|entry| entry.file_name().into_string().unwrap());
+    let names =
+        segments.flatten().map(|entry| entry.file_name().into_string().expect("a name of ours"));
     let first = names.filter(|name| name.ends_with(".log")).min().expect("a segment");
     // It begins with the batch that holds the leader's first record.
     assert!(first.as_str() > "00000000000000000300.log", "{first}");

@@ -48,7 +48,9 @@ fn a_controller_leaves_by_its_successor() {
     }
     let zookeeper = ZooKeeperServer::start();
     let mut first = Ottla::start(Some(&chroot(&zookeeper)), "");
-    let second = Ottla::start(Some(&chroot(&zookeeper)), "broker.id=2");
+    let one_try = "controlled.shutdown.max.retries=1\ncontrolled.shutdown.retry.backoff.ms=60000";
+    let extra = format!("broker.id=2\n{one_try}");
+    let mut second = Ottla::start(Some(&chroot(&zookeeper)), &extra);
     created(&first.bootstrap(), "t", &[1, 2]);
     first.process().signal(libc::SIGTERM);
     let status = wait::until("its end", LIMIT, || first.ended());
@@ -62,6 +64,11 @@ fn a_controller_leaves_by_its_successor() {
     wait::until_true("the new leader to serve", LIMIT, || {
         list_offsets(&second.bootstrap(), "t") == Some(ErrorCode::NONE)
     });
+    // Nobody is left to lead it: after the last try there is nothing to wait for.
+    second.process().signal(libc::SIGTERM);
+    let status = wait::until("its end", LIMIT, || second.ended());
+    assert_eq!(status.code(), Some(0));
+    assert!(second.process().stderr().contains("leaderships were not moved"));
 }
 
 /// Nobody else wants the office: it moves its own leaderships.

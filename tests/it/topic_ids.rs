@@ -2,7 +2,7 @@
 //! without one, by a deletion while the broker is away, and by znodes removed past the controller.
 //! `OTTLA_TEST_SUBJECT=apache` asks Apache's broker the same.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use metadata::store::{CreateMode, Op};
@@ -16,10 +16,13 @@ use protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use protocol::records::builder::{BatchBuilder, BatchOptions};
 use protocol::wire::Records;
+use tests::apache::ApacheBroker;
+use tests::ottla::Ottla;
 use tests::znodes::Znodes;
-use tests::{Cluster, Store, wait};
+use tests::zookeeper::ZooKeeperServer;
+use tests::{Cluster, Store, places, wait};
 
-use crate::zookeeper_faults::ask;
+use crate::zookeeper_faults::{ask, chroot, created, list_offsets, ready};
 
 const TOPIC: &str = "t";
 const LIMIT: Duration = Duration::from_secs(60);
@@ -166,4 +169,77 @@ fn a_log_of_another_topic_id_is_left_alone_until_the_id_is_mended() {
     std::fs::remove_dir_all(cluster.data_dir().join("t-0")).expect("an operator may");
     cluster.restart();
     wait::until_true("a new log", LIMIT, || produce(&cluster) == (0, 0));
+}
+
+/// `replica.lag.time.max.ms`.
+const LAG: Duration = Duration::from_millis(1500);
+
+/// A broker of either kind.
+enum Member {
+    Ottla(Ottla),
+    Apache(ApacheBroker),
+}
+
+impl Member {
+    fn start(zookeeper: &str, id: i32) -> Member {
+        let lag_ms = LAG.as_millis();
+        let extra = format!(
+            "broker.id={id}\nreplica.lag.time.max.ms={lag_ms}\nreplica.fetch.wait.max.ms=100"
+        );
+        match std::env::var("OTTLA_TEST_SUBJECT").as_deref() {
+            Ok("apache") => Member::Apache(ApacheBroker::start(zookeeper, &extra)),
+            _ => Member::Ottla(Ottla::start(Some(zookeeper), &extra)),
+        }
+    }
+
+    fn bootstrap(&self) -> String {
+        match self {
+            Member::Ottla(broker) => broker.bootstrap(),
+            Member::Apache(broker) => broker.bootstrap(),
+        }
+    }
+
+    fn stop(&mut self) {
+        match self {
+            Member::Ottla(broker) => broker.stop(),
+            Member::Apache(broker) => broker.stop(),
+        }
+    }
+}
+
+/// With another id everybody keeps the role that he has, and the in-sync replicas stay: they fetch
+/// by name of the log that they have. An ordered stop moves the leadership without delay, to one
+/// who does not take it.
+#[test]
+fn with_an_id_that_changes_below_all_brokers_each_keeps_its_role() {
+    if !ready() || !places::have(&[("Apache Kafka's jars", places::kafka_lib())]) {
+        return;
+    }
+    let zookeeper = ZooKeeperServer::start();
+    let connect = chroot(&zookeeper);
+    let mut leader = Member::start(&connect, 1);
+    let follower = Member::start(&connect, 2);
+    let znodes = Znodes::connect(&connect);
+    created(&leader.bootstrap(), TOPIC, &[1, 2]);
+    let known = znodes.assignment(TOPIC).expect("it is there").topic_id;
+    let old =
+        r#"{"version":2,"partitions":{"0":[1,2]},"adding_replicas":{},"removing_replicas":{}}"#;
+    znodes.set(&topic::path(TOPIC), old.as_bytes()).expect("it is there");
+    znodes.delete("/controller").expect("it is there");
+    wait::until_true("an id by the next controller", LIMIT, || {
+        let drawn = znodes.assignment(TOPIC).expect("it is there").topic_id;
+        drawn.is_some() && drawn != known
+    });
+    // Longer than the lag that an in-sync replica may have.
+    std::thread::sleep(LAG * 2);
+    assert_eq!(list_offsets(&leader.bootstrap(), TOPIC), Some(ErrorCode::NONE));
+    let state = znodes.partition(TOPIC, 0).expect("a state");
+    assert_eq!((state.leader, state.isr), (1, vec![1, 2]));
+    let begun = Instant::now();
+    leader.stop();
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    let state = znodes.partition(TOPIC, 0).expect("a state");
+    assert_eq!((state.leader, state.isr), (2, vec![2]));
+    let refused = Some(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    assert_eq!(list_offsets(&follower.bootstrap(), TOPIC), refused);
 }

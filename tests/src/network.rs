@@ -169,9 +169,7 @@ pub struct Network {
 impl Network {
     /// `None`, and why on standard error, where namespaces cannot be made.
     pub fn new() -> Option<Network> {
-        // SAFETY: it only reads the caller's id.
-        if unsafe { libc::geteuid() } != 0 {
-            places::skip("skipped: needs root, for network namespaces");
+        if !places::is_root("network namespaces") {
             return None;
         }
         let programs = ["/usr/sbin/nft", "/usr/sbin/tc", "/usr/bin/nsenter"];

@@ -73,6 +73,22 @@ pub fn skip(why: &str) {
     eprintln!("{why}");
 }
 
+/// Whether the test is run by root, as it must be for `what`. Says that it is skipped if not; where
+/// nothing may be skipped it fails, unless `OTTLA_TEST_WITHOUT_ROOT=1` says that another run, by
+/// root, has the tests that need it (`cargo xtask test --root`).
+pub fn is_root(what: &str) -> bool {
+    // SAFETY: it only reads the caller's id.
+    if unsafe { libc::geteuid() } == 0 {
+        return true;
+    }
+    let why = format!("skipped: needs root, for {what}");
+    match std::env::var("OTTLA_TEST_WITHOUT_ROOT").as_deref() {
+        Ok("1") => eprintln!("{why}"),
+        _ => skip(&why),
+    }
+    false
+}
+
 /// A port that was free just now, from below the range that outgoing connections use, and not
 /// handed out before by this process.
 pub fn free_port() -> u16 {

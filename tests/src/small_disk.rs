@@ -21,9 +21,7 @@ pub struct SmallDisk {
 impl SmallDisk {
     /// `None`, and why on standard error, where namespaces cannot be made.
     pub fn new(mib: u32) -> Option<SmallDisk> {
-        // SAFETY: it only reads the caller's id.
-        if unsafe { libc::geteuid() } != 0 {
-            places::skip("skipped: needs root, for a mount namespace");
+        if !places::is_root("a mount namespace") {
             return None;
         }
         let dir = tempfile::tempdir().expect("a temporary directory");

@@ -1,6 +1,8 @@
 //! `kafka-topics` and its family: the command line tools, as subcommands of `ottla` and under their
 //! Kafka names. Knows nothing of a broker's insides; it speaks to clusters through `client` alone.
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod broker_api_versions;
 mod cluster;
@@ -67,7 +69,7 @@ const TOOLS: &[(&str, Tool)] = &[
     ("features", features::run),
 ];
 
-/// The names of all tools, in the order of [`TOOLS`].
+/// The names of all tools, in the order of `TOOLS`.
 pub const TOOL_NAMES: &[&str] = &names();
 
 const fn names() -> [&'static str; TOOLS.len()] {

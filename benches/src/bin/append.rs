@@ -44,6 +44,7 @@ fn append(batch: &[u8]) -> f64 {
         recovery_point: 0,
         log_start: 0,
         kept: false,
+        suspicion: Default::default(),
         accept_loss: false,
     };
     // The broker's preparer is a thread of its own; here its work counts too.

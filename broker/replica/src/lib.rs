@@ -2,6 +2,9 @@
 //! go, what a follower fetches and cuts, and what a fetch session remembers. No files, no clock, no
 //! task; see each module.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod alter_partition;
 pub mod assignment;
 pub mod fetch_session;

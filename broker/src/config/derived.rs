@@ -90,6 +90,16 @@ impl BrokerConfig {
         self.long_or_null("zookeeper.connection.timeout.ms").unwrap_or(session)
     }
 
+    /// A number that a listener may have of its own: as it says, else as the broker does.
+    pub fn long_of_listener(&self, listener: &str, key: &str) -> i64 {
+        let own = format!("listener.name.{}.{key}", listener.to_ascii_lowercase());
+        let own = self.others().find(|(name, _)| *name == own);
+        let texts = own.map(|(_, levels)| levels).unwrap_or_default();
+        // What cannot be read is refused where it is set.
+        let numbers = texts.into_iter().filter_map(|(_, text)| text.trim().parse::<i32>().ok());
+        numbers.map(i64::from).next().unwrap_or_else(|| self.long(key))
+    }
+
     /// `max.connections.per.ip.overrides`: host name or address to its own limit.
     pub fn connection_overrides(&self) -> Result<BTreeMap<String, u32>, String> {
         let text = self.text("max.connections.per.ip.overrides").unwrap_or_default();

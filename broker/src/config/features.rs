@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::BrokerConfig;
-use super::key::{Feature, Role};
+use super::key::{Feature, KeyDef, Role};
 use super::listeners;
 
 /// The security protocols of a configuration's listeners, and what else is in use.
@@ -26,6 +26,8 @@ pub enum Undefined {
     Unserved(&'static str),
     /// Kafka reads it though it has no effect, and its value is not legal; says what was expected.
     Illegal(String),
+    /// A listener reads it in place of the broker's.
+    Served,
     /// What reads it is refused already.
     Refused,
     Unknown,
@@ -83,6 +85,16 @@ impl InUse {
     }
 }
 
+/// What a listener may have of its own, under its name.
+pub const OF_LISTENERS: [&str; 2] = ["max.connections", "max.connection.creation.rate"];
+
+/// The key behind `listener.name.<name>.`, if it is one of `OF_LISTENERS`. Kafka takes names up to
+/// the first dot here.
+pub fn of_one_listener(key: &str) -> Option<&'static KeyDef> {
+    let (_, own) = key.strip_prefix("listener.name.")?.split_once('.')?;
+    OF_LISTENERS.contains(&own).then(|| BrokerConfig::definition(own))?
+}
+
 /// Keys that only an authorizer reads.
 fn is_of_authorizer(key: &str) -> bool {
     matches!(key, "super.users" | "allow.everyone.if.no.acl.found")
@@ -112,9 +124,7 @@ fn of_listener(own: &str, protocol: &str, value: &str) -> Undefined {
         }
         Some((_, Role::Belongs(feature))) => Undefined::WithoutEffect(feature.unused()),
         Some(("principal.builder.class", _)) => Undefined::Unserved(Feature::SECURITY),
-        Some(("max.connections" | "max.connection.creation.rate", _)) => {
-            Undefined::Unserved("limits of single listeners are not served yet")
-        }
+        Some((key, _)) if OF_LISTENERS.contains(&key) => Undefined::Served,
         _ => Undefined::WithoutEffect("no listener reads it under its name"),
     }
 }
@@ -158,7 +168,7 @@ mod tests {
         assert_eq!(secure.undefined("super.users", ""), Undefined::Refused);
         assert_eq!(plain.undefined("super.user", ""), Undefined::Unknown);
         let own = "listener.name.plaintext.max.connections";
-        assert!(matches!(plain.undefined(own, "9"), Undefined::Unserved(_)));
+        assert_eq!(plain.undefined(own, "9"), Undefined::Served);
         assert!(matches!(plain.undefined(own, "many"), Undefined::Illegal(_)));
         let auth = "listener.name.plaintext.ssl.client.auth";
         assert!(matches!(plain.undefined(auth, "required"), Undefined::WithoutEffect(_)));

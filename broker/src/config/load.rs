@@ -191,7 +191,7 @@ impl Apply {
             false => in_use.undefined(&key, &value),
         };
         match what {
-            Undefined::Refused => {}
+            Undefined::Refused | Undefined::Served => {}
             Undefined::WithoutEffect(why) => self.idle.entry(why).or_default().push(key.clone()),
             Undefined::Illegal(expected) => self.refuse(Fault::Illegal, origin, &key, expected),
             Undefined::Unserved(why) => {

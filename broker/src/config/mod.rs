@@ -3,7 +3,7 @@
 
 mod check;
 mod derived;
-mod features;
+pub mod features;
 pub mod key;
 pub mod keys;
 pub mod listeners;

@@ -4,6 +4,7 @@
 use metadata::znodes::config::ConfigValues;
 use storage::config::TOPIC_KEYS;
 
+use crate::config::features::{OF_LISTENERS, of_one_listener};
 use crate::config::key::{Check, KeyDef, Kind, Role, Update};
 use crate::config::keys::{KEYS, RATES};
 use crate::config::{BrokerConfig, JMX_REPORTER, Source};
@@ -99,14 +100,15 @@ fn refuse(keys: &[&str], text: &str, set: &str) -> Result<(), String> {
 }
 
 fn definition(name: &str) -> Option<&'static KeyDef> {
-    BrokerConfig::definition(name).or_else(|| RATES.iter().find(|key| key.name == name))
+    let rate = || RATES.iter().find(|key| key.name == name);
+    BrokerConfig::definition(name).or_else(rate).or_else(|| of_one_listener(name))
 }
 
 /// Whether Apache could change the key and this broker cannot.
 fn is_not_served(key: &str) -> bool {
     let stops = |key: &KeyDef| matches!(key.role, Role::Stops(_) | Role::Belongs(_));
     let bound = ["listeners", "advertised.listeners", "listener.security.protocol.map"];
-    key.starts_with("listener.name.")
+    (key.starts_with("listener.name.") && of_one_listener(key).is_none())
         || bound.contains(&key)
         || BrokerConfig::definition(key).is_some_and(stops)
 }
@@ -218,9 +220,14 @@ fn reconfigured(now: &BrokerConfig, next: &BrokerConfig) -> Result<(), String> {
         config.effective(key).and_then(|(text, _)| text).map(str::to_owned)
     };
     let changes = |key: &str| text(now, key) != text(next, key);
-    for key in ["max.connections", "max.connection.creation.rate"] {
-        if changes(key) && next.long(key) <= 0 {
-            return Err(format!("Invalid {key} {}", next.long(key)));
+    for listener in next.listeners() {
+        let of = |config: &BrokerConfig| {
+            OF_LISTENERS.map(|key| (key, config.long_of_listener(&listener.name, key)))
+        };
+        if of(now) != of(next)
+            && let Some((key, limit)) = of(next).into_iter().find(|(_, limit)| *limit <= 0)
+        {
+            return Err(format!("Invalid {key} {limit}"));
         }
     }
     let reporters = next.list("metric.reporters");

@@ -5,6 +5,7 @@ use metadata::znodes::config::ConfigValues;
 use storage::config::{TOPIC_KEYS, TopicKey, ValueType, topic_key};
 
 use super::documentation;
+use crate::config::features::of_one_listener;
 use crate::config::key::{Feature, KeyDef, Role, Update};
 use crate::config::keys::{KEYS, RATES};
 use crate::config::{BrokerConfig, Source, synonyms};
@@ -123,7 +124,7 @@ const INTERNAL: &[&str] = &[
 
 /// Every key of this broker, by name, and then those that are set and not in the table.
 pub fn broker(config: &BrokerConfig) -> Vec<Entry> {
-    let others = config.others().map(|(name, levels)| other_of_broker(name, &levels));
+    let others = config.others().map(|(name, levels)| other_of_broker(config, name, &levels));
     let told = |key: &&KeyDef| !INTERNAL.contains(&key.name) || config.is_set(key.name);
     let known = KEYS.iter().filter(told).map(|key| match key.name {
         "node.id" if !config.is_set(key.name) && config.is_set("broker.id") => node_id(config, key),
@@ -153,7 +154,9 @@ pub fn broker_default(config: &BrokerConfig) -> Vec<Entry> {
     });
     let others = config.others().filter_map(|(name, levels)| {
         let level = levels.into_iter().find(|(source, _)| *source == Source::DynamicDefault)?;
-        Some(other_of_broker(name, &[level]))
+        let mut entry = other_of_broker(config, name, &[level]);
+        entry.synonyms.retain(|place| place.source == number);
+        Some(entry)
     });
     set.chain(others).collect()
 }
@@ -218,16 +221,22 @@ fn is_overridden(config: &BrokerConfig, name: &str) -> bool {
     !dynamic(name) && synonyms(name).iter().any(|other| dynamic(other))
 }
 
-/// A key that the table does not have: the rate of a replication throttle, or one that is unknown.
-fn other_of_broker(name: &str, levels: &[(Source, &str)]) -> Entry {
+/// A key that the table does not have: the rate of a replication throttle, a limit of one listener,
+/// to which the broker's own is told too, or one that is unknown.
+fn other_of_broker(config: &BrokerConfig, name: &str, levels: &[(Source, &str)]) -> Entry {
     let sources: Vec<i8> = levels.iter().map(|(source, _)| *source as i8).collect();
     let mut entry = other(name, &sources);
-    if let Some(rate) = RATES.iter().find(|rate| rate.name == name) {
+    let of_listener = of_one_listener(name);
+    if let Some(known) = RATES.iter().find(|rate| rate.name == name).or(of_listener) {
         for (place, (_, text)) in entry.synonyms.iter_mut().zip(levels) {
             place.value = Some((*text).to_owned());
         }
         entry.value = levels.first().map(|(_, text)| (*text).to_owned());
-        (entry.is_sensitive, entry.kind) = (false, rate.wire_type());
+        (entry.is_sensitive, entry.kind) = (false, known.wire_type());
+    }
+    if let Some(key) = of_listener {
+        entry.synonyms.extend(places(config, key.name, false));
+        entry.synonyms.sort_by_key(|place| place.source);
     }
     entry
 }
@@ -373,6 +382,26 @@ mod tests {
         let default = broker_default(&config);
         assert_eq!(default.len(), 1);
         assert_eq!((default[0].value.as_deref(), default[0].source), (Some("5"), 3));
+    }
+
+    #[test]
+    fn a_limit_of_one_listener_is_told_with_the_brokers() {
+        let own = "listener.name.plaintext.max.connections";
+        let mut config = BrokerConfig::defaults();
+        config.set_other(Source::Static, own, "9");
+        let cluster = BTreeMap::from([("max.connections".to_owned(), "5".to_owned())]);
+        let broker_own = BTreeMap::from([(own.to_owned(), "7".to_owned())]);
+        let (config, _) = config.with_dynamic(&cluster, &broker_own);
+        let entry = find(&broker(&config), own);
+        assert_eq!((entry.value.as_deref(), entry.source, entry.kind), (Some("7"), 2, 3));
+        assert_eq!((entry.read_only, entry.is_sensitive), (true, false));
+        let places = [
+            (own, Some("7"), 2),
+            ("max.connections", Some("5"), 3),
+            (own, Some("9"), 4),
+            ("max.connections", Some("2147483647"), 5),
+        ];
+        assert_eq!(shown(&entry), places);
     }
 
     #[test]

@@ -345,7 +345,7 @@ fn await_replicas(answers: &Answers) -> Arc<Countdown<AckOutcome>> {
     for (at, part) in answers.parts.iter().enumerate() {
         match &part.pending {
             Some((partition, info)) => {
-                partition.await_acks(info.last_offset + 1, &countdown, at);
+                partition.await_acks(info.last_offset.saturating_add(1), &countdown, at);
             }
             None => countdown.settle(at, AckOutcome::Replicated),
         }

@@ -79,15 +79,15 @@ impl Listener {
         let mut index: u64 = 0;
         let mut burst = Vec::new();
         loop {
-            let place = throttle.vacancy().await;
-            while let delay_ms @ 1.. = throttle.delay_ms(serving.clock.now_ms()) {
+            let place = throttle.vacancy(&self.name).await;
+            while let delay_ms @ 1.. = throttle.delay_ms(&self.name, serving.clock.now_ms()) {
                 tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             }
             burst.extend(self.one(place).await);
             // Where the rate of new connections is bounded, every try counts.
             while burst.len() < BURST_MAX
-                && !throttle.has_rate()
-                && let Some(place) = throttle.vacancy().now_or_never()
+                && !throttle.has_rate(&self.name)
+                && let Some(place) = throttle.vacancy(&self.name).now_or_never()
                 && let Some(next) = unconstrained(self.one(place)).now_or_never()
             {
                 burst.extend(next);

@@ -74,7 +74,7 @@ pub fn start(
     }
     let waiting = all.then(|| {
         let countdown = Countdown::new(1);
-        partition.await_acks(info.last_offset + 1, &countdown, 0);
+        partition.await_acks(info.last_offset.saturating_add(1), &countdown, 0);
         countdown
     });
     Ok((info.first_offset, waiting))

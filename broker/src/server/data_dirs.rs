@@ -38,7 +38,7 @@ impl DataDirs {
         paths: &[PathBuf],
         first_needed: bool,
     ) -> Result<DataDirs, StartError> {
-        let mark = read_marks(&**disk, paths)?;
+        let mark = read_marks(&**disk, paths);
         let mut all = DataDirs { paths: Vec::new(), known: None, mark, dirs: Vec::new() };
         let mut reasons = Vec::new();
         for (index, path) in paths.iter().enumerate() {
@@ -169,29 +169,33 @@ fn differ<T: PartialEq>(known: &mut Option<T>, found: Option<T>) -> bool {
 }
 
 /// The highest epochs that the directories tell of, read before anything is changed. A damaged mark
-/// counts for nothing beside a readable one; alone it stops the start, because nothing else tells
-/// that ZooKeeper was not set back.
-fn read_marks(disk: &dyn Disk, paths: &[PathBuf]) -> Result<MetadataMark, StartError> {
+/// tells nothing: if none is readable, the start goes on as on directories that Apache's broker
+/// left. To stop it would cost more: the mark only guards against a ZooKeeper that was set back. It
+/// is written anew with the next registration (`history::keep`).
+fn read_marks(disk: &dyn Disk, paths: &[PathBuf]) -> MetadataMark {
     let mut highest = None;
-    let mut damaged = None;
+    let mut damaged = Vec::new();
     for path in paths {
         match MetadataMark::read(disk, path) {
             Ok(None) => {}
             Ok(Some(mark)) => highest = Some(mark.max(highest.unwrap_or_default())),
-            Err(error @ StorageError::Corrupt { .. }) => {
-                tracing::warn!(%error, "a mark of the metadata's epochs is damaged");
-                damaged = Some(error);
-            }
+            Err(error @ StorageError::Corrupt { .. }) => damaged.push(error.to_string()),
             // The directory is left out for it.
             Err(_) => {}
         }
     }
-    match (highest, damaged) {
-        (None, Some(error)) => Err(StartError::DataDir(format!(
-            "{error}; remove the file if ZooKeeper was not restored from an older state"
-        ))),
-        (highest, _) => Ok(highest.unwrap_or_default()),
+    match (highest, damaged.join("; ")) {
+        (_, damaged) if damaged.is_empty() => {}
+        (Some(_), damaged) => {
+            tracing::warn!(damaged, "a mark of the metadata's epochs is damaged: another counts");
+        }
+        (None, damaged) => tracing::error!(
+            damaged,
+            "no mark of the metadata's epochs can be read: whether ZooKeeper was restored from an \
+             older state is not checked in this start"
+        ),
     }
+    highest.unwrap_or_default()
 }
 
 /// `topic-partition`, as its directory is named.
@@ -278,13 +282,19 @@ mod tests {
     }
 
     #[test]
-    fn one_readable_mark_is_enough() {
-        let (_temp, paths) = two(METADATA_MARK_FILE, b"junk");
-        let reason = open(&paths, false).err().expect("nothing tells of the metadata");
-        assert!(reason.contains(METADATA_MARK_FILE) && reason.contains("remove"), "{reason}");
-        let mark = MetadataMark { czxid: 9, controller_epoch: 4 };
-        mark.write(&OsDisk::default(), &paths[1]).unwrap();
-        let all = open(&paths, false).unwrap();
-        assert_eq!((all.mark, all.paths.len()), (mark, 2));
+    fn a_damaged_mark_costs_nothing() {
+        for junk in [&b""[..], b"junk", b"\xff\xfe", b"version=1\nczxid=9\n", &[b'9'; 5000]] {
+            let (_temp, paths) = two(METADATA_MARK_FILE, junk);
+            for (paths, first_needed) in
+                [(&paths[..1], false), (&paths[..1], true), (&paths, false)]
+            {
+                let all = open(paths, first_needed).expect("nothing else is damaged");
+                assert_eq!((all.mark, all.paths.len()), (MetadataMark::default(), paths.len()));
+            }
+            let mark = MetadataMark { czxid: 9, controller_epoch: 4 };
+            mark.write(&OsDisk::default(), &paths[1]).unwrap();
+            let all = open(&paths, false).unwrap();
+            assert_eq!((all.mark, all.paths.len()), (mark, 2), "the readable one counts");
+        }
     }
 }

@@ -5,6 +5,9 @@
 //! controller thread does; `step` runs them up to that wait and hands out the operations. Nothing
 //! else is fed in until their results are there, so no handler sees half a change.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod effect;
 pub mod election;
 pub mod event;

@@ -2,6 +2,8 @@
 //! journalled in one file. One session, which ends with the process; ephemerals are never stored.
 //! What waits is committed together, and nobody sees the outcome of a write before it is on disk.
 
+#![allow(clippy::disallowed_methods, reason = "the journal waits for its disk, awaited at once")]
+
 mod journal;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,6 +1,9 @@
 //! Where the cluster's metadata lives: the seam, its stores, and what a broker does first with
 //! them.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod deadline;
 pub mod embedded;
 mod inbox;

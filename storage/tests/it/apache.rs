@@ -166,6 +166,7 @@ pub fn options(path: PathBuf, config: &[(&str, &str)], clean: bool) -> LogOption
         recovery_point: 0,
         log_start: 0,
         kept: false,
+        suspicion: Default::default(),
         accept_loss: false,
     }
 }

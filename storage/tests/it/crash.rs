@@ -206,6 +206,7 @@ fn a_kill_at_every_step_of_a_split_keeps_every_batch() {
                 config: Arc::new(config),
                 clean: false,
                 kept: false,
+                suspicion: Default::default(),
                 recovery_point: 0,
                 log_start: 0,
                 accept_loss: false,

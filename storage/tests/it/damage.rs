@@ -27,6 +27,7 @@ fn open(disk: &MemoryDisk, clean: bool) -> Result<Log, storage::StorageError> {
         recovery_point: 0,
         log_start: 0,
         kept: false,
+        suspicion: Default::default(),
         accept_loss: false,
     };
     Log::open(options, NOW)

@@ -18,14 +18,14 @@ use storage::{AppendOrigin, Log, LogConfig, LogDir, LogManager, StorageError};
 
 use crate::driver::{NOW, read_all};
 
-const ROOT: &str = "/data";
-const ACTIVE: &str = "/data/t-0/00000000000000000020.log";
+pub(crate) const ROOT: &str = "/data";
+pub(crate) const ACTIVE: &str = "/data/t-0/00000000000000000020.log";
 
-fn tp(topic: &str) -> TopicPartition {
+pub(crate) fn tp(topic: &str) -> TopicPartition {
     TopicPartition::new(topic, 0)
 }
 
-fn try_open(disk: &MemoryDisk, accept_loss: bool) -> Result<LogManager, StorageError> {
+pub(crate) fn try_open(disk: &MemoryDisk, accept_loss: bool) -> Result<LogManager, StorageError> {
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
     let dir = LogDir::open(shared.clone(), Path::new(ROOT))?;
     let mut manager = LogManager::new(shared, vec![dir], false, NOW)?;
@@ -38,11 +38,11 @@ fn try_open(disk: &MemoryDisk, accept_loss: bool) -> Result<LogManager, StorageE
     Ok(manager)
 }
 
-fn open(disk: &MemoryDisk) -> LogManager {
+pub(crate) fn open(disk: &MemoryDisk) -> LogManager {
     try_open(disk, false).expect("the directory can be used")
 }
 
-fn records(at: Offset, producer: Option<i32>) -> Vec<u8> {
+pub(crate) fn records(at: Offset, producer: Option<i32>) -> Vec<u8> {
     let options = match producer {
         Some(base_sequence) => BatchOptions {
             producer_id: 3,
@@ -61,14 +61,14 @@ fn records(at: Offset, producer: Option<i32>) -> Vec<u8> {
     builder.finish().unwrap()
 }
 
-fn append(log: &Log, epoch: i32) {
+pub(crate) fn append(log: &Log, epoch: i32) {
     let records = records(log.log_end_offset(), None);
     log.append_as_leader(&records, epoch, AppendOrigin::Client, NOW).unwrap();
 }
 
 /// A disk after a clean stop: a log of two segments with an aborted transaction in the second, and
 /// another log beside it.
-fn stopped() -> MemoryDisk {
+pub(crate) fn stopped() -> MemoryDisk {
     let disk = MemoryDisk::default();
     let manager = open(&disk);
     let config = LogConfig::default().with([("index.interval.bytes", "150")]).unwrap();
@@ -93,19 +93,19 @@ fn stopped() -> MemoryDisk {
     disk
 }
 
-fn stop(manager: LogManager) {
+pub(crate) fn stop(manager: LogManager) {
     let errors = manager.close();
     assert!(errors.is_empty(), "{errors:?}");
 }
 
-fn read(disk: &MemoryDisk, path: &Path) -> Vec<u8> {
+pub(crate) fn read(disk: &MemoryDisk, path: &Path) -> Vec<u8> {
     let file = disk.open(path, OpenHow::Read).unwrap();
     let mut bytes = vec![0; file.len().unwrap() as usize];
     file.read_at(&mut bytes, 0).unwrap();
     bytes
 }
 
-fn write(disk: &MemoryDisk, path: &Path, bytes: &[u8]) {
+pub(crate) fn write(disk: &MemoryDisk, path: &Path, bytes: &[u8]) {
     let file = disk.open(path, OpenHow::Create).unwrap();
     file.set_len(0).unwrap();
     file.write_at(&[bytes], 0).unwrap();
@@ -113,7 +113,7 @@ fn write(disk: &MemoryDisk, path: &Path, bytes: &[u8]) {
 }
 
 /// A batch of one transactionless producer as it would be at `offset`.
-fn batch_at(offset: Offset) -> Vec<u8> {
+pub(crate) fn batch_at(offset: Offset) -> Vec<u8> {
     let mut batch = records(offset, None);
     assign(&mut batch, offset, 8);
     batch
@@ -131,7 +131,16 @@ fn tails() -> Vec<(&'static str, Vec<u8>, bool)> {
     let junk: Vec<u8> = (0..3000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let mut before_a_batch = vec![0xee; 77];
     before_a_batch.extend(batch_at(39));
+    let mut holding = BatchBuilder::new(BatchOptions::default());
+    holding.append(NOW, None, Some(&batch_at(38)), &[]).unwrap();
+    holding.append(NOW, None, Some(&[b'v'; 100]), &[]).unwrap();
+    let mut holding = holding.finish().unwrap();
+    assign(&mut holding, 37, 8);
+    let inner = batch_at(38);
+    let at = holding.windows(inner.len()).position(|w| w == inner).unwrap();
+    holding.truncate(at + inner.len());
     vec![
+        ("half a batch that holds a whole one", holding, false),
         ("zeros", vec![0; 5000], false),
         ("a few bytes", b"junk".to_vec(), false),
         ("junk", junk, false),
@@ -226,7 +235,7 @@ fn a_log_whose_segments_are_gone_after_a_clean_stop_is_set_aside() {
 }
 
 /// Junk, nothing, half of it, a future version, something longer than it can be.
-fn damages(bytes: &[u8], future: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn damages(bytes: &[u8], future: &[u8]) -> Vec<Vec<u8>> {
     let junk = [&b"\xff\xfejunk "[..], &[0x5a; 90]].concat();
     vec![junk, Vec::new(), bytes[..bytes.len() / 2].to_vec(), future.to_vec()]
 }

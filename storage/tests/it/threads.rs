@@ -28,6 +28,7 @@ fn open(path: &std::path::Path, map: bool) -> (Arc<Log>, Arc<FileCache>) {
         recovery_point: 0,
         log_start: 0,
         kept: false,
+        suspicion: Default::default(),
         accept_loss: false,
     };
     (Arc::new(Log::open(options, NOW).unwrap()), files)

@@ -22,6 +22,8 @@ const DEBIAN: &[(&str, &str)] = &[
     ("gcc", "/usr/bin/cc"),
     ("nftables", "/usr/sbin/nft"),
     ("iproute2", "/usr/sbin/tc"),
+    // For `cargo xtask counts` alone.
+    ("valgrind", "/usr/bin/valgrind"),
 ];
 
 /// Releases of Apache's Java client, old and new, beside 3.9.2 itself.
@@ -51,7 +53,13 @@ pub fn zookeeper() -> Result<(), String> {
     debian(&needed)
 }
 
-fn debian(packages: &[(&'static str, &str)]) -> Result<(), String> {
+/// For somebody else to install, where the tests are run without root.
+pub fn print_missing() -> Result<(), String> {
+    println!("{}", missing(DEBIAN).join(" "));
+    Ok(())
+}
+
+fn missing(packages: &[(&'static str, &str)]) -> Vec<&'static str> {
     let mut missing: Vec<&str> =
         packages.iter().filter(|(_, f)| !Path::new(f).exists()).map(|(p, _)| *p).collect();
     if packages.len() == DEBIAN.len() && !has_venv() {
@@ -61,6 +69,11 @@ fn debian(packages: &[(&'static str, &str)]) -> Result<(), String> {
     if packages.len() == DEBIAN.len() && Command::new("go").arg("version").output().is_err() {
         missing.push("golang-go");
     }
+    missing
+}
+
+fn debian(packages: &[(&'static str, &str)]) -> Result<(), String> {
+    let missing = missing(packages);
     if missing.is_empty() {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 //! What is over a limit today stands in `tidy.exceptions` with its size; a line there may only
 //! shrink, and one that is no longer needed must go.
 
+mod dependencies;
 mod graph;
 mod source;
 
@@ -27,16 +28,30 @@ pub fn run() -> Result<(), String> {
 fn findings() -> Result<Findings, String> {
     let mut exceptions = exceptions()?;
     let mut found = vec![];
+    let mut texts = BTreeMap::new();
     for path in tracked_files()? {
         let Ok(text) = std::fs::read_to_string(places::root().join(&path)) else { continue };
         found.extend(source::words(&path, &text));
         if path.ends_with(".rs") {
             found.extend(source::rust(&path, &text, &mut exceptions));
         }
+        texts.insert(path, text);
     }
+    found.extend(unused_dependencies(&texts));
     found.extend(exceptions.into_keys().map(|e| format!("tidy.exceptions: `{e}` is not needed")));
     found.extend(graph::findings()?);
     Ok(found)
+}
+
+/// For every manifest: what none of the sources beside and below it names.
+fn unused_dependencies(texts: &BTreeMap<String, String>) -> Findings {
+    let manifests = texts.iter().filter(|(path, _)| path.ends_with("Cargo.toml"));
+    let check = |(path, manifest): (&String, &String)| {
+        let folder = path.trim_end_matches("Cargo.toml");
+        let below = texts.iter().filter(|(p, _)| p.starts_with(folder) && p.ends_with(".rs"));
+        dependencies::unused(path, manifest, below.map(|(_, text)| text.as_str()))
+    };
+    manifests.flat_map(check).collect()
 }
 
 /// What git tracks, and what it does not ignore.

@@ -55,8 +55,7 @@ pub struct Flags {
     /// The default of all brokers, users, clients or IPs.
     #[arg(long, action = clap::ArgAction::Count)]
     entity_default: u8,
-    /// key=value,…; brackets keep commas together: k1=v1,k2=[v1,v2].
-    #[arg(long)]
+    #[arg(long, help = "key=value,…; brackets keep commas together: k1=v1,k2=[v1,v2]")]
     add_config: Option<String>,
     /// Properties file with configuration to add.
     #[arg(long)]

@@ -21,6 +21,12 @@ use plan::Plan;
 
 const TOOL: &str = "reassign-partitions";
 
+/// What `--reassignment-json-file` holds.
+const REASSIGNMENT_FILE: &str = concat!(
+    r#"{"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[1,2],"#,
+    r#""log_dirs":["any","/data"]}]}; log_dirs may be left out"#,
+);
+
 /// Move partitions to other brokers or log directories.
 #[derive(Debug, Parser)]
 pub struct Flags {
@@ -45,9 +51,7 @@ pub struct Flags {
     /// List all reassignments that go on.
     #[arg(long)]
     list: bool,
-    /// {"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[1,2],
-    /// "log_dirs":["any","/data"]}]}; log_dirs may be left out.
-    #[arg(long)]
+    #[arg(long, help = REASSIGNMENT_FILE)]
     reassignment_json_file: Option<PathBuf>,
     /// {"version":1,"topics":[{"topic":"t"}]}, for --generate.
     #[arg(long)]

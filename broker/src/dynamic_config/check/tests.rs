@@ -93,6 +93,7 @@ fn what_changes_must_be_of_use() {
     for (key, value, why) in [
         ("max.connections", "0", "Invalid max.connections 0"),
         ("max.connection.creation.rate", "0", "Invalid max.connection.creation.rate 0"),
+        ("listener.name.plaintext.max.connections", "0", "Invalid max.connections 0"),
         (
             "metric.reporters",
             "no.such.Class",
@@ -108,6 +109,10 @@ fn what_changes_must_be_of_use() {
     ] {
         assert_eq!(check(key, value), changed(why));
     }
+    let key = "listener.name.plaintext.max.connections";
+    assert_eq!(check(key, "50"), Ok(()));
+    let why = "Invalid value many for configuration max.connections: Not a number of type INT";
+    assert_eq!(check(key, "many"), Err(why.to_owned()));
     // What a file says is not looked at again.
     let mut config = BrokerConfig::defaults();
     config.set(Source::Static, "metric.reporters", "no.such.Class").expect("legal");

@@ -99,7 +99,9 @@ pub fn code_of(error: &ProduceError) -> ErrorCode {
         AppendError::InvalidProducerEpoch { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
         AppendError::InvalidTxnState { .. } => ErrorCode::INVALID_TXN_STATE,
         AppendError::CoordinatorFenced { .. } => ErrorCode::TRANSACTION_COORDINATOR_FENCED,
-        AppendError::UnexpectedOffset { .. } => ErrorCode::UNKNOWN_SERVER_ERROR,
+        AppendError::UnexpectedOffset { .. } | AppendError::OffsetsExhausted { .. } => {
+            ErrorCode::UNKNOWN_SERVER_ERROR
+        }
         AppendError::Disk(_) | AppendError::Failed(_) => ErrorCode::KAFKA_STORAGE_ERROR,
     }
 }

@@ -21,7 +21,6 @@ use crate::fetch::preferred::Nearby;
 use crate::replication::cluster_view::{BrokerEndpoint, ClusterView, Leader};
 
 struct Everybody;
-
 impl ClusterView for Everybody {
     fn is_alive(&self, _: BrokerId) -> bool {
         true
@@ -40,8 +39,8 @@ impl ClusterView for Everybody {
     }
 
     fn endpoint(&self, broker: BrokerId, _: &str) -> Option<BrokerEndpoint> {
-        let rack = Some(format!("rack-{broker}"));
-        Some(BrokerEndpoint { host: "localhost".to_owned(), port: 9092, rack })
+        let host = "localhost".to_owned();
+        Some(BrokerEndpoint { host, port: 9092, rack: Some(format!("rack-{broker}")) })
     }
 
     fn log_config(&self, _: &str) -> Arc<LogConfig> {
@@ -80,6 +79,7 @@ fn log_on(disk: Arc<dyn Disk>, dir: &Path, config: LogConfig) -> Arc<Log> {
         recovery_point: 0,
         log_start: 0,
         kept: false,
+        suspicion: Default::default(),
         accept_loss: false,
     };
     Arc::new(Log::open(options, NOW_MS).expect("a log"))

@@ -2,6 +2,8 @@
 //! simulation's server; then what only a server can show, on the real and the simulated one, and
 //! random operations on servers and tree side by side.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+
 mod cases;
 mod differential;
 mod ensemble;

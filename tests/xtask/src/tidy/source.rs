@@ -22,49 +22,6 @@ const BANNED: &[(&str, &str)] = &[
     ("deb.debian", ".org"),
 ];
 
-/// Calls that some folders may not make.
-struct Rule {
-    folders: &'static [&'static str],
-    calls: &'static [&'static str],
-    /// The only files below the folders that may.
-    but: &'static [&'static str],
-    why: &'static str,
-}
-
-const RULES: &[Rule] = &[
-    Rule {
-        folders: &[
-            "protocol/src/",
-            "storage/src/",
-            "broker/replica/src/",
-            "coordinator/metadata/src/",
-            "coordinator/controller/src/",
-            "coordinator/src/",
-        ],
-        calls: &["SystemTime::now", "Instant::now"],
-        but: &[],
-        why: "time is an argument here",
-    },
-    Rule {
-        folders: &["broker/src/"],
-        calls: &["SystemTime::now", "Instant::now"],
-        but: &["broker/src/clock.rs"],
-        why: "only clock.rs reads a clock",
-    },
-    Rule {
-        folders: &["broker/src/"],
-        calls: &["tokio::spawn(", "thread::spawn(", "spawn_blocking(", "thread::Builder"],
-        but: &["broker/src/tasks.rs"],
-        why: "only tasks.rs spawns",
-    },
-    Rule {
-        folders: &["protocol/src/", "storage/src/", "broker/replica/src/"],
-        calls: &["thread::spawn(", "thread::Builder"],
-        but: &[],
-        why: "this crate starts no thread",
-    },
-];
-
 pub fn words(path: &str, text: &str) -> Findings {
     let mut found = vec![];
     if path == "Cargo.lock" {
@@ -97,7 +54,6 @@ pub fn rust(path: &str, text: &str, exceptions: &mut BTreeMap<String, usize>) ->
         let what = format!("fn {path}:{name}");
         found.extend(limit(exceptions, &what, size, FUNCTION_LINES_MAX));
     }
-    found.extend(calls(path, &lines));
     found
 }
 
@@ -150,29 +106,6 @@ fn function_name(code: &str) -> Option<String> {
     }
     let name = words.next()?;
     Some(name.split(['(', '<']).next().unwrap_or(name).to_owned())
-}
-
-fn calls(path: &str, lines: &[&str]) -> Findings {
-    let mut found = vec![];
-    if path.ends_with("/tests.rs") || path.ends_with("_tests.rs") || path.contains("/tests/") {
-        return found;
-    }
-    // What is compiled for tests only stands last.
-    let code = lines.iter().take_while(|l| !l.starts_with("#[cfg(test)]"));
-    for (number, line) in code.enumerate() {
-        if line.trim_start().starts_with("//") {
-            continue;
-        }
-        for rule in RULES {
-            if !rule.folders.iter().any(|f| path.starts_with(f)) || rule.but.contains(&path) {
-                continue;
-            }
-            for call in rule.calls.iter().filter(|call| line.contains(**call)) {
-                found.push(format!("{path}:{}: `{call}`: {}", number + 1, rule.why));
-            }
-        }
-    }
-    found
 }
 
 #[cfg(test)]
