@@ -25,6 +25,7 @@ use crate::identity::Identity;
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::RequestMetrics;
 use crate::office::Office;
+use crate::orders::Orders;
 use crate::producer_ids::ProducerIds;
 use crate::quota::Quotas;
 use crate::replication::Hosting;
@@ -68,6 +69,8 @@ pub struct Broker {
     /// How fast listed replicas may be copied.
     pub quotas: Arc<Quotas>,
     pub auto_topics: Arc<AutoTopics>,
+    /// What the controller has done here.
+    pub orders: Arc<Orders>,
     /// Puts changed configurations in force.
     pub config_changes: Arc<ConfigChanges>,
     /// This broker's part in controlling the cluster.
@@ -149,6 +152,19 @@ impl Base {
         let departure = self.departure(controller.handle.clone(), to_controller.clone());
         let producer_ids = self.producer_ids(to_controller.clone());
         let (groups, transactions) = self.coordinators(&now, producer_ids.clone());
+        let lost_leaders = Arc::new(LostLeaders::default());
+        let config_changes = Arc::new(ConfigChanges::default());
+        let orders = Orders {
+            clock: self.clock,
+            identity: self.identity.clone(),
+            metadata: self.metadata.clone(),
+            topic_configs: topic_configs.clone(),
+            config_changes: config_changes.clone(),
+            replicas: self.replicas.clone(),
+            lost_leaders: lost_leaders.clone(),
+            groups: groups.clone(),
+            transactions: transactions.clone(),
+        };
         let marker_writer = self.marker_writer(groups.clone());
         let peers = self.peers();
         let to_write = marker_writer.clone();
@@ -156,8 +172,7 @@ impl Base {
         let verifier =
             Verifier::new(transactions.clone(), peers, self.replicas.clone(), self.clock);
         let verifier = Arc::new(verifier);
-        let (quotas, lost_leaders) =
-            (Arc::new(Quotas::new(&now)), Arc::new(LostLeaders::default()));
+        let quotas = Arc::new(Quotas::new(&now));
         let metrics = RequestMetrics::new();
         let fetch_server = self.fetch_server(&now, quotas.clone(), metrics.clone());
         Broker {
@@ -185,7 +200,8 @@ impl Base {
             marker_writer,
             transactions,
             auto_topics: Arc::new(self.auto_topics()),
-            config_changes: Arc::default(),
+            orders: Arc::new(orders),
+            config_changes,
             finalized_features_epoch: Arc::new(AtomicI64::new(-1)),
             internal: self.internal,
             clock: self.clock,

@@ -71,9 +71,9 @@ apis! {
         Fetch => handlers::fetch::handle(authorizer, fetch_server);
         ListOffsets => handlers::list_offsets::handle(authorizer, replicas, tasks);
         Metadata => handlers::metadata::handle;
-        LeaderAndIsr => handlers::leader_and_isr::handle;
-        StopReplica => handlers::stop_replica::handle;
-        UpdateMetadata => handlers::update_metadata::handle;
+        LeaderAndIsr => handlers::leader_and_isr::handle(authorizer, orders, tasks);
+        StopReplica => handlers::stop_replica::handle(authorizer, orders, tasks);
+        UpdateMetadata => handlers::update_metadata::handle(authorizer, orders);
         ControlledShutdown => handlers::controlled_shutdown::handle(authorizer, office);
         OffsetCommit => handlers::offset_commit::handle(
             authorizer, clock, metadata, groups, stored_offsets

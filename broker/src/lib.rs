@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod network;
 pub mod notify;
 pub mod office;
+pub mod orders;
 pub mod producer_ids;
 pub mod quota;
 pub mod random;
