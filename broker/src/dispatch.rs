@@ -70,7 +70,7 @@ apis! {
         Produce => handlers::produce::handle(authorizer, appender);
         Fetch => handlers::fetch::handle(authorizer, fetch_server);
         ListOffsets => handlers::list_offsets::handle(authorizer, replicas, tasks);
-        Metadata => handlers::metadata::handle;
+        Metadata => handlers::metadata::handle(authorizer, metadata_server);
         LeaderAndIsr => handlers::leader_and_isr::handle(authorizer, orders, tasks);
         StopReplica => handlers::stop_replica::handle(authorizer, orders, tasks);
         UpdateMetadata => handlers::update_metadata::handle(authorizer, orders);
@@ -124,7 +124,7 @@ apis! {
         );
         OffsetDelete => handlers::offset_delete::handle(authorizer, metadata, groups);
         AlterPartition => handlers::alter_partition::handle(authorizer, office);
-        UpdateFeatures => handlers::update_features::handle;
+        UpdateFeatures => handlers::update_features::handle(authorizer, office, finalized_features);
         Envelope => handlers::envelope::handle();
         DescribeCluster => handlers::describe_cluster::handle(authorizer, identity, metadata);
         DescribeProducers => handlers::describe_producers::handle(authorizer, metadata, replicas);

@@ -15,6 +15,7 @@ pub mod delayed;
 pub mod dispatch;
 pub mod dynamic_config;
 pub mod fetch;
+pub mod finalized_features;
 pub mod groups;
 pub mod guard;
 pub mod handlers;

@@ -6,13 +6,15 @@
 //!
 //! Differs from Apache: nothing known.
 
+use std::sync::Arc;
+
 use protocol::error_code::ErrorCode;
 use protocol::messages::describe_cluster::{
     DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
 };
 
 use super::operations;
-use crate::authorizer::{Authorizer, CLUSTER, Cluster, op};
+use crate::authorizer::{Authorizer, CLUSTER, Cluster, Requester, op};
 use crate::identity::Identity;
 use crate::metadata_cache::MetadataCache;
 use crate::request::{Reply, RequestContext};
@@ -21,7 +23,7 @@ const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
 
 pub fn handle(
-    authorizer: &Authorizer,
+    authorizer: &Arc<Authorizer>,
     identity: &Identity,
     metadata: &MetadataCache,
     context: &RequestContext,
@@ -72,7 +74,7 @@ pub fn handle(
     if request.include_cluster_authorized_operations {
         let may_ask = authorizer.authorize::<op::Describe, Cluster>(context, CLUSTER).is_ok();
         response.cluster_authorized_operations =
-            if may_ask { operations::on_cluster(authorizer, context) } else { 0 };
+            if may_ask { operations::on_cluster(&Requester::new(authorizer, context)) } else { 0 };
     }
     Reply::Now(response)
 }
@@ -84,7 +86,7 @@ mod tests {
 
     fn ask(
         bed: &Testbed,
-        authorizer: &Authorizer,
+        authorizer: &Arc<Authorizer>,
         version: i16,
         endpoint_type: i8,
     ) -> DescribeClusterResponse {
@@ -103,7 +105,7 @@ mod tests {
         let ports: Vec<_> = told.brokers.iter().map(|one| (one.broker_id, one.port)).collect();
         assert_eq!(ports, [(ID, PORT), (2, PORT + 1)]);
         assert_ne!(told.cluster_authorized_operations, 0);
-        let blind = Authorizer::allow_all().but::<op::Describe, Cluster>(CLUSTER);
+        let blind = Arc::new(Authorizer::allow_all().but::<op::Describe, Cluster>(CLUSTER));
         assert_eq!(ask(&bed, &blind, 1, BROKERS).cluster_authorized_operations, 0);
     }
 
