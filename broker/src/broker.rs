@@ -16,14 +16,18 @@ use crate::controller_client::Departure;
 use crate::controller_link::{self, IdleController};
 use crate::dynamic_config::changes::ConfigChanges;
 use crate::fetch::session::FetchSessions;
+use crate::finalized_features::FinalizedFeatures;
 use crate::groups::Groups;
 use crate::groups::stored_offsets::StoredOffsets;
 use crate::handlers::fetch::FetchServer;
+use crate::handlers::metadata::MetadataServer;
 use crate::handlers::produce::Appender;
 use crate::handlers::write_txn_markers::MarkerWriter;
 use crate::identity::Identity;
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::RequestMetrics;
+use crate::office::Office;
+use crate::orders::Orders;
 use crate::producer_ids::ProducerIds;
 use crate::quota::Quotas;
 use crate::replication::Hosting;
@@ -61,16 +65,21 @@ pub struct Broker {
     pub topic_configs: Arc<TopicConfigs>,
     /// The partitions that this broker hosts.
     pub replicas: Arc<ReplicaManager>,
-    pub lost_leaders: Arc<LostLeaders>,
+    /// Tells clients of the cluster.
+    pub metadata_server: Arc<MetadataServer>,
     /// Serves fetches.
     pub fetch_server: Arc<FetchServer>,
     /// How fast listed replicas may be copied.
     pub quotas: Arc<Quotas>,
     pub auto_topics: Arc<AutoTopics>,
+    /// What the controller has done here.
+    pub orders: Arc<Orders>,
     /// Puts changed configurations in force.
     pub config_changes: Arc<ConfigChanges>,
     /// This broker's part in controlling the cluster.
     pub controller: IdleController,
+    /// The same as requests reach it.
+    pub office: Arc<Office>,
     /// The way to whoever controls.
     pub to_controller: Arc<ControllerChannel>,
     pub departure: Arc<Departure>,
@@ -97,6 +106,7 @@ pub struct Broker {
     pub isr_sender: Arc<IsrSender>,
     /// Asks whether transactions may begin in partitions.
     pub verifier: Arc<Verifier>,
+    pub finalized_features: Arc<FinalizedFeatures>,
     /// Data version of the `/feature` znode; −1 until it has been read.
     pub finalized_features_epoch: Arc<AtomicI64>,
 }
@@ -146,6 +156,10 @@ impl Base {
         let departure = self.departure(controller.handle.clone(), to_controller.clone());
         let producer_ids = self.producer_ids(to_controller.clone());
         let (groups, transactions) = self.coordinators(&now, producer_ids.clone());
+        let lost_leaders = Arc::new(LostLeaders::default());
+        let config_changes = Arc::new(ConfigChanges::default());
+        let coordinators = (groups.clone(), transactions.clone());
+        let orders = self.orders(&topic_configs, &config_changes, &lost_leaders, coordinators);
         let marker_writer = self.marker_writer(groups.clone());
         let peers = self.peers();
         let to_write = marker_writer.clone();
@@ -153,8 +167,8 @@ impl Base {
         let verifier =
             Verifier::new(transactions.clone(), peers, self.replicas.clone(), self.clock);
         let verifier = Arc::new(verifier);
-        let (quotas, lost_leaders) =
-            (Arc::new(Quotas::new(&now)), Arc::new(LostLeaders::default()));
+        let quotas = Arc::new(Quotas::new(&now));
+        let (auto_topics, epoch) = (Arc::new(self.auto_topics()), Arc::new(AtomicI64::new(-1)));
         let metrics = RequestMetrics::new();
         let fetch_server = self.fetch_server(&now, quotas.clone(), metrics.clone());
         Broker {
@@ -165,9 +179,9 @@ impl Base {
             mover: Arc::new(self.mover(quotas.clone())),
             upkeep: Arc::new(self.upkeep()),
             isr_sender: Arc::new(self.isr_sender(to_controller.clone())),
-            lost_leaders,
             fetch_server: Arc::new(fetch_server),
             quotas,
+            office: Arc::new(Office::new(controller.handle.clone())),
             controller,
             to_controller,
             departure: Arc::new(departure),
@@ -180,9 +194,14 @@ impl Base {
             markers: Arc::new(markers),
             marker_writer,
             transactions,
-            auto_topics: Arc::new(self.auto_topics()),
-            config_changes: Arc::default(),
-            finalized_features_epoch: Arc::new(AtomicI64::new(-1)),
+            metadata_server: Arc::new(
+                self.metadata_server(lost_leaders.clone(), auto_topics.clone()),
+            ),
+            auto_topics,
+            orders: Arc::new(orders),
+            config_changes,
+            finalized_features: Arc::new(FinalizedFeatures::new(self.store.clone(), epoch.clone())),
+            finalized_features_epoch: epoch,
             internal: self.internal,
             clock: self.clock,
             tasks: self.tasks,
@@ -236,6 +255,26 @@ impl Base {
         let groups = Groups::new(now, clock, tasks, log.clone(), self.metadata.clone());
         let transactions = Transactions::new(now, clock, tasks, log, producer_ids);
         (Arc::new(groups), Arc::new(transactions))
+    }
+
+    fn orders(
+        &self,
+        topic_configs: &Arc<TopicConfigs>,
+        config_changes: &Arc<ConfigChanges>,
+        lost_leaders: &Arc<LostLeaders>,
+        (groups, transactions): (Arc<Groups>, Arc<Transactions>),
+    ) -> Orders {
+        Orders {
+            clock: self.clock,
+            identity: self.identity.clone(),
+            metadata: self.metadata.clone(),
+            topic_configs: topic_configs.clone(),
+            config_changes: config_changes.clone(),
+            replicas: self.replicas.clone(),
+            lost_leaders: lost_leaders.clone(),
+            groups,
+            transactions,
+        }
     }
 
     fn marker_writer(&self, groups: Arc<Groups>) -> Arc<MarkerWriter> {
@@ -314,6 +353,21 @@ impl Base {
             identity: self.identity.clone(),
             replicas: self.replicas.clone(),
             to_controller,
+        }
+    }
+
+    fn metadata_server(
+        &self,
+        lost_leaders: Arc<LostLeaders>,
+        auto_topics: Arc<AutoTopics>,
+    ) -> MetadataServer {
+        MetadataServer {
+            config: self.config.clone(),
+            clock: self.clock,
+            identity: self.identity.clone(),
+            metadata: self.metadata.clone(),
+            lost_leaders,
+            auto_topics,
         }
     }
 

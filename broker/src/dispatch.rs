@@ -70,11 +70,11 @@ apis! {
         Produce => handlers::produce::handle(authorizer, appender);
         Fetch => handlers::fetch::handle(authorizer, fetch_server);
         ListOffsets => handlers::list_offsets::handle(authorizer, replicas, tasks);
-        Metadata => handlers::metadata::handle;
-        LeaderAndIsr => handlers::leader_and_isr::handle;
-        StopReplica => handlers::stop_replica::handle;
-        UpdateMetadata => handlers::update_metadata::handle;
-        ControlledShutdown => handlers::controlled_shutdown::handle;
+        Metadata => handlers::metadata::handle(authorizer, metadata_server);
+        LeaderAndIsr => handlers::leader_and_isr::handle(authorizer, orders, tasks);
+        StopReplica => handlers::stop_replica::handle(authorizer, orders, tasks);
+        UpdateMetadata => handlers::update_metadata::handle(authorizer, orders);
+        ControlledShutdown => handlers::controlled_shutdown::handle(authorizer, office);
         OffsetCommit => handlers::offset_commit::handle(
             authorizer, clock, metadata, groups, stored_offsets
         );
@@ -88,7 +88,7 @@ apis! {
         SyncGroup => handlers::sync_group::handle(authorizer, groups);
         DescribeGroups => handlers::describe_groups::handle(authorizer, groups);
         ListGroups => handlers::list_groups::handle(authorizer, groups);
-        ApiVersions => handlers::api_versions::handle;
+        ApiVersions => handlers::api_versions::handle(consumer_protocol, finalized_features_epoch);
         CreateTopics => handlers::create_topics::handle;
         DeleteTopics => handlers::delete_topics::handle;
         DeleteRecords => handlers::delete_records::handle(authorizer, replicas, tasks);
@@ -105,28 +105,32 @@ apis! {
         TxnOffsetCommit => handlers::txn_offset_commit::handle(
             authorizer, clock, metadata, groups, verifier
         );
-        DescribeAcls => handlers::describe_acls::handle;
-        CreateAcls => handlers::create_acls::handle;
-        DeleteAcls => handlers::delete_acls::handle;
+        DescribeAcls => handlers::describe_acls::handle();
+        CreateAcls => handlers::create_acls::handle(authorizer);
+        DeleteAcls => handlers::delete_acls::handle(authorizer);
         DescribeConfigs => handlers::describe_configs::handle;
         AlterConfigs => handlers::alter_configs::handle;
-        AlterReplicaLogDirs => handlers::alter_replica_log_dirs::handle;
-        DescribeLogDirs => handlers::describe_log_dirs::handle;
+        AlterReplicaLogDirs => handlers::alter_replica_log_dirs::handle(authorizer, mover);
+        DescribeLogDirs => handlers::describe_log_dirs::handle(authorizer, replicas, tasks);
         CreatePartitions => handlers::create_partitions::handle;
         DeleteGroups => handlers::delete_groups::handle(authorizer, groups);
-        ElectLeaders => handlers::elect_leaders::handle;
+        ElectLeaders => handlers::elect_leaders::handle(authorizer, clock, metadata, office);
         IncrementalAlterConfigs => handlers::incremental_alter_configs::handle;
-        AlterPartitionReassignments => handlers::alter_partition_reassignments::handle;
-        ListPartitionReassignments => handlers::list_partition_reassignments::handle;
+        AlterPartitionReassignments => handlers::alter_partition_reassignments::handle(
+            authorizer, office
+        );
+        ListPartitionReassignments => handlers::list_partition_reassignments::handle(
+            authorizer, office
+        );
         OffsetDelete => handlers::offset_delete::handle(authorizer, metadata, groups);
-        AlterPartition => handlers::alter_partition::handle;
-        UpdateFeatures => handlers::update_features::handle;
-        Envelope => handlers::envelope::handle;
-        DescribeCluster => handlers::describe_cluster::handle;
+        AlterPartition => handlers::alter_partition::handle(authorizer, office);
+        UpdateFeatures => handlers::update_features::handle(authorizer, office, finalized_features);
+        Envelope => handlers::envelope::handle();
+        DescribeCluster => handlers::describe_cluster::handle(authorizer, identity, metadata);
         DescribeProducers => handlers::describe_producers::handle(authorizer, metadata, replicas);
         DescribeTransactions => handlers::describe_transactions::handle(authorizer, transactions);
         ListTransactions => handlers::list_transactions::handle(authorizer, transactions);
-        AllocateProducerIds => handlers::allocate_producer_ids::handle(authorizer, controller);
+        AllocateProducerIds => handlers::allocate_producer_ids::handle(authorizer, office);
         ConsumerGroupHeartbeat => handlers::consumer_group_heartbeat::handle(
             authorizer, consumer_protocol, groups
         );

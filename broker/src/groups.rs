@@ -251,7 +251,7 @@ impl Groups {
     }
 
     /// What a LeaderAndIsr made of the offsets topic's partitions here.
-    pub fn took_roles(&self, obeyed: &Obeyed) {
+    pub fn took_roles(&self, _: &Authorized<'_, op::ClusterAction, Cluster>, obeyed: &Obeyed) {
         let ours = |(tp, _): &&Term| tp.topic == OFFSETS_TOPIC;
         for (partition, epoch) in obeyed.leaders.iter().filter(ours) {
             self.service.elected(partition.partition, *epoch);
@@ -262,7 +262,7 @@ impl Groups {
     }
 
     /// A StopReplica took this partition away: a reassigned one is heard of in no other way.
-    pub fn stopped(&self, order: &StopOrder) {
+    pub fn stopped(&self, _: &Authorized<'_, op::ClusterAction, Cluster>, order: &StopOrder) {
         if order.topic == OFFSETS_TOPIC {
             let epoch = Some(order.leader_epoch).filter(|epoch| *epoch >= 0);
             self.service.resigned(order.index, epoch);
@@ -270,7 +270,11 @@ impl Groups {
     }
 
     /// Partitions are gone from the cluster: nobody's offsets in them mean anything any more.
-    pub fn partitions_deleted(&self, deleted: Vec<TopicPartition>) {
+    pub fn partitions_deleted(
+        &self,
+        _: &Authorized<'_, op::ClusterAction, Cluster>,
+        deleted: Vec<TopicPartition>,
+    ) {
         if !deleted.is_empty() {
             self.tasks.spawn_until_stop(self.service.partitions_deleted(deleted));
         }

@@ -120,11 +120,10 @@ impl Testbed {
             },
         };
         let orders: Vec<_> = (0..partitions).map(order).collect();
-        let obeyed = self.replicas.take_roles(1, &orders, self.clock.now_ms());
+        let controller = self.internal.authorized(CLUSTER);
+        let obeyed = self.orders.take_roles(&controller, (1, -1), &orders);
         let obeyed = obeyed.expect("the controller is no former one");
         assert!(obeyed.results.iter().all(Result::is_ok), "{:?}", obeyed.results);
-        self.groups.took_roles(&obeyed);
-        self.transactions.took_roles(&obeyed);
     }
 
     /// This broker coordinates all groups, and has loaded them.

@@ -33,7 +33,7 @@ fn asked(broker: &Arc<Broker>) -> Reply<MetadataResponse> {
     };
     let topic = MetadataRequestTopic { name: Some(TOPIC.into()), ..Default::default() };
     let request = MetadataRequest { topics: Some(vec![topic]), ..Default::default() };
-    metadata::handle(broker, &context, request)
+    metadata::handle(&broker.authorizer, &broker.metadata_server, &context, request)
 }
 
 fn leader(answer: &MetadataResponse) -> i32 {

@@ -1,6 +1,7 @@
 //! The controller's orders on a simulated broker: LeaderAndIsr, UpdateMetadata and StopReplica,
 //! from the controller's values straight to the broker's own replica manager. Knows no frame.
 
+use broker::authorizer::{CLUSTER, Internal};
 use broker::replication::manager::{RoleOrder, StopOrder};
 use controller::effect::{LiveBroker, UpdateMetadataPartition};
 use controller::{ControlBody, ControlRequest, ControlResponse};
@@ -42,7 +43,11 @@ impl Broker {
             ControlBody::UpdateMetadata { partitions, live_brokers } => {
                 let error = if stale {
                     ErrorCode::STALE_BROKER_EPOCH
-                } else if self.replicas.hear_controller(epoch).is_err() {
+                } else if self
+                    .replicas
+                    .hear_controller(&Internal::of_this_broker().authorized(CLUSTER), epoch)
+                    .is_err()
+                {
                     ErrorCode::STALE_CONTROLLER_EPOCH
                 } else {
                     let update = update(request.controller_id, epoch, &partitions, &live_brokers);
@@ -80,7 +85,12 @@ impl Broker {
         if stale {
             return refuse(ErrorCode::STALE_BROKER_EPOCH);
         }
-        match self.replicas.take_roles(controller_epoch, orders, ctx.now_ms()) {
+        match self.replicas.take_roles(
+            &Internal::of_this_broker().authorized(CLUSTER),
+            controller_epoch,
+            orders,
+            ctx.now_ms(),
+        ) {
             Err(_) => refuse(ErrorCode::STALE_CONTROLLER_EPOCH),
             Ok(obeyed) => {
                 self.coordinating.took_roles(&obeyed);
@@ -108,7 +118,12 @@ impl Broker {
         if stale {
             return refuse(ErrorCode::STALE_BROKER_EPOCH);
         }
-        match self.replicas.stop(controller_epoch, orders, ctx.now_ms()) {
+        match self.replicas.stop(
+            &Internal::of_this_broker().authorized(CLUSTER),
+            controller_epoch,
+            orders,
+            ctx.now_ms(),
+        ) {
             Err(_) => refuse(ErrorCode::STALE_CONTROLLER_EPOCH),
             Ok(results) => {
                 orders.iter().for_each(|order| self.coordinating.stopped(order));

@@ -7,8 +7,9 @@
 //!
 //! Differs from Apache: in nothing known.
 
+use std::sync::Arc;
+
 use controller::event::RequestError;
-use controller::run::ControllerHandle;
 use metadata::znodes::producer_ids::{BLOCK_SIZE, ProducerIdBlock};
 use protocol::error_code::ErrorCode;
 use protocol::messages::allocate_producer_ids::{
@@ -16,29 +17,29 @@ use protocol::messages::allocate_producer_ids::{
 };
 
 use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, op};
-use crate::controller_link::IdleController;
+use crate::office::Office;
 use crate::request::{Reply, RequestContext};
 
 pub fn handle(
     authorizer: &Authorizer,
-    controller: &IdleController,
+    office: &Arc<Office>,
     context: &RequestContext,
     request: AllocateProducerIdsRequest,
 ) -> Reply<AllocateProducerIdsResponse> {
     let Ok(allowed) = authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
         return Reply::Now(refusal(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
     };
-    let (controller, allowed) = (controller.handle.clone(), allowed.into_owned());
-    Reply::later(async move { allocate(&controller, &allowed, request).await })
+    let (office, allowed) = (office.clone(), allowed.into_owned());
+    Reply::later(async move { allocate(&office, &allowed, request).await })
 }
 
 async fn allocate(
-    controller: &ControllerHandle,
-    _: &Authorized<'_, op::ClusterAction, Cluster>,
+    office: &Office,
+    allowed: &Authorized<'_, op::ClusterAction, Cluster>,
     request: AllocateProducerIdsRequest,
 ) -> AllocateProducerIdsResponse {
     let AllocateProducerIdsRequest { broker_id, broker_epoch } = request;
-    respond(controller.allocate_producer_ids(broker_id, broker_epoch).await)
+    respond(office.allocate_producer_ids(allowed, broker_id, broker_epoch).await)
 }
 
 fn respond(allocated: Result<ProducerIdBlock, RequestError>) -> AllocateProducerIdsResponse {
@@ -71,7 +72,7 @@ mod tests {
         let bed = Testbed::new();
         let client = Authorizer::allow_all().but::<op::ClusterAction, Cluster>(CLUSTER);
         let request = AllocateProducerIdsRequest { broker_id: ID, broker_epoch: 7 };
-        let refused = now(handle(&client, &bed.controller, &context(0), request));
+        let refused = now(handle(&client, &bed.office, &context(0), request));
         assert_eq!(refused.error_code, ErrorCode::CLUSTER_AUTHORIZATION_FAILED.0);
     }
 

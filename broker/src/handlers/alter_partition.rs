@@ -31,8 +31,8 @@ use protocol::messages::alter_partition::{
     TopicResponse,
 };
 
-use crate::authorizer::{Authorized, CLUSTER, Cluster, op};
-use crate::broker::Broker;
+use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, op};
+use crate::office::Office;
 use crate::request::{Reply, RequestContext};
 
 /// From here on topics are named by their ids, and INELIGIBLE_REPLICA is understood.
@@ -48,22 +48,24 @@ const RECOVERED: i8 = 0;
 const RECOVERING: i8 = 1;
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    office: &Arc<Office>,
     context: &RequestContext,
     request: AlterPartitionRequest,
 ) -> Reply<AlterPartitionResponse> {
-    let Ok(allowed) = broker.authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
+    let Ok(allowed) = authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
         return Reply::Now(refusal(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
     };
-    let (broker, version) = (broker.clone(), context.api_version);
-    Reply::later(async move { alter(&broker, version, request, allowed).await })
+    let (office, allowed) = (office.clone(), allowed.into_owned());
+    let version = context.api_version;
+    Reply::later(async move { alter(&office, version, request, &allowed).await })
 }
 
 async fn alter(
-    broker: &Broker,
+    office: &Office,
     version: i16,
     request: AlterPartitionRequest,
-    _: Authorized<'_, op::ClusterAction, Cluster>,
+    allowed: &Authorized<'_, op::ClusterAction, Cluster>,
 ) -> AlterPartitionResponse {
     let strange = |partition: &PartitionRequest| {
         ![RECOVERED, RECOVERING].contains(&partition.leader_recovery_state)
@@ -74,7 +76,7 @@ async fn alter(
         // Nothing is changed, but who asks, and whom, counts first.
         asked.topics.clear();
     }
-    match broker.controller.handle.alter_partition(asked).await {
+    match office.alter_partition(allowed, asked).await {
         Ok(_) if strange => refusal(ErrorCode::UNKNOWN_SERVER_ERROR),
         Ok(answers) => respond(version, answers),
         Err(error) => refusal(match error {

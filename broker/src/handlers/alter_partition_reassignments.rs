@@ -30,26 +30,27 @@ use protocol::messages::alter_partition_reassignments::{
 };
 
 use super::api_error::ApiError;
-use crate::authorizer::{Authorized, CLUSTER, Cluster, op};
-use crate::broker::Broker;
+use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, op};
+use crate::office::Office;
 use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    office: &Arc<Office>,
     context: &RequestContext,
     request: AlterPartitionReassignmentsRequest,
 ) -> Reply<AlterPartitionReassignmentsResponse> {
-    let Ok(allowed) = broker.authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
+    let Ok(allowed) = authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
         return Reply::Now(refusal(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
     };
-    let broker = broker.clone();
-    Reply::later(async move { alter(&broker, request, allowed).await })
+    let (office, allowed) = (office.clone(), allowed.into_owned());
+    Reply::later(async move { alter(&office, request, &allowed).await })
 }
 
 async fn alter(
-    broker: &Broker,
+    office: &Office,
     request: AlterPartitionReassignmentsRequest,
-    _: Authorized<'_, op::Alter, Cluster>,
+    allowed: &Authorized<'_, op::Alter, Cluster>,
 ) -> AlterPartitionReassignmentsResponse {
     let mut targets = BTreeMap::new();
     for topic in request.topics {
@@ -58,7 +59,7 @@ async fn alter(
             targets.insert(tp, partition.replicas);
         }
     }
-    match broker.controller.handle.alter_reassignments(targets).await {
+    match office.alter_reassignments(allowed, targets).await {
         Ok(answers) => respond(answers),
         Err(RequestError::NotController) => refusal(ErrorCode::NOT_CONTROLLER),
         Err(_) => refusal(ErrorCode::UNKNOWN_SERVER_ERROR),

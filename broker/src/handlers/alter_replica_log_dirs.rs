@@ -23,32 +23,32 @@ use protocol::messages::alter_replica_log_dirs::{
 };
 use storage::moving::MoveError;
 
-use crate::authorizer::{CLUSTER, Cluster, op};
-use crate::broker::Broker;
-use crate::replication::mover;
+use crate::authorizer::{Authorizer, CLUSTER};
+use crate::replication::mover::Mover;
 use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    mover: &Arc<Mover>,
     context: &RequestContext,
     request: AlterReplicaLogDirsRequest,
 ) -> Reply<AlterReplicaLogDirsResponse> {
     let orders = orders_of(&request);
-    if broker.authorizer.authorize::<op::Alter, Cluster>(context, CLUSTER).is_err() {
+    let Ok(allowed) = authorizer.authorize(context, CLUSTER) else {
         let denied = |tp: &TopicPartition| (tp.clone(), ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
         return Reply::Now(respond(orders.keys().map(denied)));
-    }
-    let broker = broker.clone();
+    };
+    let (mover, allowed) = (mover.clone(), allowed.into_owned());
     Reply::later(async move {
-        let owner = broker.clone();
+        let owner = mover.clone();
         let work = move || {
             let results = orders.iter().map(|(partition, root)| {
-                let result = mover::order(&broker.mover, partition, root);
+                let result = mover.order(&allowed, partition, root);
                 if let Err(error) = &result {
                     tracing::warn!(%partition, to = %root.display(), %error, "not moved");
                 }
                 let TopicPartition { topic, partition: index } = partition;
-                let known = broker.replicas.cluster().has_partition(topic, *index);
+                let known = mover.replicas.cluster().has_partition(topic, *index);
                 (partition.clone(), code_of(result, known))
             });
             respond(results)
@@ -101,4 +101,55 @@ fn respond(
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::messages::alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
+
+    use super::*;
+    use crate::authorizer::{Cluster, op};
+    use crate::testbed::{Testbed, answer, context, now};
+
+    fn order(path: &str, topics: &[(&str, &[i32])]) -> AlterReplicaLogDirsRequest {
+        let topic = |(name, partitions): &(&str, &[i32])| AlterReplicaLogDirTopic {
+            name: (*name).to_owned(),
+            partitions: partitions.to_vec(),
+        };
+        let topics = topics.iter().map(topic).collect();
+        let dirs = vec![AlterReplicaLogDir { path: path.to_owned(), topics }];
+        AlterReplicaLogDirsRequest { dirs }
+    }
+
+    fn codes(response: &AlterReplicaLogDirsResponse) -> Vec<(&str, i32, ErrorCode)> {
+        let all = response.results.iter().flat_map(|topic| {
+            let code = |p: &AlterReplicaLogDirPartitionResult| ErrorCode(p.error_code);
+            let name = topic.topic_name.as_str();
+            topic.partitions.iter().map(move |p| (name, p.partition_index, code(p)))
+        });
+        all.collect()
+    }
+
+    #[tokio::test]
+    async fn each_partition_has_its_result() {
+        let bed = Testbed::new();
+        bed.lead("t", 1);
+        let ask =
+            async |request| answer(handle(&bed.authorizer, &bed.mover, &context(2), request)).await;
+        let there = ask(order("/data", &[("t", &[0]), ("none", &[0])])).await;
+        let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        assert_eq!(codes(&there), [("none", 0, unknown), ("t", 0, ErrorCode::NONE)]);
+        let nowhere = ask(order("/nowhere", &[("t", &[0])])).await;
+        assert_eq!(codes(&nowhere), [("t", 0, ErrorCode::LOG_DIR_NOT_FOUND)]);
+    }
+
+    #[tokio::test]
+    async fn whoever_may_not_alter_the_cluster_moves_nothing() {
+        let bed = Testbed::new();
+        let authorizer = Authorizer::allow_all().but::<op::Alter, Cluster>(CLUSTER);
+        let request = order("/data", &[("t", &[0, 1])]);
+        let told = now(handle(&authorizer, &bed.mover, &context(2), request));
+        let denied = ErrorCode::CLUSTER_AUTHORIZATION_FAILED;
+        assert_eq!(codes(&told), [("t", 0, denied), ("t", 1, denied)]);
+    }
 }

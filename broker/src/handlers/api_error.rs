@@ -26,3 +26,16 @@ impl ApiError {
         ApiError { code, message: None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_ones_own_is_not_told() {
+        let told = ApiError::new(ErrorCode::INVALID_REQUEST, &"why");
+        assert_eq!(told.message.as_deref(), Some("why"));
+        assert_eq!(ApiError::new(ErrorCode::UNKNOWN_SERVER_ERROR, &"a secret").message, None);
+        assert_eq!(ApiError::plain(ErrorCode::NONE).message, None);
+    }
+}

@@ -7,19 +7,19 @@
 //!
 //! Differs from Apache: APIs that are not served yet are left out.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use protocol::api::ApiKey;
 use protocol::error_code::ErrorCode;
 use protocol::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 
-use crate::broker::Broker;
+use crate::consumer_protocol::ConsumerProtocol;
 use crate::dispatch::SERVED;
 use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    protocol: &ConsumerProtocol,
+    finalized_features_epoch: &AtomicI64,
     context: &RequestContext,
     request: ApiVersionsRequest,
 ) -> Reply<ApiVersionsResponse> {
@@ -33,18 +33,16 @@ pub fn handle(
         });
     }
     Reply::Now(ApiVersionsResponse {
-        api_keys: SERVED.iter().map(|api| served_range(broker, *api)).collect(),
-        finalized_features_epoch: broker.finalized_features_epoch.load(Ordering::Relaxed),
+        api_keys: SERVED.iter().map(|api| served_range(protocol, *api)).collect(),
+        finalized_features_epoch: finalized_features_epoch.load(Ordering::Relaxed),
         ..Default::default()
     })
 }
 
 /// Newer clients' versions of the consumer protocol only where it is served.
-fn served_range(broker: &Broker, api: ApiKey) -> ApiVersion {
+fn served_range(protocol: &ConsumerProtocol, api: ApiKey) -> ApiVersion {
     match api {
-        ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe
-            if !broker.consumer_protocol.enabled =>
-        {
+        ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe if !protocol.enabled => {
             ApiVersion { max_version: 0, ..range(api) }
         }
         _ => range(api),

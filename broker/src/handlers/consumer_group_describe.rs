@@ -11,6 +11,8 @@
 //! Differs from Apache: 3.9.2 never serves this beside ZooKeeper, and knows no version 1. Groups
 //! come in the order of the request.
 
+use std::sync::Arc;
+
 use coordinator::group::request::{
     ConsumerDescription, ConsumerMemberDescription, NamedPartitions,
 };
@@ -22,7 +24,7 @@ use protocol::messages::consumer_group_describe::{
 };
 
 use super::{consumer_group_heartbeat, group_error, operations};
-use crate::authorizer::{Authorizer, Group, op};
+use crate::authorizer::{Authorizer, Group, Requester, op};
 use crate::consumer_protocol::{ConsumerProtocol, NotServed};
 use crate::groups::Groups;
 use crate::request::{Reply, RequestContext};
@@ -31,7 +33,7 @@ const CLASSIC: i8 = 0;
 const CONSUMER: i8 = 1;
 
 pub fn handle(
-    authorizer: &Authorizer,
+    authorizer: &Arc<Authorizer>,
     protocol: &ConsumerProtocol,
     groups: &Groups,
     context: &RequestContext,
@@ -48,6 +50,7 @@ pub fn handle(
         let groups = groups.collect();
         return Reply::Now(ConsumerGroupDescribeResponse { throttle_time_ms: 0, groups });
     }
+    let requester = Requester::new(authorizer, context);
     let describing: Vec<_> = request
         .group_ids
         .into_iter()
@@ -55,7 +58,7 @@ pub fn handle(
             let group = authorizer.authorize::<op::Describe, Group>(context, &group_id);
             let describing = group.ok().map(|group| groups.describe_consumer(&group));
             let operations = match request.include_authorized_operations {
-                true => operations::on_group(authorizer, context, &group_id),
+                true => operations::on_group(&requester, &group_id),
                 false => i32::MIN,
             };
             async move {
@@ -135,7 +138,7 @@ mod tests {
     const ON: &[(&str, &str)] = &[("group.coordinator.rebalance.protocols", "classic,consumer")];
 
     fn ask(bed: &Testbed, version: i16) -> Reply<ConsumerGroupDescribeResponse> {
-        let authorizer = Authorizer::allow_all().but::<op::Describe, Group>("denied");
+        let authorizer = Arc::new(Authorizer::allow_all().but::<op::Describe, Group>("denied"));
         let request = ConsumerGroupDescribeRequest {
             group_ids: ["denied", "g"].map(str::to_owned).to_vec(),
             include_authorized_operations: true,

@@ -17,30 +17,34 @@ use protocol::messages::controlled_shutdown::{
     ControlledShutdownRequest, ControlledShutdownResponse, RemainingPartition,
 };
 
-use crate::authorizer::{Authorized, CLUSTER, Cluster, op};
-use crate::broker::Broker;
+use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, op};
+use crate::office::Office;
 use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    office: &Arc<Office>,
     context: &RequestContext,
     request: ControlledShutdownRequest,
 ) -> Reply<ControlledShutdownResponse> {
-    let Ok(allowed) = broker.authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
+    let Ok(allowed) = authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
         return Reply::Now(refusal(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
     };
-    let broker = broker.clone();
-    Reply::later(async move { ask(&broker, request, allowed).await })
+    let (office, allowed) = (office.clone(), allowed.into_owned());
+    Reply::later(async move { ask(&office, request, &allowed).await })
 }
 
 async fn ask(
-    broker: &Broker,
+    office: &Office,
     request: ControlledShutdownRequest,
-    _: Authorized<'_, op::ClusterAction, Cluster>,
+    allowed: &Authorized<'_, op::ClusterAction, Cluster>,
 ) -> ControlledShutdownResponse {
-    let controller = &broker.controller.handle;
     let ControlledShutdownRequest { broker_id, broker_epoch } = request;
-    match controller.controlled_shutdown(broker_id, broker_epoch).await {
+    respond(office.controlled_shutdown(allowed, broker_id, broker_epoch).await)
+}
+
+fn respond(answer: Result<Vec<TopicPartition>, RequestError>) -> ControlledShutdownResponse {
+    match answer {
         Ok(remaining) => ControlledShutdownResponse {
             error_code: ErrorCode::NONE.0,
             remaining_partitions: remaining.into_iter().map(remaining_partition).collect(),
@@ -60,4 +64,31 @@ fn remaining_partition(tp: TopicPartition) -> RemainingPartition {
 
 fn refusal(code: ErrorCode) -> ControlledShutdownResponse {
     ControlledShutdownResponse { error_code: code.0, ..Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{Testbed, context, now};
+
+    #[tokio::test]
+    async fn only_brokers_ask_for_leave() {
+        let bed = Testbed::new();
+        let client = Authorizer::allow_all().but::<op::ClusterAction, Cluster>(CLUSTER);
+        let request = ControlledShutdownRequest { broker_id: 1, ..Default::default() };
+        let refused = now(handle(&client, &bed.office, &context(3), request));
+        assert_eq!(refused.error_code, ErrorCode::CLUSTER_AUTHORIZATION_FAILED.0);
+    }
+
+    #[test]
+    fn what_is_still_led_is_told() {
+        let told = respond(Ok(vec![TopicPartition::new("t", 3)]));
+        let partition = &told.remaining_partitions[0];
+        assert_eq!((told.error_code, &*partition.topic_name), (0, "t"));
+        assert_eq!(partition.partition_index, 3);
+        let code = |error| ErrorCode(respond(Err(error)).error_code);
+        assert_eq!(code(RequestError::NotController), ErrorCode::STALE_CONTROLLER_EPOCH);
+        assert_eq!(code(RequestError::UnknownBroker(7)), ErrorCode::BROKER_NOT_AVAILABLE);
+        assert_eq!(code(RequestError::StaleBrokerEpoch(7)), ErrorCode::STALE_BROKER_EPOCH);
+    }
 }

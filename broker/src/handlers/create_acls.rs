@@ -7,8 +7,6 @@
 //!
 //! Differs from Apache: no authorizer is supported.
 
-use std::sync::Arc;
-
 use protocol::error_code::ErrorCode;
 use protocol::messages::create_acls::{
     AclCreation, AclCreationResult, CreateAclsRequest, CreateAclsResponse,
@@ -16,20 +14,19 @@ use protocol::messages::create_acls::{
 
 use super::api_error::ApiError;
 use super::describe_acls::UNKNOWN;
-use crate::authorizer::{CLUSTER, Cluster, op};
-use crate::broker::Broker;
+use crate::authorizer::{Authorizer, CLUSTER, Cluster, op};
 use crate::request::{Reply, RequestContext};
 
 /// What a change of lists comes to without an authorizer.
-pub fn refusal(broker: &Broker, context: &RequestContext) -> ApiError {
-    if broker.authorizer.authorize::<op::Alter, Cluster>(context, CLUSTER).is_err() {
+pub fn refusal(authorizer: &Authorizer, context: &RequestContext) -> ApiError {
+    if authorizer.authorize::<op::Alter, Cluster>(context, CLUSTER).is_err() {
         return ApiError::plain(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
     }
     ApiError::new(ErrorCode::SECURITY_DISABLED, &"No Authorizer is configured.")
 }
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
     context: &RequestContext,
     request: CreateAclsRequest,
 ) -> Reply<CreateAclsResponse> {
@@ -40,8 +37,38 @@ pub fn handle(
     if request.creations.iter().any(is_unknown) {
         return Reply::Close("a list has an unknown element".to_owned());
     }
-    let ApiError { code, message } = refusal(broker, context);
+    let ApiError { code, message } = refusal(authorizer, context);
     let result = |_| AclCreationResult { error_code: code.0, error_message: message.clone() };
     let results = request.creations.iter().map(result).collect();
     Reply::Now(CreateAclsResponse { results, ..Default::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{context, now};
+
+    #[test]
+    fn every_list_is_refused_and_one_that_is_unknown_ends_the_connection() {
+        let list = AclCreation {
+            resource_type: 2,
+            resource_pattern_type: 3,
+            operation: 3,
+            permission_type: 3,
+            ..AclCreation::default()
+        };
+        let ask = |authorizer: &Authorizer, creations| {
+            handle(authorizer, &context(3), CreateAclsRequest { creations })
+        };
+        let told = |authorizer: Authorizer| {
+            let results = now(ask(&authorizer, vec![list.clone(); 2])).results;
+            results.into_iter().map(|result| ErrorCode(result.error_code)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(Authorizer::allow_all()), [ErrorCode::SECURITY_DISABLED; 2]);
+        let denied = Authorizer::allow_all().but::<op::Alter, Cluster>(CLUSTER);
+        assert_eq!(told(denied), [ErrorCode::CLUSTER_AUTHORIZATION_FAILED; 2]);
+        let unknown = AclCreation { operation: UNKNOWN, ..list.clone() };
+        let closed = ask(&Authorizer::allow_all(), vec![list, unknown]);
+        assert!(matches!(closed, Reply::Close(_)));
+    }
 }

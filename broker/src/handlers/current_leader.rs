@@ -22,3 +22,22 @@ pub fn find(
     };
     Some((leader, cluster.endpoint(leader.id, &context.connection.listener)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{ID, PORT, Testbed, context};
+
+    #[tokio::test]
+    async fn the_replica_here_is_asked_before_the_cache() {
+        let bed = Testbed::new();
+        bed.place("t", 1, 2, 4);
+        let (leader, node) = find(&bed.replicas, &context(0), "t", 0).expect("it is known");
+        assert_eq!(leader, Leader { id: 2, epoch: 4 });
+        assert_eq!(node.map(|node| node.port), Some(PORT + 1));
+        bed.lead("u", 1);
+        let here = find(&bed.replicas, &context(0), "u", 0).map(|(leader, _)| leader.id);
+        assert_eq!(here, Some(ID));
+        assert!(find(&bed.replicas, &context(0), "none", 0).is_none());
+    }
+}

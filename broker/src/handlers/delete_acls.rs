@@ -7,8 +7,6 @@
 //!
 //! Differs from Apache: no authorizer is supported.
 
-use std::sync::Arc;
-
 use protocol::messages::delete_acls::{
     DeleteAclsFilter, DeleteAclsFilterResult, DeleteAclsRequest, DeleteAclsResponse,
 };
@@ -16,11 +14,11 @@ use protocol::messages::delete_acls::{
 use super::api_error::ApiError;
 use super::create_acls;
 use super::describe_acls::UNKNOWN;
-use crate::broker::Broker;
+use crate::authorizer::Authorizer;
 use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
     context: &RequestContext,
     request: DeleteAclsRequest,
 ) -> Reply<DeleteAclsResponse> {
@@ -31,7 +29,7 @@ pub fn handle(
     if request.filters.iter().any(is_unknown) {
         return Reply::Close("a filter has an unknown element".to_owned());
     }
-    let ApiError { code, message } = create_acls::refusal(broker, context);
+    let ApiError { code, message } = create_acls::refusal(authorizer, context);
     let result = |_| DeleteAclsFilterResult {
         error_code: code.0,
         error_message: message.clone(),
@@ -39,4 +37,37 @@ pub fn handle(
     };
     let filter_results = request.filters.iter().map(result).collect();
     Reply::Now(DeleteAclsResponse { filter_results, ..Default::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::error_code::ErrorCode;
+
+    use super::*;
+    use crate::authorizer::{CLUSTER, Cluster, op};
+    use crate::testbed::{context, now};
+
+    #[test]
+    fn every_filter_is_refused_and_one_that_is_unknown_ends_the_connection() {
+        let filter = DeleteAclsFilter {
+            resource_type_filter: 2,
+            pattern_type_filter: 3,
+            operation: 3,
+            permission_type: 3,
+            ..DeleteAclsFilter::default()
+        };
+        let ask = |authorizer: &Authorizer, filters| {
+            handle(authorizer, &context(3), DeleteAclsRequest { filters })
+        };
+        let told = |authorizer: Authorizer| {
+            let results = now(ask(&authorizer, vec![filter.clone(); 2])).filter_results;
+            results.into_iter().map(|result| ErrorCode(result.error_code)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(Authorizer::allow_all()), [ErrorCode::SECURITY_DISABLED; 2]);
+        let denied = Authorizer::allow_all().but::<op::Alter, Cluster>(CLUSTER);
+        assert_eq!(told(denied), [ErrorCode::CLUSTER_AUTHORIZATION_FAILED; 2]);
+        let unknown = DeleteAclsFilter { pattern_type_filter: UNKNOWN, ..filter.clone() };
+        let closed = ask(&Authorizer::allow_all(), vec![filter, unknown]);
+        assert!(matches!(closed, Reply::Close(_)));
+    }
 }

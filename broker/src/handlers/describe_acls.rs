@@ -6,19 +6,15 @@
 //!
 //! Differs from Apache: no authorizer is supported.
 
-use std::sync::Arc;
-
 use protocol::error_code::ErrorCode;
 use protocol::messages::describe_acls::{DescribeAclsRequest, DescribeAclsResponse};
 
-use crate::broker::Broker;
 use crate::request::{Reply, RequestContext};
 
 /// What Kafka calls UNKNOWN, in every part of a list or a filter.
 pub const UNKNOWN: i8 = 0;
 
 pub fn handle(
-    _broker: &Arc<Broker>,
     _context: &RequestContext,
     request: DescribeAclsRequest,
 ) -> Reply<DescribeAclsResponse> {
@@ -36,4 +32,35 @@ pub fn handle(
         error_message: Some("No Authorizer is configured on the broker".to_owned()),
         ..Default::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{context, now};
+
+    #[test]
+    fn without_an_authorizer_there_are_no_lists_but_filters_are_looked_at() {
+        let whole = DescribeAclsRequest {
+            resource_type_filter: 2,
+            pattern_type_filter: 3,
+            operation: 3,
+            permission_type: 3,
+            ..DescribeAclsRequest::default()
+        };
+        let told = now(handle(&context(3), whole.clone()));
+        assert_eq!(told.error_code, ErrorCode::SECURITY_DISABLED.0);
+        assert_eq!(
+            told.error_message.as_deref(),
+            Some("No Authorizer is configured on the broker")
+        );
+        for unknown in [
+            DescribeAclsRequest { resource_type_filter: UNKNOWN, ..whole.clone() },
+            DescribeAclsRequest { pattern_type_filter: UNKNOWN, ..whole.clone() },
+            DescribeAclsRequest { operation: UNKNOWN, ..whole.clone() },
+            DescribeAclsRequest { permission_type: UNKNOWN, ..whole },
+        ] {
+            assert!(matches!(handle(&context(3), unknown), Reply::Close(_)));
+        }
+    }
 }

@@ -9,6 +9,8 @@
 //! Differs from Apache: groups come in the order of the request; there those that the caller may
 //! not see come first.
 
+use std::sync::Arc;
+
 use coordinator::group::request::{GroupDescription, MemberDescription};
 use futures::future::join_all;
 use protocol::error_code::ErrorCode;
@@ -17,17 +19,18 @@ use protocol::messages::describe_groups::{
 };
 
 use super::{group_error, operations};
-use crate::authorizer::{Authorizer, Group, op};
+use crate::authorizer::{Authorizer, Group, Requester, op};
 use crate::groups::Groups;
 use crate::request::{Reply, RequestContext};
 
 pub fn handle(
-    authorizer: &Authorizer,
+    authorizer: &Arc<Authorizer>,
     groups: &Groups,
     context: &RequestContext,
     request: DescribeGroupsRequest,
 ) -> Reply<DescribeGroupsResponse> {
     let operations = context.api_version >= 3 && request.include_authorized_operations;
+    let requester = Requester::new(authorizer, context);
     let describing: Vec<_> = request
         .groups
         .into_iter()
@@ -35,7 +38,7 @@ pub fn handle(
             let group = authorizer.authorize::<op::Describe, Group>(context, &group_id);
             let describing = group.ok().map(|group| groups.describe(&group));
             let operations = match operations {
-                true => operations::on_group(authorizer, context, &group_id),
+                true => operations::on_group(&requester, &group_id),
                 false => i32::MIN,
             };
             async move {
@@ -94,6 +97,7 @@ mod tests {
         let authorizer = Authorizer::allow_all()
             .but::<op::Describe, Group>("denied")
             .but::<op::Delete, Group>("g");
+        let authorizer = Arc::new(authorizer);
         let ask = async |version| {
             let request = DescribeGroupsRequest {
                 groups: ["denied", "g", "none"].map(str::to_owned).to_vec(),

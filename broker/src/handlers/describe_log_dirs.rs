@@ -19,36 +19,42 @@ use protocol::messages::describe_log_dirs::{
 };
 use storage::Log;
 
-use crate::authorizer::{CLUSTER, Cluster, op};
-use crate::broker::Broker;
+use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, op};
+use crate::replication::manager::ReplicaManager;
 use crate::request::{Reply, RequestContext};
+use crate::tasks::Tasks;
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    replicas: &Arc<ReplicaManager>,
+    tasks: &Arc<Tasks>,
     context: &RequestContext,
     request: DescribeLogDirsRequest,
 ) -> Reply<DescribeLogDirsResponse> {
-    if broker.authorizer.authorize::<op::Describe, Cluster>(context, CLUSTER).is_err() {
+    let Ok(allowed) = authorizer.authorize(context, CLUSTER) else {
         return Reply::Now(DescribeLogDirsResponse {
             error_code: ErrorCode::CLUSTER_AUTHORIZATION_FAILED.0,
             ..Default::default()
         });
-    }
-    let broker = broker.clone();
-    Reply::later(async move {
-        let owner = broker.clone();
-        owner.tasks.blocking(move || describe(&broker, &request)).await
-    })
+    };
+    let (replicas, tasks, allowed) = (replicas.clone(), tasks.clone(), allowed.into_owned());
+    Reply::later(
+        async move { tasks.blocking(move || describe(&replicas, &allowed, &request)).await },
+    )
 }
 
-fn describe(broker: &Broker, request: &DescribeLogDirsRequest) -> DescribeLogDirsResponse {
+fn describe(
+    replicas: &ReplicaManager,
+    _: &Authorized<'_, op::Describe, Cluster>,
+    request: &DescribeLogDirsRequest,
+) -> DescribeLogDirsResponse {
     let wanted: Option<HashSet<(&str, i32)>> = request.topics.as_ref().map(|topics| {
         topics
             .iter()
             .flat_map(|topic| topic.partitions.iter().map(|p| (topic.topic.as_str(), *p)))
             .collect()
     });
-    let manager = broker.replicas.logs();
+    let manager = replicas.logs();
     let asked = |name: &TopicPartition| {
         wanted.as_ref().is_none_or(|wanted| wanted.contains(&(&*name.topic, name.partition)))
     };
@@ -82,7 +88,7 @@ fn describe(broker: &Broker, request: &DescribeLogDirsRequest) -> DescribeLogDir
             DescribeLogDirsResult {
                 error_code: 0,
                 log_dir,
-                topics: topics(broker, by_dir.get(dir.path()).map_or(&[][..], Vec::as_slice)),
+                topics: topics(replicas, by_dir.get(dir.path()).map_or(&[][..], Vec::as_slice)),
                 total_bytes: bytes(sizes.f_blocks),
                 usable_bytes: bytes(sizes.f_bavail),
             }
@@ -97,11 +103,11 @@ struct Located {
     is_future: bool,
 }
 
-fn topics(broker: &Broker, logs: &[Located]) -> Vec<DescribeLogDirsTopic> {
+fn topics(replicas: &ReplicaManager, logs: &[Located]) -> Vec<DescribeLogDirsTopic> {
     let mut topics: Vec<DescribeLogDirsTopic> = Vec::new();
     for Located { log, is_future } in logs {
         let name = log.partition();
-        let partition = broker.replicas.hosted(&name.topic, name.partition).ok();
+        let partition = replicas.hosted(&name.topic, name.partition).ok();
         let lag = match partition.and_then(|partition| Some((partition.log()?, partition))) {
             Some((current, _)) if *is_future => current.log_end_offset() - log.log_end_offset(),
             Some((_, partition)) => (partition.high_watermark() - log.log_end_offset()).max(0),
@@ -122,4 +128,43 @@ fn topics(broker: &Broker, logs: &[Located]) -> Vec<DescribeLogDirsTopic> {
         }
     }
     topics
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::{Testbed, answer, context, now};
+
+    #[tokio::test]
+    async fn logs_are_told_by_topic_with_their_size_and_what_they_lag() {
+        let bed = Testbed::new();
+        bed.lead("t", 2);
+        bed.lead("u", 1);
+        bed.append("t", 1, &["a"]);
+        let manager = bed.replicas.logs();
+        let logs: Vec<_> =
+            manager.logs().into_iter().map(|log| Located { log, is_future: false }).collect();
+        let mut logs = logs;
+        logs.sort_by(|a, b| a.log.partition().cmp(b.log.partition()));
+        let told = topics(&bed.replicas, &logs);
+        let names: Vec<_> =
+            told.iter().map(|topic| (&*topic.name, topic.partitions.len())).collect();
+        assert_eq!(names, [("t", 2), ("u", 1)]);
+        let [empty, full] = &told[0].partitions[..] else { panic!("two") };
+        assert_eq!((empty.partition_size, full.partition_size > 0), (0, true));
+        assert!(told[0].partitions.iter().all(|p| p.offset_lag == 0 && !p.is_future_key));
+    }
+
+    #[tokio::test]
+    async fn whoever_may_not_see_the_cluster_is_refused_at_once() {
+        let bed = Testbed::new();
+        let ask = |authorizer: &Authorizer| {
+            let request = DescribeLogDirsRequest::default();
+            handle(authorizer, &bed.replicas, &bed.tasks, &context(4), request)
+        };
+        let denied = Authorizer::allow_all().but::<op::Describe, Cluster>(CLUSTER);
+        assert_eq!(now(ask(&denied)).error_code, ErrorCode::CLUSTER_AUTHORIZATION_FAILED.0);
+        let told = answer(ask(&bed.authorizer)).await;
+        assert_eq!(told.results.len(), 1, "one directory, though it is in memory only");
+    }
 }

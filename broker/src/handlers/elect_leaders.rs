@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use controller::ElectRefusal;
 use controller::event::RequestError;
+use controller::{ElectAnswers, ElectRefusal};
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, TopicPartition};
 use protocol::messages::elect_leaders::{
@@ -26,15 +26,20 @@ use protocol::messages::elect_leaders::{
 };
 
 use super::api_error::ApiError;
-use crate::authorizer::{Authorized, CLUSTER, Cluster, op};
-use crate::broker::Broker;
+use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, op};
+use crate::clock::Clock;
+use crate::metadata_cache::{MetadataCache, Snapshot, TopicMetadata};
+use crate::office::Office;
 use crate::request::{Reply, RequestContext};
 
 const PREFERRED: i8 = 0;
 const UNCLEAN: i8 = 1;
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    clock: &Clock,
+    metadata: &Arc<MetadataCache>,
+    office: &Arc<Office>,
     context: &RequestContext,
     request: ElectLeadersRequest,
 ) -> Reply<ElectLeadersResponse> {
@@ -49,18 +54,24 @@ pub fn handle(
         let results = named.iter().flatten().map(|tp| (tp.clone(), ApiError::plain(code)));
         Reply::Now(respond(version, code, results.collect()))
     };
-    let Ok(allowed) = broker.authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
+    let Ok(allowed) = authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
         return refuse(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
     };
     if ![PREFERRED, UNCLEAN].contains(&request.election_type) {
         return refuse(ErrorCode::INVALID_REQUEST);
     }
-    let (broker, unclean) = (broker.clone(), request.election_type == UNCLEAN);
-    let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
+    let unclean = request.election_type == UNCLEAN;
+    let wait = Wait {
+        clock: *clock,
+        metadata: metadata.clone(),
+        started_ms: clock.elapsed_ms(),
+        timeout_ms: u64::try_from(request.timeout_ms).unwrap_or(0),
+    };
+    let (office, allowed) = (office.clone(), allowed.into_owned());
     Reply::later(async move {
         let all = named.is_none();
-        let partitions = named.unwrap_or_else(|| every_partition(&broker));
-        let mut results = elect(&broker, partitions, unclean, timeout_ms, allowed).await;
+        let partitions = named.unwrap_or_else(|| every_partition(&wait.metadata.load()));
+        let mut results = elect(&office, &allowed, partitions, unclean, &wait).await;
         results.retain(|_, error| !all || error.code != ErrorCode::ELECTION_NOT_NEEDED);
         respond(version, ErrorCode::NONE, results)
     })
@@ -68,16 +79,23 @@ pub fn handle(
 
 type Results = BTreeMap<TopicPartition, ApiError>;
 
+/// Waits for what was elected to be known here.
+struct Wait {
+    clock: Clock,
+    metadata: Arc<MetadataCache>,
+    /// On the clock's `elapsed_ms`.
+    started_ms: f64,
+    timeout_ms: u64,
+}
+
 async fn elect(
-    broker: &Broker,
+    office: &Office,
+    allowed: &Authorized<'_, op::Alter, Cluster>,
     partitions: BTreeSet<TopicPartition>,
     unclean: bool,
-    timeout_ms: u64,
-    _: Authorized<'_, op::Alter, Cluster>,
+    wait: &Wait,
 ) -> Results {
-    let started_ms = broker.clock.elapsed_ms();
-    let asked = partitions.clone();
-    let answers = match broker.controller.handle.elect_leaders(asked, unclean).await {
+    let answers = match office.elect_leaders(allowed, partitions.clone(), unclean).await {
         Ok(answers) => answers,
         Err(error) => {
             let code = match error {
@@ -91,19 +109,23 @@ async fn elect(
         .iter()
         .filter_map(|(tp, result)| Some((tp.clone(), *result.as_ref().ok()?)))
         .collect();
-    let told = |cluster: &crate::metadata_cache::Snapshot, (tp, leader): &(TopicPartition, _)| {
-        cluster.partition(&tp.topic, tp.partition).is_some_and(|p| p.leader == *leader)
-    };
-    let everywhere =
-        broker.metadata.wait_until(|cluster| elected.iter().all(|one| told(cluster, one)));
+    let all = |cluster: &Snapshot| elected.iter().all(|(tp, leader)| told(cluster, tp, *leader));
+    let everywhere = wait.metadata.wait_until(all);
     // What is not there by then is answered so below.
-    let spent_ms = (broker.clock.elapsed_ms() - started_ms) as u64;
-    let left = Duration::from_millis(timeout_ms.saturating_sub(spent_ms));
+    let spent_ms = (wait.clock.elapsed_ms() - wait.started_ms) as u64;
+    let left = Duration::from_millis(wait.timeout_ms.saturating_sub(spent_ms));
     let _ = tokio::time::timeout(left, everywhere).await;
-    let cluster = broker.metadata.snapshot();
+    outcomes(&wait.metadata.load(), answers)
+}
+
+fn told(cluster: &Snapshot, tp: &TopicPartition, leader: BrokerId) -> bool {
+    cluster.partition(&tp.topic, tp.partition).is_some_and(|p| p.leader == leader)
+}
+
+fn outcomes(cluster: &Snapshot, answers: ElectAnswers) -> Results {
     let outcome = |(tp, result): (TopicPartition, Result<BrokerId, ElectRefusal>)| {
         let error = match result {
-            Ok(leader) if told(&cluster, &(tp.clone(), leader)) => ApiError::plain(ErrorCode::NONE),
+            Ok(leader) if told(cluster, &tp, leader) => ApiError::plain(ErrorCode::NONE),
             Ok(_) => ApiError::plain(ErrorCode::REQUEST_TIMED_OUT),
             Err(refused) => ApiError::new(code(refused), &text(&tp, refused)),
         };
@@ -112,9 +134,8 @@ async fn elect(
     answers.into_iter().map(outcome).collect()
 }
 
-fn every_partition(broker: &Broker) -> BTreeSet<TopicPartition> {
-    let cluster = broker.metadata.snapshot();
-    let of_topic = |topic: &Arc<crate::metadata_cache::TopicMetadata>| {
+fn every_partition(cluster: &Snapshot) -> BTreeSet<TopicPartition> {
+    let of_topic = |topic: &Arc<TopicMetadata>| {
         let tp = |index: &i32| TopicPartition::new(topic.name.to_string(), *index);
         topic.partitions.keys().map(tp).collect::<Vec<_>>()
     };

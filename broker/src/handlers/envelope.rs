@@ -5,17 +5,22 @@
 //!
 //! Differs from Apache: in nothing known.
 
-use std::sync::Arc;
-
 use protocol::messages::envelope::{EnvelopeRequest, EnvelopeResponse};
 
-use crate::broker::Broker;
 use crate::request::{Reply, RequestContext};
 
-pub fn handle(
-    _broker: &Arc<Broker>,
-    _context: &RequestContext,
-    _request: EnvelopeRequest,
-) -> Reply<EnvelopeResponse> {
+pub fn handle(_context: &RequestContext, _request: EnvelopeRequest) -> Reply<EnvelopeResponse> {
     Reply::Close("requests are not forwarded beside ZooKeeper".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testbed::context;
+
+    #[test]
+    fn nothing_is_forwarded() {
+        let reply = handle(&context(0), EnvelopeRequest::default());
+        assert!(matches!(reply, Reply::Close(_)));
+    }
 }

@@ -41,3 +41,14 @@ pub fn code(error: GroupError) -> ErrorCode {
 pub fn number(error: Option<GroupError>) -> i16 {
     error.map_or(ErrorCode::NONE, code).0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn none_is_no_error() {
+        assert_eq!(number(None), 0);
+        assert_eq!(number(Some(GroupError::NonEmptyGroup)), ErrorCode::NON_EMPTY_GROUP.0);
+    }
+}

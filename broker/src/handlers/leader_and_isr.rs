@@ -18,9 +18,7 @@
 //! Differs from Apache: a full disk does not take its directory offline.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use metadata::znodes::config::ConfigEntity;
 use protocol::error_code::ErrorCode;
 use protocol::ids::Uuid;
 use protocol::messages::leader_and_isr::{
@@ -29,87 +27,69 @@ use protocol::messages::leader_and_isr::{
 };
 use replica::partition::PartitionAssignment;
 
-use crate::authorizer::{CLUSTER, Cluster, op};
-use crate::broker::Broker;
+use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, op};
+use crate::orders::{Orders, Refusal};
 use crate::replication::manager::RoleOrder;
 use crate::request::{Reply, RequestContext};
-
-/// Longest wait for the values of new topics: the controller waits for the answer.
-const CONFIGS_WAIT_MAX: Duration = Duration::from_secs(5);
+use crate::tasks::Tasks;
 
 /// From here on the answer names topics by id.
 const TOPIC_IDS_FROM: i16 = 5;
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    orders: &Arc<Orders>,
+    tasks: &Arc<Tasks>,
     context: &RequestContext,
     request: LeaderAndIsrRequest,
 ) -> Reply<LeaderAndIsrResponse> {
     let version = context.api_version;
-    let allowed =
-        broker.authorizer.authorize::<op::ClusterAction, Cluster>(context, CLUSTER).is_ok();
-    if !allowed {
-        let orders = orders_of(request);
-        return Reply::Now(refuse(version, &orders, ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
-    }
-    let broker = broker.clone();
+    let Ok(allowed) = authorizer.authorize::<op::ClusterAction, Cluster>(context, CLUSTER) else {
+        let denied = ErrorCode::CLUSTER_AUTHORIZATION_FAILED;
+        return Reply::Now(refuse(version, &orders_of(request), denied));
+    };
+    let (orders, tasks, allowed) = (orders.clone(), tasks.clone(), allowed.into_owned());
     Reply::later(async move {
-        learn_configs(&broker, &request).await;
-        let owner = broker.clone();
-        owner.tasks.blocking(move || obey(&broker, version, request)).await
+        orders.learn_configs(&allowed, &partitions_of(&request)).await;
+        tasks.blocking(move || obey(&orders, &allowed, version, request)).await
     })
 }
 
-/// Nobody is notified of the values that a topic is made with: they are read when it comes here
-/// first.
-async fn learn_configs(broker: &Broker, request: &LeaderAndIsrRequest) {
-    let mut here = request.topic_states.iter().map(|topic| {
-        let hosted = |state: &LeaderAndIsrPartitionState| {
-            broker.replicas.hosted(&topic.topic_name, state.partition_index).is_ok()
-        };
-        (&topic.topic_name, topic.partition_states.iter().any(hosted))
+fn partitions_of(request: &LeaderAndIsrRequest) -> Vec<(&str, Vec<i32>)> {
+    let topics = request.topic_states.iter().map(|topic| {
+        let indexes = topic.partition_states.iter().map(|state| state.partition_index);
+        (topic.topic_name.as_str(), indexes.collect())
     });
-    let new: Vec<ConfigEntity> = here
-        .by_ref()
-        .filter(|(_, hosted)| !hosted)
-        .map(|(topic, _)| ConfigEntity::topic(topic.clone()))
-        .collect();
-    if new.is_empty() {
-        return;
-    }
-    let reading = broker.config_changes.take_over(new);
-    if tokio::time::timeout(CONFIGS_WAIT_MAX, reading).await.is_err() {
-        tracing::warn!("topics' own settings are not known yet: the store does not answer");
-    }
+    topics.collect()
 }
 
-/// Carries the request out. Blocks on the disk. The controller of this very broker calls it too.
-pub fn obey(broker: &Broker, version: i16, request: LeaderAndIsrRequest) -> LeaderAndIsrResponse {
-    let (controller_epoch, epoch) = (request.controller_epoch, request.broker_epoch);
-    let orders = orders_of(request);
-    if is_stale(broker, epoch) {
-        return refuse(version, &orders, ErrorCode::STALE_BROKER_EPOCH);
-    }
-    match broker.replicas.take_roles(controller_epoch, &orders, broker.clock.now_ms()) {
-        Err(stale) => {
-            tracing::warn!(%stale, "LeaderAndIsr of a former controller");
-            refuse(version, &orders, ErrorCode::STALE_CONTROLLER_EPOCH)
-        }
+/// Carries the request out. Blocks on the disk.
+pub fn obey(
+    orders: &Orders,
+    allowed: &Authorized<'_, op::ClusterAction, Cluster>,
+    version: i16,
+    request: LeaderAndIsrRequest,
+) -> LeaderAndIsrResponse {
+    let epochs = (request.controller_epoch, request.broker_epoch);
+    let roles = orders_of(request);
+    match orders.take_roles(allowed, epochs, &roles) {
+        Err(refused) => refuse(version, &roles, code_of(refused)),
         Ok(obeyed) => {
-            broker.groups.took_roles(&obeyed);
-            broker.transactions.took_roles(&obeyed);
             let codes = obeyed.results.iter().map(|result| match result {
                 Ok(()) => ErrorCode::NONE,
                 Err(error) => error.code(),
             });
-            respond(version, &orders, ErrorCode::NONE, codes)
+            respond(version, &roles, ErrorCode::NONE, codes)
         }
     }
 }
 
-/// Whether a controller's request was meant for a former life of this broker.
-pub fn is_stale(broker: &Broker, epoch: i64) -> bool {
-    epoch != -1 && epoch < broker.identity.broker_epoch()
+/// The code of a whole request.
+pub fn code_of(refused: Refusal) -> ErrorCode {
+    match refused {
+        Refusal::StaleBroker => ErrorCode::STALE_BROKER_EPOCH,
+        Refusal::StaleController(_) => ErrorCode::STALE_CONTROLLER_EPOCH,
+    }
 }
 
 fn orders_of(request: LeaderAndIsrRequest) -> Vec<RoleOrder> {
@@ -173,4 +153,74 @@ fn respond(
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::messages::leader_and_isr::LeaderAndIsrTopicState;
+
+    use super::*;
+    use crate::testbed::{ID, Testbed, answer, context, now, topic_id};
+
+    fn lead(topic: &str, (controller, broker, leader): (i32, i64, i32)) -> LeaderAndIsrRequest {
+        let state = LeaderAndIsrPartitionState {
+            controller_epoch: controller,
+            leader: ID,
+            leader_epoch: leader,
+            isr: vec![ID],
+            replicas: vec![ID],
+            is_new: leader == 0,
+            ..LeaderAndIsrPartitionState::default()
+        };
+        let topic = LeaderAndIsrTopicState {
+            topic_name: topic.to_owned(),
+            topic_id: topic_id(topic),
+            partition_states: vec![state],
+        };
+        LeaderAndIsrRequest {
+            controller_epoch: controller,
+            broker_epoch: broker,
+            topic_states: vec![topic],
+            ..LeaderAndIsrRequest::default()
+        }
+    }
+
+    fn obeyed(bed: &Testbed, epochs: (i32, i64, i32)) -> (ErrorCode, ErrorCode) {
+        let allowed = bed.internal.authorized(CLUSTER);
+        let told = obey(&bed.orders, &allowed, 7, lead("t", epochs));
+        let partition = told.topics[0].partition_errors[0].error_code;
+        (ErrorCode(told.error_code), ErrorCode(partition))
+    }
+
+    #[tokio::test]
+    async fn former_controllers_and_former_lives_are_refused_as_a_whole() {
+        let bed = Testbed::new();
+        bed.identity.registered(50);
+        assert_eq!(obeyed(&bed, (3, 50, 0)), (ErrorCode::NONE, ErrorCode::NONE));
+        let repeated = ErrorCode::STALE_CONTROLLER_EPOCH;
+        assert_eq!(obeyed(&bed, (3, -1, 0)), (ErrorCode::NONE, repeated), "the epoch is known");
+        assert_eq!(obeyed(&bed, (2, 50, 1)), (repeated, repeated));
+        let stale = ErrorCode::STALE_BROKER_EPOCH;
+        assert_eq!(obeyed(&bed, (4, 49, 1)), (stale, stale));
+        assert_eq!(obeyed(&bed, (3, 51, 1)), (ErrorCode::NONE, ErrorCode::NONE));
+        assert!(bed.replicas.find("t", 0).is_ok_and(|partition| partition.is_leader()));
+    }
+
+    #[tokio::test]
+    async fn clients_give_no_orders() {
+        let bed = Testbed::new();
+        let client = Authorizer::allow_all().but::<op::ClusterAction, Cluster>(CLUSTER);
+        let ask = |authorizer: &Authorizer, version| {
+            let (orders, tasks, context) = (&bed.orders, &bed.tasks, context(version));
+            handle(authorizer, orders, tasks, &context, lead("t", (1, -1, 0)))
+        };
+        let denied = ErrorCode::CLUSTER_AUTHORIZATION_FAILED.0;
+        let told = now(ask(&client, 7));
+        assert_eq!((told.error_code, told.topics[0].topic_id), (denied, topic_id("t")));
+        let told = now(ask(&client, 4));
+        assert_eq!(told.partition_errors[0].topic_name, "t", "by name before version 5");
+        assert!(bed.replicas.find("t", 0).is_err());
+        tokio::time::pause();
+        assert_eq!(answer(ask(&bed.authorizer, 7)).await.error_code, 0);
+    }
 }

@@ -30,15 +30,29 @@ use protocol::messages::metadata::{
 };
 
 use super::operations;
-use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, Topic, op};
-use crate::broker::Broker;
-use crate::metadata_cache::{PartitionMetadata, Snapshot, TopicMetadata};
+use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, Requester, Topic, op};
+use crate::clock::Clock;
+use crate::config::LiveConfig;
+use crate::identity::Identity;
+use crate::metadata_cache::{MetadataCache, PartitionMetadata, Snapshot, TopicMetadata};
+use crate::replication::lost_leaders::LostLeaders;
 use crate::request::{Reply, RequestContext};
-use crate::topics::auto::AutoCreated;
+use crate::topics::auto::{AutoCreated, AutoTopics};
 use crate::topics::name;
 
+/// Tells clients of the cluster.
+pub struct MetadataServer {
+    pub config: Arc<LiveConfig>,
+    pub clock: Clock,
+    pub identity: Arc<Identity>,
+    pub metadata: Arc<MetadataCache>,
+    pub lost_leaders: Arc<LostLeaders>,
+    pub auto_topics: Arc<AutoTopics>,
+}
+
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Arc<Authorizer>,
+    server: &Arc<MetadataServer>,
     context: &RequestContext,
     request: MetadataRequest,
 ) -> Reply<MetadataResponse> {
@@ -48,20 +62,23 @@ pub fn handle(
     {
         return Reply::Now(refused(topics, code));
     }
-    let now_ms = broker.clock.monotonic_ms();
-    if broker.lost_leaders.patience(&broker.metadata.load(), now_ms).is_some() {
-        let (broker, context) = (broker.clone(), context.clone());
+    let now_ms = server.clock.monotonic_ms();
+    if server.lost_leaders.patience(&server.metadata.load(), now_ms).is_some() {
+        let (server, requester) = (server.clone(), Requester::new(authorizer, context));
+        let context = context.clone();
         return Reply::later(async move {
-            broker.lost_leaders.settled(&broker.metadata, now_ms).await;
-            Answer::of_what_is_known(&broker, &context, request).completed(&broker, &context).await
+            server.lost_leaders.settled(&server.metadata, now_ms).await;
+            let answer = Answer::of_what_is_known(&server, &requester, &context, request);
+            answer.completed(&server.auto_topics, &requester).await
         });
     }
-    let answer = Answer::of_what_is_known(broker, context, request);
+    let requester = Requester::new(authorizer, context);
+    let answer = Answer::of_what_is_known(server, &requester, context, request);
     if answer.to_make.is_empty() {
-        return Reply::Now(answer.with_operations(broker, context));
+        return Reply::Now(answer.with_operations(&requester));
     }
-    let (broker, context) = (broker.clone(), context.clone());
-    Reply::later(async move { answer.completed(&broker, &context).await })
+    let topics = server.auto_topics.clone();
+    Reply::later(async move { answer.completed(&topics, &requester).await })
 }
 
 /// An answer, and what is still to be put into it.
@@ -73,31 +90,30 @@ struct Answer {
 
 impl Answer {
     fn of_what_is_known(
-        broker: &Broker,
+        server: &MetadataServer,
+        requester: &Requester,
         context: &RequestContext,
         request: MetadataRequest,
     ) -> Answer {
         let version = context.api_version;
-        let cluster = broker.metadata.snapshot();
+        let cluster = server.metadata.load();
         let view = View { cluster: &cluster, listener: &context.connection.listener, version };
         let mut response = MetadataResponse {
             brokers: view.brokers(),
-            cluster_id: Some(broker.identity.cluster_id.clone()),
+            cluster_id: Some(server.identity.cluster_id.clone()),
             controller_id: cluster.controller_id.unwrap_or(-1),
             ..Default::default()
         };
         if (8..=10).contains(&version) && request.include_cluster_authorized_operations {
-            let authorizer = &broker.authorizer;
-            let may_ask = authorizer.authorize::<op::Describe, Cluster>(context, CLUSTER).is_ok();
+            let may_ask = requester.authorize::<op::Describe, Cluster>(CLUSTER).is_ok();
             response.cluster_authorized_operations =
-                if may_ask { operations::on_cluster(authorizer, context) } else { 0 };
+                if may_ask { operations::on_cluster(requester) } else { 0 };
         }
         let with_operations = request.include_topic_authorized_operations && version >= 8;
         let wanted = Wanted::of(request.topics, version);
-        let mut to_make =
-            add_topics(&broker.authorizer, context, &view, wanted, &mut response.topics);
+        let mut to_make = add_topics(requester, &view, wanted, &mut response.topics);
         let may_create = request.allow_auto_topic_creation
-            && broker.config.load().bool("auto.create.topics.enable");
+            && server.config.load().bool("auto.create.topics.enable");
         if !may_create {
             response.topics.extend(to_make.drain(..).map(not_there));
         }
@@ -106,21 +122,20 @@ impl Answer {
 
     async fn completed(
         mut self,
-        broker: &Arc<Broker>,
-        context: &RequestContext,
+        auto_topics: &Arc<AutoTopics>,
+        requester: &Requester,
     ) -> MetadataResponse {
         for name in std::mem::take(&mut self.to_make) {
-            self.response.topics.push(make(broker, context, name).await);
+            self.response.topics.push(make(auto_topics, requester, name).await);
         }
-        self.with_operations(broker, context)
+        self.with_operations(requester)
     }
 
-    fn with_operations(mut self, broker: &Broker, context: &RequestContext) -> MetadataResponse {
+    fn with_operations(mut self, requester: &Requester) -> MetadataResponse {
         for topic in self.response.topics.iter_mut().filter(|_| self.with_operations) {
             let denied = topic.error_code == ErrorCode::TOPIC_AUTHORIZATION_FAILED.0;
             if let Some(name) = topic.name.as_deref().filter(|_| !denied) {
-                topic.topic_authorized_operations =
-                    operations::on_topic(&broker.authorizer, context, name);
+                topic.topic_authorized_operations = operations::on_topic(requester, name);
             }
         }
         self.response
@@ -155,13 +170,12 @@ impl Wanted {
 
 /// Adds what is known and gives back the names that are not.
 fn add_topics(
-    authorizer: &Authorizer,
-    context: &RequestContext,
+    requester: &Requester,
     view: &View<'_>,
     wanted: Wanted,
     answers: &mut Vec<MetadataResponseTopic>,
 ) -> Vec<String> {
-    let may_see = |topic: &str| authorizer.authorize::<op::Describe, Topic>(context, topic).is_ok();
+    let may_see = |topic: &str| requester.authorize::<op::Describe, Topic>(topic).is_ok();
     let denied = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
     let mut missing = Vec::new();
     match wanted {
@@ -280,14 +294,14 @@ fn not_there(name: String) -> MetadataResponseTopic {
 }
 
 async fn make(
-    broker: &Arc<Broker>,
-    context: &RequestContext,
+    auto_topics: &Arc<AutoTopics>,
+    requester: &Requester,
     name: String,
 ) -> MetadataResponseTopic {
-    let Some(authorized) = may_create(&broker.authorizer, context, &name) else {
+    let Some(authorized) = may_create(requester, &name) else {
         return failed(Some(name), Uuid::ZERO, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     };
-    let error = match broker.auto_topics.create(authorized).await {
+    let error = match auto_topics.create(authorized).await {
         AutoCreated::Written => ErrorCode::LEADER_NOT_AVAILABLE,
         AutoCreated::InTheMaking => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         AutoCreated::InvalidName(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
@@ -302,13 +316,12 @@ async fn make(
 
 /// Whoever may create anything in the cluster may create this topic too.
 fn may_create<'a>(
-    authorizer: &Authorizer,
-    context: &RequestContext,
+    requester: &Requester,
     topic: &'a str,
 ) -> Option<Authorized<'a, op::Create, Topic>> {
-    let anything = authorizer.authorize::<op::Create, Cluster>(context, CLUSTER);
+    let anything = requester.authorize::<op::Create, Cluster>(CLUSTER);
     let proof = anything.map(|cluster| cluster.covers(topic));
-    proof.or_else(|_| authorizer.authorize(context, topic)).ok()
+    proof.or_else(|_| requester.authorize(topic)).ok()
 }
 
 /// Why topics cannot be looked up as they are asked for. From v12 on names are read only where no
@@ -336,6 +349,66 @@ fn refused(topics: &[MetadataRequestTopic], code: ErrorCode) -> MetadataResponse
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testbed::{ID, Testbed, answer, context, now, topic_id};
+
+    fn ask(
+        bed: &Testbed,
+        authorizer: Authorizer,
+        version: i16,
+        names: Option<&[&str]>,
+    ) -> Reply<MetadataResponse> {
+        let topic = |name: &&str| MetadataRequestTopic {
+            name: Some((*name).to_owned()),
+            ..MetadataRequestTopic::default()
+        };
+        let request = MetadataRequest {
+            topics: names.map(|names| names.iter().map(topic).collect()),
+            allow_auto_topic_creation: true,
+            include_topic_authorized_operations: true,
+            ..MetadataRequest::default()
+        };
+        handle(&Arc::new(authorizer), &bed.metadata_server, &context(version), request)
+    }
+
+    fn told(response: &MetadataResponse) -> Vec<(&str, ErrorCode)> {
+        let name = |topic: &MetadataResponseTopic| topic.name.as_deref().map(str::len);
+        assert!(response.topics.iter().all(|topic| name(topic).is_some()));
+        let topics = response.topics.iter();
+        topics.map(|t| (t.name.as_deref().unwrap_or(""), ErrorCode(t.error_code))).collect()
+    }
+
+    #[tokio::test]
+    async fn topics_that_may_not_be_seen_are_not_told_of_and_none_is_made_without_leave() {
+        let bed = Testbed::new();
+        bed.lead("t", 1);
+        bed.place("elsewhere", 1, 2, 0);
+        bed.lead("hidden", 1);
+        let authorizer = || {
+            Authorizer::allow_all()
+                .but::<op::Describe, Topic>("hidden")
+                .but::<op::Create, Cluster>(CLUSTER)
+                .but::<op::Create, Topic>("new")
+        };
+        let none = ErrorCode::NONE;
+        let all = now(ask(&bed, authorizer(), 12, None));
+        assert_eq!(told(&all), [("elsewhere", none), ("t", none)]);
+        assert_eq!(all.topics[1].topic_id, topic_id("t"));
+        assert_eq!(all.topics[1].partitions[0].leader_id, ID);
+        assert_ne!(all.topics[1].topic_authorized_operations, i32::MIN);
+        let named = answer(ask(&bed, authorizer(), 12, Some(&["hidden", "t", "new"]))).await;
+        let denied = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+        assert_eq!(told(&named), [("hidden", denied), ("t", none), ("new", denied)]);
+        assert_eq!(named.topics[0].topic_authorized_operations, i32::MIN, "not even that");
+    }
+
+    #[tokio::test]
+    async fn without_auto_creation_what_is_not_there_is_unknown() {
+        let bed = Testbed::with(&[("auto.create.topics.enable", "false")]);
+        let told_now = now(ask(&bed, Authorizer::allow_all(), 12, Some(&["new", "a b"])));
+        let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        let invalid = ErrorCode::INVALID_TOPIC_EXCEPTION;
+        assert_eq!(told(&told_now), [("new", unknown), ("a b", invalid)]);
+    }
 
     fn topic(id: u8, name: Option<&str>) -> MetadataRequestTopic {
         MetadataRequestTopic { topic_id: Uuid([id; 16]), name: name.map(str::to_owned) }

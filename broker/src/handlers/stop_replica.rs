@@ -16,54 +16,47 @@ use protocol::messages::stop_replica::{
     StopReplicaPartitionError, StopReplicaRequest, StopReplicaResponse,
 };
 
-use super::leader_and_isr::is_stale;
-use crate::authorizer::{CLUSTER, Cluster, op};
-use crate::broker::Broker;
+use super::leader_and_isr::code_of;
+use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, op};
+use crate::orders::Orders;
 use crate::replication::manager::StopOrder;
 use crate::request::{Reply, RequestContext};
+use crate::tasks::Tasks;
 
 /// The leader epoch of versions that name none.
 const NO_EPOCH: i32 = -1;
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    orders: &Arc<Orders>,
+    tasks: &Arc<Tasks>,
     context: &RequestContext,
     request: StopReplicaRequest,
 ) -> Reply<StopReplicaResponse> {
-    if broker.authorizer.authorize::<op::ClusterAction, Cluster>(context, CLUSTER).is_err() {
+    let Ok(allowed) = authorizer.authorize::<op::ClusterAction, Cluster>(context, CLUSTER) else {
         let code = ErrorCode::CLUSTER_AUTHORIZATION_FAILED;
         return Reply::Now(refuse(&orders_of(request), code));
-    }
-    let broker = broker.clone();
-    Reply::later(async move {
-        let owner = broker.clone();
-        owner.tasks.blocking(move || obey(&broker, request)).await
-    })
+    };
+    let (orders, tasks, allowed) = (orders.clone(), tasks.clone(), allowed.into_owned());
+    Reply::later(async move { tasks.blocking(move || obey(&orders, &allowed, request)).await })
 }
 
-/// Carries the request out. Blocks on the disk. The controller of this very broker calls it too.
-pub fn obey(broker: &Broker, request: StopReplicaRequest) -> StopReplicaResponse {
-    let (controller_epoch, epoch) = (request.controller_epoch, request.broker_epoch);
-    let orders = orders_of(request);
-    if is_stale(broker, epoch) {
-        return stale(ErrorCode::STALE_BROKER_EPOCH);
-    }
-    match broker.replicas.stop(controller_epoch, &orders, broker.clock.now_ms()) {
-        Err(former) => {
-            tracing::warn!(stale = %former, "StopReplica of a former controller");
-            stale(ErrorCode::STALE_CONTROLLER_EPOCH)
-        }
+/// Carries the request out. Blocks on the disk.
+pub fn obey(
+    orders: &Orders,
+    allowed: &Authorized<'_, op::ClusterAction, Cluster>,
+    request: StopReplicaRequest,
+) -> StopReplicaResponse {
+    let epochs = (request.controller_epoch, request.broker_epoch);
+    let stops = orders_of(request);
+    match orders.stop(allowed, epochs, &stops) {
+        Err(refused) => stale(code_of(refused)),
         Ok(results) => {
-            let stopped = orders.iter().zip(&results).filter(|(_, result)| result.is_ok());
-            stopped.for_each(|(order, _)| {
-                broker.groups.stopped(order);
-                broker.transactions.stopped(order);
-            });
             let codes = results.iter().map(|result| match result {
                 Ok(()) => ErrorCode::NONE,
                 Err(error) => error.code(),
             });
-            respond(&orders, ErrorCode::NONE, codes)
+            respond(&stops, ErrorCode::NONE, codes)
         }
     }
 }
@@ -117,4 +110,56 @@ fn respond(
         })
         .collect();
     StopReplicaResponse { error_code: code.0, partition_errors }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::messages::stop_replica::{StopReplicaPartitionState, StopReplicaTopicState};
+
+    use super::*;
+    use crate::testbed::{Testbed, answer, context, now};
+
+    fn stop(controller_epoch: i32, broker_epoch: i64, leader_epoch: i32) -> StopReplicaRequest {
+        let state =
+            StopReplicaPartitionState { partition_index: 0, leader_epoch, delete_partition: true };
+        let topic =
+            StopReplicaTopicState { topic_name: "t".to_owned(), partition_states: vec![state] };
+        StopReplicaRequest {
+            controller_epoch,
+            broker_epoch,
+            topic_states: vec![topic],
+            ..StopReplicaRequest::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_partition_stops_in_its_epoch_and_former_controllers_are_refused() {
+        let bed = Testbed::new();
+        bed.lead("t", 1);
+        bed.place("t", 1, 1, 4);
+        bed.identity.registered(50);
+        let ask = async |request| {
+            let (orders, tasks) = (&bed.orders, &bed.tasks);
+            answer(handle(&bed.authorizer, orders, tasks, &context(4), request)).await
+        };
+        let former = ask(stop(0, 50, 4)).await;
+        assert_eq!(former.error_code, ErrorCode::STALE_CONTROLLER_EPOCH.0);
+        assert!(former.partition_errors.is_empty());
+        let stale = ask(stop(1, 49, 4)).await;
+        assert_eq!(stale.error_code, ErrorCode::STALE_BROKER_EPOCH.0);
+        let fenced = ask(stop(1, 50, 3)).await;
+        let code = fenced.partition_errors[0].error_code;
+        assert_eq!((fenced.error_code, code), (0, ErrorCode::FENCED_LEADER_EPOCH.0));
+        assert_eq!(ask(stop(1, 50, 4)).await.partition_errors[0].error_code, 0);
+        assert_eq!(bed.replicas.find("t", 0).err(), Some(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+    }
+
+    #[tokio::test]
+    async fn clients_give_no_orders() {
+        let bed = Testbed::new();
+        let client = Authorizer::allow_all().but::<op::ClusterAction, Cluster>(CLUSTER);
+        let told = now(handle(&client, &bed.orders, &bed.tasks, &context(4), stop(1, -1, 0)));
+        let denied = ErrorCode::CLUSTER_AUTHORIZATION_FAILED.0;
+        assert_eq!((told.error_code, told.partition_errors[0].error_code), (denied, denied));
+    }
 }

@@ -32,3 +32,17 @@ pub fn code_for(error: TransactionError, knows_fenced: bool) -> ErrorCode {
 pub fn code_of(result: Result<(), TransactionError>, knows_fenced: bool) -> ErrorCode {
     result.map_or_else(|error| code_for(error, knows_fenced), |()| ErrorCode::NONE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_clients_are_told_of_an_epoch() {
+        let fenced = TransactionError::ProducerFenced;
+        assert_eq!(code_for(fenced, true), ErrorCode::PRODUCER_FENCED);
+        assert_eq!(code_for(fenced, false), ErrorCode::INVALID_PRODUCER_EPOCH);
+        assert_eq!(code_of(Ok(()), true), ErrorCode::NONE);
+        assert_eq!(code_of(Err(fenced), false), ErrorCode::INVALID_PRODUCER_EPOCH);
+    }
+}

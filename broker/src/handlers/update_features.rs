@@ -15,51 +15,50 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use metadata::retry;
-use metadata::store::{Op, Reply as StoreReply, StoreError};
-use metadata::znodes::feature::{self, Features};
+use metadata::znodes::feature::Features;
 use protocol::error_code::ErrorCode;
 use protocol::messages::update_features::{
     FeatureUpdateKey, UpdatableFeatureResult, UpdateFeaturesRequest, UpdateFeaturesResponse,
 };
 
 use super::api_error::ApiError;
-use crate::authorizer::{Authorized, CLUSTER, Cluster, op};
-use crate::broker::Broker;
+use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, op};
+use crate::finalized_features::FinalizedFeatures;
+use crate::office::Office;
 use crate::request::{Reply, RequestContext};
 
 const UPGRADE: i8 = 1;
 const SAFE_DOWNGRADE: i8 = 2;
 const UNSAFE_DOWNGRADE: i8 = 3;
-/// Pause before it is asked again whether this broker knows of a change.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    office: &Office,
+    finalized: &Arc<FinalizedFeatures>,
     context: &RequestContext,
     request: UpdateFeaturesRequest,
 ) -> Reply<UpdateFeaturesResponse> {
     let refuse = |code: ErrorCode| Reply::Now(whole(ApiError::new(code, &code.message())));
-    let Ok(authorized) = broker.authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
+    let Ok(authorized) = authorizer.authorize::<_, Cluster>(context, CLUSTER) else {
         return refuse(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
     };
-    if !broker.controller.handle.is_controller() {
+    if !office.is_controller() {
         return refuse(ErrorCode::NOT_CONTROLLER);
     }
-    let (broker, version) = (broker.clone(), context.api_version);
-    Reply::later(async move { update(&broker, version, request, authorized).await })
+    let (finalized, authorized) = (finalized.clone(), authorized.into_owned());
+    let version = context.api_version;
+    Reply::later(async move { update(&finalized, &authorized, version, request).await })
 }
 
 async fn update(
-    broker: &Broker,
+    finalized: &FinalizedFeatures,
+    authorized: &Authorized<'_, op::Alter, Cluster>,
     version: i16,
     request: UpdateFeaturesRequest,
-    authorized: Authorized<'_, op::Alter, Cluster>,
 ) -> UpdateFeaturesResponse {
-    let (features, epoch) = match read(broker).await {
+    let (features, epoch) = match finalized.read().await {
         Ok(read) => read,
         Err(error) => {
             tracing::error!(%error, "the finalized features cannot be read");
@@ -70,7 +69,7 @@ async fn update(
     if target != features.levels && !request.validate_only {
         let levels = Features { levels: target, ..features };
         let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
-        if let Err(error) = write(broker, authorized, &levels, epoch, patience).await {
+        if let Err(error) = finalized.write(authorized, &levels, epoch, patience).await {
             tracing::warn!(%error, "the finalized features were not updated");
             let failed = ErrorCode::FEATURE_UPDATE_FAILED;
             for result in results.values_mut().filter(|result| result.code.is_ok()) {
@@ -93,40 +92,6 @@ fn whole(error: ApiError) -> UpdateFeaturesResponse {
         error_message: error.message,
         ..Default::default()
     }
-}
-
-/// The features and the version of their node.
-async fn read(broker: &Broker) -> Result<(Features, i32), String> {
-    let found = retry::get(&*broker.store, feature::PATH, false).await;
-    match found.map_err(|error| error.to_string())? {
-        None => Ok((Features::enabled(BTreeMap::new()), -1)),
-        Some((data, stat)) => {
-            let features = Features::decode(data.as_deref()).map_err(|error| error.to_string())?;
-            Ok((features, stat.version))
-        }
-    }
-}
-
-/// Writes over the version that was read, and waits until this broker knows of it.
-async fn write(
-    broker: &Broker,
-    _: Authorized<'_, op::Alter, Cluster>,
-    features: &Features,
-    version: i32,
-    patience: Duration,
-) -> Result<(), String> {
-    let data = Some(features.encode());
-    let set = Op::Set { path: feature::PATH.to_owned(), data, version };
-    let reply =
-        retry::read(&*broker.store, set).await.map_err(|error: StoreError| error.to_string())?;
-    let StoreReply::Set { stat } = reply else { return Err(format!("not a write: {reply:?}")) };
-    let known = async {
-        let epoch = &broker.finalized_features_epoch;
-        while epoch.load(Ordering::Relaxed) < i64::from(stat.version) {
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    };
-    tokio::time::timeout(patience, known).await.map_err(|_| "not known in time".to_owned())
 }
 
 /// What the features are after the updates that may be made, and each one's result. Of several

@@ -7,73 +7,39 @@
 //!
 //! Differs from Apache: in nothing known.
 
-use std::sync::Arc;
-
 use metadata::znodes::broker::SecurityProtocol;
 use protocol::error_code::ErrorCode;
-use protocol::ids::{TopicPartition, Uuid};
+use protocol::ids::Uuid;
 use protocol::messages::update_metadata::{
     UpdateMetadataEndpoint, UpdateMetadataRequest, UpdateMetadataResponse, UpdateMetadataTopicState,
 };
 
-use super::leader_and_isr::is_stale;
-use crate::authorizer::{CLUSTER, Cluster, op};
-use crate::broker::Broker;
+use super::leader_and_isr::code_of;
+use crate::authorizer::{Authorizer, CLUSTER};
 use crate::metadata_cache::Snapshot;
-use crate::replication::topic_configs::Overrides;
+use crate::orders::Orders;
 use crate::request::{Reply, RequestContext};
 
-/// The leader of a partition that is being deleted.
-const LEADER_DURING_DELETE: i32 = -2;
-
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    orders: &Orders,
     context: &RequestContext,
     request: UpdateMetadataRequest,
 ) -> Reply<UpdateMetadataResponse> {
-    if broker.authorizer.authorize::<op::ClusterAction, Cluster>(context, CLUSTER).is_err() {
-        let error_code = ErrorCode::CLUSTER_AUTHORIZATION_FAILED.0;
-        return Reply::Now(UpdateMetadataResponse { error_code });
-    }
-    Reply::Now(obey(broker, request))
+    let code = match authorizer.authorize(context, CLUSTER) {
+        Err(_) => ErrorCode::CLUSTER_AUTHORIZATION_FAILED,
+        Ok(allowed) => match orders.update(&allowed, request, in_shape) {
+            Ok(()) => ErrorCode::NONE,
+            Err(refused) => code_of(refused),
+        },
+    };
+    Reply::Now(UpdateMetadataResponse { error_code: code.0 })
 }
 
-/// Takes the request over. The controller of this very broker calls it too.
-pub fn obey(broker: &Broker, mut request: UpdateMetadataRequest) -> UpdateMetadataResponse {
-    if is_stale(broker, request.broker_epoch) {
-        return UpdateMetadataResponse { error_code: ErrorCode::STALE_BROKER_EPOCH.0 };
-    }
-    if let Err(stale) = broker.replicas.hear_controller(request.controller_epoch) {
-        tracing::warn!(%stale, "UpdateMetadata of a former controller");
-        return UpdateMetadataResponse { error_code: ErrorCode::STALE_CONTROLLER_EPOCH.0 };
-    }
-    group(&mut request, &broker.metadata.load());
-    name_listeners(&mut request);
-    for gone in broker.metadata.load().brokers.keys() {
-        if request.live_brokers.iter().all(|live| live.id != *gone) {
-            broker.lost_leaders.note(*gone, broker.clock.monotonic_ms());
-        }
-    }
-    broker.metadata.apply(&request);
-    let deleted = deleted_in(&request);
-    let cluster = broker.metadata.load();
-    for gone in deleted.iter().filter(|gone| cluster.topic(&gone.topic).is_none()) {
-        // A topic of the same name that is made later has values of its own, or none.
-        broker.topic_configs.set(&gone.topic, Overrides::new());
-    }
-    broker.groups.partitions_deleted(deleted);
-    UpdateMetadataResponse::default()
-}
-
-/// The partitions that the request takes out of the cluster, because their topics are deleted.
-fn deleted_in(request: &UpdateMetadataRequest) -> Vec<TopicPartition> {
-    let states = request.topic_states.iter().flat_map(|topic| {
-        topic.partition_states.iter().map(move |state| (&topic.topic_name, state))
-    });
-    states
-        .filter(|(_, state)| state.leader == LEADER_DURING_DELETE)
-        .map(|(topic, state)| TopicPartition::new(topic.clone(), state.partition_index))
-        .collect()
+/// The shape of the latest version.
+fn in_shape(request: &mut UpdateMetadataRequest, known: &Snapshot) {
+    group(request, known);
+    name_listeners(request);
 }
 
 /// Brings the partitions of versions 0 to 4 into the shape of the later ones. They say nothing of

@@ -32,6 +32,7 @@ pub const TARGETS: &[&str] = &[
     "broker::network::listener",
     "broker::network::throttle",
     "broker::notify",
+    "broker::orders",
     "broker::producer_ids",
     "broker::quota",
     "broker::replication",

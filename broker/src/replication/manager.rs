@@ -19,6 +19,7 @@ use super::isr_changes::IsrChanges;
 use super::partition::{Became, Partition, Surroundings};
 use super::session_fence::SessionFence;
 use super::topic_metrics::TopicMetricsRegistry;
+use crate::authorizer::{Authorized, Cluster, op};
 use crate::random;
 
 mod following;
@@ -272,7 +273,11 @@ impl ReplicaManager {
     }
 
     /// Notes a controller's epoch; an older one than before has nothing to say.
-    pub fn hear_controller(&self, epoch: i32) -> Result<(), StaleController> {
+    pub fn hear_controller(
+        &self,
+        _: &Authorized<'_, op::ClusterAction, Cluster>,
+        epoch: i32,
+    ) -> Result<(), StaleController> {
         self.controller(epoch).map(drop)
     }
 
@@ -289,6 +294,7 @@ impl ReplicaManager {
     /// Carries out a LeaderAndIsr. Opens and makes logs, so it blocks on the disk.
     pub fn take_roles(
         &self,
+        _: &Authorized<'_, op::ClusterAction, Cluster>,
         controller_epoch: i32,
         orders: &[RoleOrder],
         now_ms: TimestampMs,
@@ -408,6 +414,7 @@ impl ReplicaManager {
     /// Carries out a StopReplica. Renames directories, so it blocks on the disk.
     pub fn stop(
         &self,
+        _: &Authorized<'_, op::ClusterAction, Cluster>,
         controller_epoch: i32,
         orders: &[StopOrder],
         now_ms: TimestampMs,

@@ -17,6 +17,7 @@ use storage::moving::MoveError;
 use storage::{AppendError, Log, ReadError, StorageError};
 
 use super::manager::ReplicaManager;
+use crate::authorizer::{Authorized, Cluster, op};
 use crate::clock::Clock;
 use crate::config::LiveConfig;
 use crate::quota::Quotas;
@@ -63,26 +64,33 @@ pub struct Mover {
     pub quotas: Arc<Quotas>,
 }
 
-/// Begins or changes the move of a partition to the log directory `root`.
-pub fn order(own: &Mover, partition: &TopicPartition, root: &Path) -> Result<(), MoveError> {
-    let (replicas, now_ms) = (&own.replicas, own.clock.now_ms());
-    let logs = replicas.logs();
-    let hosted = replicas.hosted(&partition.topic, partition.partition);
-    if matches!(hosted, Err(protocol::error_code::ErrorCode::KAFKA_STORAGE_ERROR)) {
-        return Err(MoveError::Offline);
-    }
-    logs.prefer_dir(partition, root)?;
-    if hosted.is_ok() && logs.future_dir_of(partition).is_some_and(|dir| dir != root) {
-        tracing::info!(%partition, to = %root.display(), "a move is given up for another");
-        logs.delete_future(partition, random::uuid(), now_ms)?;
+impl Mover {
+    /// Begins or changes the move of a partition to the log directory `root`.
+    pub fn order(
+        &self,
+        _: &Authorized<'_, op::Alter, Cluster>,
+        partition: &TopicPartition,
+        root: &Path,
+    ) -> Result<(), MoveError> {
+        let (replicas, now_ms) = (&self.replicas, self.clock.now_ms());
+        let logs = replicas.logs();
+        let hosted = replicas.hosted(&partition.topic, partition.partition);
+        if matches!(hosted, Err(protocol::error_code::ErrorCode::KAFKA_STORAGE_ERROR)) {
+            return Err(MoveError::Offline);
+        }
         logs.prefer_dir(partition, root)?;
+        if hosted.is_ok() && logs.future_dir_of(partition).is_some_and(|dir| dir != root) {
+            tracing::info!(%partition, to = %root.display(), "a move is given up for another");
+            logs.delete_future(partition, random::uuid(), now_ms)?;
+            logs.prefer_dir(partition, root)?;
+        }
+        let log = hosted.ok().and_then(|hosted| hosted.log()).ok_or(MoveError::NoLog)?;
+        if logs.create_future(partition, log.config(), random::uuid(), now_ms)?.is_some() {
+            tracing::info!(%partition, to = %root.display(), "moving");
+            replicas.note_moves();
+        }
+        Ok(())
     }
-    let log = hosted.ok().and_then(|hosted| hosted.log()).ok_or(MoveError::NoLog)?;
-    if logs.create_future(partition, log.config(), random::uuid(), now_ms)?.is_some() {
-        tracing::info!(%partition, to = %root.display(), "moving");
-        replicas.note_moves();
-    }
-    Ok(())
 }
 
 /// Moves what is to be moved until the broker stops.

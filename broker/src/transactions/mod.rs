@@ -47,7 +47,7 @@ use protocol::ids::TopicPartition;
 use tokio::sync::Notify;
 
 use crate::authorizer::{
-    Authorized, AuthorizedPartitions, On, Requester, Topic, TransactionalId, op,
+    Authorized, AuthorizedPartitions, Cluster, On, Requester, Topic, TransactionalId, op,
 };
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
@@ -192,7 +192,7 @@ impl Transactions {
     }
 
     /// What a LeaderAndIsr made of the topic's partitions here.
-    pub fn took_roles(&self, obeyed: &Obeyed) {
+    pub fn took_roles(&self, _: &Authorized<'_, op::ClusterAction, Cluster>, obeyed: &Obeyed) {
         let ours = |topic: &str| topic == TRANSACTIONS_TOPIC;
         for (partition, epoch) in obeyed.leaders.iter().filter(|(tp, _)| ours(&tp.topic)) {
             self.service.elected(partition.partition, *epoch);
@@ -203,7 +203,7 @@ impl Transactions {
     }
 
     /// A StopReplica took this partition away.
-    pub fn stopped(&self, order: &StopOrder) {
+    pub fn stopped(&self, _: &Authorized<'_, op::ClusterAction, Cluster>, order: &StopOrder) {
         if order.topic == TRANSACTIONS_TOPIC {
             let epoch = Some(order.leader_epoch).filter(|epoch| *epoch >= 0);
             self.service.resigned(order.index, epoch);

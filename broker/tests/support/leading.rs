@@ -1,8 +1,9 @@
 //! Makes the broker lead partition 0 of a topic by orders given by hand, in the place of a
 //! controller.
 
+use broker::authorizer::{Authorized, CLUSTER, Cluster, op};
 use broker::broker::Broker;
-use broker::handlers::{leader_and_isr, stop_replica, update_metadata};
+use broker::handlers::{leader_and_isr, stop_replica};
 use protocol::ids::Uuid;
 use protocol::messages::leader_and_isr::{
     LeaderAndIsrPartitionState, LeaderAndIsrRequest, LeaderAndIsrTopicState,
@@ -50,7 +51,7 @@ pub fn lead_in(broker: &Broker, leader_epoch: i32, replicas: &[i32]) {
         }],
         ..Default::default()
     };
-    assert_eq!(leader_and_isr::obey(broker, 7, roles).error_code, 0);
+    assert_eq!(leader_and_isr::obey(&broker.orders, &controller(broker), 7, roles).error_code, 0);
     tell(broker, replicas, 1, replicas);
 }
 
@@ -78,7 +79,7 @@ pub fn delete(broker: &Broker) {
         }],
         ..Default::default()
     };
-    let response = stop_replica::obey(broker, request);
+    let response = stop_replica::obey(&broker.orders, &controller(broker), request);
     let codes = response.partition_errors.iter().map(|error| error.error_code);
     assert!(response.error_code == 0 && codes.eq([0]), "{response:?}");
 }
@@ -111,5 +112,10 @@ pub fn tell(broker: &Broker, live: &[i32], leader: i32, isr: &[i32]) {
         }],
         ..Default::default()
     };
-    assert_eq!(update_metadata::obey(broker, metadata).error_code, 0);
+    assert_eq!(broker.orders.update(&controller(broker), metadata, |_, _| {}), Ok(()));
+}
+
+/// Leave to give orders.
+fn controller(broker: &Broker) -> Authorized<'static, op::ClusterAction, Cluster> {
+    broker.internal.authorized(CLUSTER)
 }

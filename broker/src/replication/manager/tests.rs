@@ -9,9 +9,14 @@ use storage::disk::{Disk, Fault, MemoryDisk};
 use storage::log_dir::LogDir;
 
 use super::*;
-use crate::authorizer::Internal;
+use crate::authorizer::{CLUSTER, Internal};
 use crate::replication::cluster_view::{BrokerEndpoint, Leader};
 use crate::replication::partition::AppendTerms;
+
+/// Whoever gives orders.
+fn controller() -> Authorized<'static, op::ClusterAction, Cluster> {
+    Internal::of_this_broker().authorized(CLUSTER)
+}
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -84,7 +89,9 @@ fn order(index: i32, topic_id: u8, leader_epoch: i32) -> RoleOrder {
 
 /// The code of each order's answer.
 fn codes(manager: &ReplicaManager, orders: &[RoleOrder]) -> Vec<ErrorCode> {
-    let obeyed = manager.take_roles(1, orders, NOW_MS).expect("the controller is no former one");
+    let obeyed = manager
+        .take_roles(&controller(), 1, orders, NOW_MS)
+        .expect("the controller is no former one");
     let code = |result: &Result<(), OrderError>| {
         result.as_ref().map_or_else(OrderError::code, |()| ErrorCode::NONE)
     };
@@ -152,13 +159,16 @@ fn a_topic_made_again_has_a_log_of_its_own_once_the_former_one_was_deleted() {
         leader_epoch: EPOCH_DURING_DELETE,
         delete: true,
     };
-    assert!(matches!(second.stop(1, std::slice::from_ref(&stop), NOW_MS).as_deref(), Ok([Ok(())])));
+    assert!(matches!(
+        second.stop(&controller(), 1, std::slice::from_ref(&stop), NOW_MS).as_deref(),
+        Ok([Ok(())])
+    ));
     assert_eq!(codes(&second, &[order(0, 8, 0)]), [ErrorCode::NONE]);
     assert_eq!(second.find("t", 0).unwrap().topic_id(), Some(Uuid([8; 16])));
     assert_eq!(append(&second, 0), 0);
     // Also after an order that was refused.
     assert_eq!(codes(&second, &[order(0, 9, 1)]), [ErrorCode::INCONSISTENT_TOPIC_ID]);
-    assert!(matches!(second.stop(1, &[stop], NOW_MS).as_deref(), Ok([Ok(())])));
+    assert!(matches!(second.stop(&controller(), 1, &[stop], NOW_MS).as_deref(), Ok([Ok(())])));
     assert_eq!(codes(&second, &[order(0, 9, 0)]), [ErrorCode::NONE]);
     assert_eq!(append(&second, 0), 0);
 }
@@ -167,7 +177,7 @@ fn a_topic_made_again_has_a_log_of_its_own_once_the_former_one_was_deleted() {
 fn a_controller_that_repeats_itself_is_no_former_one() {
     let manager = manager(&MemoryDisk::default(), &["/data"]);
     let take = |epoch| {
-        let obeyed = manager.take_roles(1, &[order(0, 7, epoch)], NOW_MS);
+        let obeyed = manager.take_roles(&controller(), 1, &[order(0, 7, epoch)], NOW_MS);
         obeyed.expect("the controller is no former one").results.remove(0)
     };
     assert!(matches!(take(2), Ok(())));
