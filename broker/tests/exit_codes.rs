@@ -177,6 +177,7 @@ fn a_crowd_waits_in_the_backlog_unless_the_key_bounds_it() {
         let address: std::net::SocketAddr =
             address.split_whitespace().next().expect("a word").parse().expect("an address");
         signal(&broker.child, rustix::process::Signal::STOP);
+        await_stopped(broker.child.id());
         let crowd: Vec<socket2::Socket> = (0..CROWD).map(|_| knock(address)).collect();
         // On loopback those for whom there is room are connected at once; the others knock again
         // after a second.
@@ -192,6 +193,16 @@ fn a_crowd_waits_in_the_backlog_unless_the_key_bounds_it() {
         drop(crowd);
         signal(&broker.child, rustix::process::Signal::TERM);
         assert_eq!(end(broker.child).0, Some(0));
+    }
+}
+
+/// A busy machine's process goes on for a moment after the signal, and accepts meanwhile.
+fn await_stopped(pid: u32) {
+    let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).expect("it lives").flatten();
+    let is_stopped = |stat: String| stat.rsplit(") ").next().is_some_and(|s| s.starts_with('T'));
+    let stats = || threads().filter_map(|t| std::fs::read_to_string(t.path().join("stat")).ok());
+    while !stats().all(is_stopped) {
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
 
