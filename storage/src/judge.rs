@@ -72,6 +72,23 @@ impl Judge<'_> {
         Ok(!self.is_all_there())
     }
 
+    /// A segment begins below the end of the one before, which no write leaves. After a power loss
+    /// it may be one that was removed and came back: then it goes, as it does if the loss is
+    /// accepted.
+    pub fn begins_inside(
+        &self,
+        path: &Path,
+        end: Offset,
+        base: Offset,
+    ) -> Result<(), StorageError> {
+        let synced = self.options.recovery_point.max(self.options.suspicion.expected_end);
+        if !self.is_all_there() && end >= synced {
+            return Ok(());
+        }
+        let reason = format!("a segment begins at {base} inside the one that ends at {end}");
+        self.damage(path, reason, end)
+    }
+
     /// A torn tail above the recovery point is an interrupted write. Below it the bytes were synced
     /// once, and where everything that was written is there, nothing follows an interrupted write:
     /// that is damage. The bytes to cut, 0 if they are zeros. `following`: the base of the segment

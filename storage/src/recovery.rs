@@ -206,13 +206,13 @@ impl Loader<'_> {
         let from = self.recover_from(files);
         let mut segments: Vec<Arc<Segment>> = Vec::new();
         let mut recovered = None;
-        let mut cut = false;
+        let (mut cut, mut covered) = (false, Offset::MIN);
         for (base, lengths) in files {
             cut |= self.is_hole(recovered, *base)?;
-            if cut {
+            if cut || *base < covered {
                 let segment = Segment::new(self.dir, *base, self.now_ms);
                 tracing::warn!(path = %segment.log.path().display(), bytes = lengths.log,
-                    "removing a segment behind a torn one");
+                    "removing a segment behind a torn one, or inside another one");
                 self.remove_segments(&[Arc::new(segment)])?;
                 self.remove_snapshots(|snapshot| snapshot >= *base)?;
                 continue;
@@ -237,6 +237,7 @@ impl Loader<'_> {
                 }
                 Err(e) => return Err(e.into()),
             };
+            covered = self.inside_others(&segment, following, files)?.unwrap_or(covered);
             segments.push(Arc::new(segment));
         }
         Ok((segments, recovered))
@@ -264,6 +265,32 @@ impl Loader<'_> {
             return Ok(false);
         }
         self.judge().ends_at_gap(&self.dir.path(), next, base)
+    }
+
+    /// The segment's end, if the one behind it begins below: that one hides records, and where it
+    /// is the last one their offsets would be given out again. Looking at every end would read
+    /// every file at a start, so only those count that were recovered, the last but one, and one
+    /// before an empty one, which nothing writes on purpose.
+    fn inside_others(
+        &self,
+        segment: &Segment,
+        following: Option<Offset>,
+        files: &BTreeMap<Offset, FileLengths>,
+    ) -> Result<Option<Offset>, StorageError> {
+        let Some(behind) = following else { return Ok(None) };
+        let is_last = files.keys().next_back() == Some(&behind);
+        let is_empty = files.get(&behind).is_some_and(|lengths| lengths.log == 0);
+        if !is_last && !is_empty && self.producers.end_offset <= behind {
+            return Ok(None);
+        }
+        let end = match segment.next_offset() {
+            Ok(end) if end > behind => end,
+            // What cannot be read there is told to whoever reads it.
+            Ok(_) | Err(ReadError::Corrupt { .. }) => return Ok(None),
+            Err(error) => return Err(unreadable(error)),
+        };
+        self.judge().begins_inside(&self.dir.path(), end, behind)?;
+        Ok(Some(end))
     }
 
     fn judge(&self) -> Judge<'_> {

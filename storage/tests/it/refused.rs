@@ -215,3 +215,44 @@ fn a_damaged_log_costs_only_itself() {
     let log = manager.log(&tp("other")).unwrap();
     assert_eq!((log.log_end_offset(), read_all(&log).unwrap().len()), (32, 22));
 }
+
+/// A segment that begins inside another one hides records; as the last one it would have their
+/// offsets given out again.
+#[test]
+fn a_segment_inside_another_one_is_refused_until_it_is_gone() {
+    let all = read_all(&open(&stopped()).log(&tp("t")).unwrap()).unwrap();
+    for (base, bytes) in [(34, Vec::new()), (34, batch_at(34)), (10, Vec::new())] {
+        let stray = PathBuf::from(format!("/data/t-0/{base:020}.log"));
+        for first in [None, Some(Crash::Kill)] {
+            let disk = stopped();
+            let mut disk = end(&disk, open(&disk), first);
+            assert!(disk.stat(&stray).unwrap().is_none(), "{base} is no segment");
+            write(&disk, &stray, &bytes);
+            for how in ENDS {
+                let manager = open(&disk);
+                assert!(manager.failure_of(&tp("t")).is_some(), "{base}: {first:?}, {how:?}");
+                disk = end(&disk, manager, how);
+            }
+            let accepted = disk.snapshot();
+            let manager = try_open(&accepted, true).unwrap();
+            let log = manager.log(&tp("t")).expect("its loss is accepted");
+            assert_eq!(read_all(&log).unwrap(), all, "{base}: {first:?}");
+            assert!(accepted.stat(&stray).unwrap().is_none(), "{base}: {first:?}");
+            without(&disk, stray.to_str().unwrap());
+            let log = open(&disk).log(&tp("t")).expect("it is gone");
+            assert_eq!(read_all(&log).unwrap(), all, "{base}: {first:?}");
+        }
+    }
+}
+
+#[test]
+fn a_removed_segment_that_a_power_loss_brings_back_goes_again() {
+    let disk = stopped();
+    let all = read_all(&open(&disk.snapshot()).log(&tp("t")).unwrap()).unwrap();
+    let disk = end(&disk, open(&disk), Some(Crash::PowerLoss { seed: 1 }));
+    let stray = Path::new("/data/t-0/00000000000000000034.log");
+    write(&disk, stray, &batch_at(34));
+    let log = open(&disk).log(&tp("t")).expect("served");
+    assert_eq!(read_all(&log).unwrap(), all);
+    assert!(disk.stat(stray).unwrap().is_none());
+}
