@@ -7,7 +7,7 @@
 //! use broker::authorizer::{Authorized, Group, op};
 //!
 //! let proof: Authorized<'_, op::Read, Group> =
-//!     Authorized { name: todo!(), of: std::marker::PhantomData };
+//!     Authorized { name: unreachable!(), of: std::marker::PhantomData };
 //! ```
 //!
 //! nor taken for another operation or another kind of resource:
@@ -111,7 +111,7 @@ pub struct Authorized<'a, Op, R> {
     of: PhantomData<(Op, R)>,
 }
 
-/// A resource's name as whoever holds the proof has it.
+/// A resource's name, as the proof's holder has it.
 #[derive(Debug, Clone)]
 enum Name<'a> {
     Borrowed(&'a str),
@@ -156,7 +156,7 @@ impl<'a, Op: On<R>, R: Resource> Authorized<'a, Op, R> {
 
 /// An operation on the cluster that includes `To` on every resource of kind `R`.
 pub trait Covers<To, R>: On<Cluster> {}
-/// Whoever may create topics may create any.
+/// A principal that may create topics may create each of them.
 impl Covers<op::Create, Topic> for op::Create {}
 /// Followers read, and ask about epochs.
 impl Covers<op::Read, Topic> for op::ClusterAction {}
@@ -176,15 +176,15 @@ impl<Op> Authorized<'_, Op, Cluster> {
 }
 
 impl Authorized<'_, op::Read, Group> {
-    /// Whoever may commit offsets of the group may do so in a transaction, to which the group's
-    /// partition of the offsets topic is added.
+    /// A principal that may commit offsets of the group may do so in a transaction, to which the
+    /// group's partition of the offsets topic is added.
     pub fn offsets_topic(&self) -> Authorized<'static, op::Write, Topic> {
         Authorized::new(OFFSETS_TOPIC)
     }
 }
 
 impl Authorized<'_, op::Alter, Cluster> {
-    /// Whoever may alter the cluster may have transaction markers written, too (KIP-664).
+    /// A principal that may alter the cluster may have transaction markers written (KIP-664).
     pub fn to_write_markers(&self) -> Authorized<'static, op::ClusterAction, Cluster> {
         Authorized::new(CLUSTER)
     }
@@ -279,9 +279,7 @@ impl Authorizer {
         }
         Ok(Authorized::new(name))
     }
-}
 
-impl Authorizer {
     /// The same with a name of its own, which is given back where the principal may not.
     pub fn authorize_owned<Op: On<R>, R: Resource>(
         &self,
@@ -295,7 +293,7 @@ impl Authorizer {
     }
 }
 
-/// Whoever sent a request, for questions that come up while it is answered.
+/// The principal that sent a request, for questions that come up while it is answered.
 #[derive(Clone)]
 pub struct Requester {
     authorizer: Arc<Authorizer>,
@@ -321,7 +319,7 @@ impl Requester {
 pub struct Internal(());
 
 impl Internal {
-    /// To be called where a broker is put together, nowhere else.
+    /// To be called where a broker is put together, nowhere else (`.clippy.toml` holds it).
     pub fn of_this_broker() -> Internal {
         Internal(())
     }

@@ -80,7 +80,7 @@ pub struct Broker {
     pub controller: IdleController,
     /// The same as requests reach it.
     pub office: Arc<Office>,
-    /// The way to whoever controls.
+    /// The connection to the current controller.
     pub to_controller: Arc<ControllerChannel>,
     pub departure: Arc<Departure>,
     pub producer_ids: Arc<ProducerIds>,
@@ -132,9 +132,11 @@ impl Broker {
         cluster_id: String,
         hosting: Hosting,
     ) -> Broker {
+        #[allow(clippy::disallowed_methods, reason = "here a broker is put together")]
+        let internal = Internal::of_this_broker();
         let Hosting { metadata, topic_configs, replicas } = hosting;
         let base = Base {
-            internal: Internal::of_this_broker(),
+            internal,
             clock,
             tasks: Arc::new(Tasks::new()),
             config: Arc::new(LiveConfig::from_pointee(config)),

@@ -50,11 +50,34 @@ pub fn rust(path: &str, text: &str, exceptions: &mut BTreeMap<String, usize>) ->
             found.push(format!("{path}:{}: over {COLUMNS_MAX} columns", number + 1));
         }
     }
+    let wholes = whole_brokers(path, &lines);
+    if let Some(finding) = limit(exceptions, &format!("broker {path}"), wholes, 0) {
+        found.push(format!("{finding}: only `server` and `dispatch` see the broker whole"));
+    }
     for (name, size) in functions(&lines) {
         let what = format!("fn {path}:{name}");
         found.extend(limit(exceptions, &what, size, FUNCTION_LINES_MAX));
     }
     found
+}
+
+/// Lines that take or keep the broker as a whole instead of the parts that are needed.
+fn whole_brokers(path: &str, lines: &[&str]) -> usize {
+    const MAY: &[&str] = &["server.rs", "server/", "dispatch.rs", "broker.rs", "testbed.rs"];
+    let Some(inside) = path.strip_prefix("broker/src/") else { return 0 };
+    if MAY.iter().any(|may| inside.starts_with(may)) {
+        return 0;
+    }
+    let names = |line: &&&str| {
+        let code = line.split("//").next().unwrap_or_default();
+        ["&Broker", "<Broker>"].iter().any(|whole| {
+            code.match_indices(whole).any(|(at, _)| {
+                let after = code[at + whole.len()..].chars().next();
+                !after.is_some_and(|c| c.is_alphanumeric() || c == '_')
+            })
+        })
+    };
+    lines.iter().filter(names).count()
 }
 
 fn limit(
@@ -117,6 +140,13 @@ mod tests {
         let lines =
             ["impl A {", "    pub fn b(", "        c: u8,", "    ) {", "    }", "    fn e();", "}"];
         assert_eq!(functions(&lines), [("b".to_owned(), 4)]);
+    }
+
+    #[test]
+    fn the_broker_as_a_whole_is_for_server_and_dispatch() {
+        let lines = ["fn a(b: &Broker) {", "b: &Arc<Broker>,", "c: &BrokerConfig,", "// &Broker"];
+        assert_eq!(whole_brokers("broker/src/handlers/fetch.rs", &lines), 2);
+        assert_eq!(whole_brokers("broker/src/dispatch.rs", &lines), 0);
     }
 
     #[test]
