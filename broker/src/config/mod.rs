@@ -32,7 +32,7 @@ pub enum Source {
     DynamicBroker = 2,
 }
 
-/// The configuration in force: loaded by whoever needs a value, swapped whole by dynamic changes.
+/// The configuration in force: loaded for each use of a value, swapped whole by dynamic changes.
 pub type LiveConfig = arc_swap::ArcSwap<BrokerConfig>;
 
 /// One value for every key. Made whole and never changed: a dynamic change makes a new one.

@@ -314,7 +314,7 @@ async fn make(
     failed(Some(name), Uuid::ZERO, error)
 }
 
-/// Whoever may create anything in the cluster may create this topic too.
+/// A principal that may create topics in the cluster may create this one too.
 fn may_create<'a>(
     requester: &Requester,
     topic: &'a str,

@@ -13,7 +13,8 @@
 //! Errors: INVALID_REQUIRED_ACKS, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER,
 //! INVALID_TOPIC_EXCEPTION (an internal topic), CORRUPT_MESSAGE, INVALID_RECORD, INVALID_TIMESTAMP,
 //! MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, UNSUPPORTED_COMPRESSION_TYPE, UNKNOWN_SERVER_ERROR
-//! (bytes that no codec reads, an unknown codec, null, a batch cut within its header),
+//! (bytes that no codec reads, an unknown codec, null, a batch cut within its header, no offset
+//! left below 2⁶³ − 1),
 //! UNSUPPORTED_FOR_MESSAGE_FORMAT, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH,
 //! INVALID_TXN_STATE (from v11 on TRANSACTION_ABORTABLE: the partition was not added to the
 //! transaction), INVALID_PRODUCER_ID_MAPPING, NOT_ENOUGH_REPLICAS (also: it is not known yet
