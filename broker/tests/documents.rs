@@ -47,7 +47,10 @@ fn configuration_page() -> String {
         <!-- Generated from broker/src/config/keys.rs by `cargo xtask documents`. -->\n\n\
         Every key that `ottla serve` knows, in YAML or in an unchanged Kafka\n\
         `server.properties`. \"Changes\" says how a key may change while the broker runs\n\
-        (`ottla configs`): for one broker, or for one broker and as the default of all.\n",
+        (`ottla configs`): for one broker, or for one broker and as the default of all.\n\
+        `listener.name.NAME.max.connections` and\n\
+        `listener.name.NAME.max.connection.creation.rate` limit one listener; the broker's own\n\
+        keys limit all together, and each listener that has no limit of its own.\n",
     );
     table(&mut page, "Keys of ottla", &own, |role| *role == Role::Honoured);
     table(&mut page, "Keys of Kafka that are honoured", &kafka, |r| *r == Role::Honoured);

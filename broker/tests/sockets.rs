@@ -226,6 +226,34 @@ async fn beyond_max_connections_newcomers_wait_in_the_backlog() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_listener_leaves_the_others_their_places() {
+    let broker = start(&[
+        ("listeners", "IN://127.0.0.1:0,OUT://127.0.0.1:0"),
+        ("listener.security.protocol.map", "IN:PLAINTEXT,OUT:PLAINTEXT"),
+        ("inter.broker.listener.name", "IN"),
+        ("listener.name.out.max.connections", "1"),
+    ])
+    .await;
+    let [inside, outside] = ["IN", "OUT"].map(|name| {
+        let mut all = broker.running.listeners.iter();
+        all.find(|(listener, _)| &**listener == name).expect("it is bound").1
+    });
+    let mut first = connect_from([127, 0, 0, 1], outside).await.expect("connected");
+    assert!(ask(&mut first, 1).await.is_some());
+    let mut second = connect_from([127, 0, 0, 2], outside).await.expect("connected");
+    second.write_all(&api_versions(2)).await.expect("sent");
+    for last in 3..=6 {
+        let mut other = connect_from([127, 0, 0, last], inside).await.expect("connected");
+        assert!(ask(&mut other, 3).await.is_some(), "the other listener has no limit");
+    }
+    let unanswered = tokio::time::timeout(Duration::from_millis(500), second.readable()).await;
+    assert!(unanswered.is_err(), "the listener has one place");
+    drop(first);
+    assert_eq!(answer(&mut second).await.map(|(id, _)| id), Some(2));
+    broker.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_idle_connections_cost_little() {
     // Both ends of every connection are in this process.
     const WANTED: usize = 9_000;

@@ -35,7 +35,11 @@ pub async fn start(settings: &[(&str, &str)]) -> TestBroker {
         ("offsets.topic.replication.factor", "1"),
     ];
     for (key, value) in common.iter().chain(settings) {
-        config.set(Source::Static, key, value).expect("a legal setting");
+        match BrokerConfig::definition(key) {
+            Some(_) => config.set(Source::Static, key, value).expect("a legal setting"),
+            // Of one listener.
+            None => config.set_other(Source::Static, key, value),
+        }
     }
     let running = server::start(config, Clock::system(), None).await.expect("the broker starts");
     let address = running.listeners[0].1;
