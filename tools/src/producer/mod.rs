@@ -15,7 +15,7 @@ mod transaction;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -24,6 +24,7 @@ use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, Offset, ProducerEpoch, ProducerId, TimestampMs};
 use protocol::messages::produce::{ProduceRequest, TopicProduceData};
 use protocol::records::record::Header;
+use tokio::time::Instant;
 
 use crate::cluster::{Cluster, ClusterError, exception_class, is_final_for_topic};
 use crate::dates;
@@ -214,7 +215,7 @@ impl<T> Producer<T> {
                     self.handle(event);
                 }
             }
-            () = tokio::time::sleep_until(wake.into()) => {}
+            () = tokio::time::sleep_until(wake) => {}
         }
         self.handle_ready();
         self.pump();
