@@ -99,19 +99,23 @@ fn differences_page() -> String {
         What is not named here is meant to be equal; please report what is not. How keys of the\n\
         configuration differ is in [CONFIGURATION.md](CONFIGURATION.md).\n\n## Requests\n",
     );
-    sections(&mut page, &package().join("src/handlers"));
+    sections(&mut page, &[package().join("src/handlers")]);
     page.push_str("\n## Tools\n");
-    let tools = package().parent().expect("the package is in the workspace").join("tools/src");
-    sections(&mut page, &tools);
+    let root = package().parent().expect("the package is in the workspace").to_owned();
+    // The tools' client differs as they do.
+    sections(&mut page, &[root.join("tools/src"), root.join("client/src")]);
     page
 }
 
-/// One section for each source file below `folder` whose header names differences.
-fn sections(page: &mut String, folder: &Path) {
-    let mut titled: Vec<(String, String)> =
-        sources(folder).iter().filter_map(|path| difference(path)).collect();
+/// One section for each source file below `folders` whose header names differences.
+fn sections(page: &mut String, folders: &[PathBuf]) {
+    let mut titled: Vec<(String, String)> = folders
+        .iter()
+        .flat_map(|folder| sources(folder))
+        .filter_map(|path| difference(&path))
+        .collect();
     titled.sort();
-    assert!(!titled.is_empty(), "no header of {} names a difference", folder.display());
+    assert!(!titled.is_empty(), "no header below {folders:?} names a difference");
     for (title, text) in titled {
         let _ = write!(page, "\n### {title}\n\n{text}");
     }

@@ -1,5 +1,7 @@
-//! One Kafka connection and the transport beneath it. Has no policy: it does not look for leaders,
-//! does not try again, and starts no task; whoever opens a connection runs its driver.
+//! A Kafka client: one connection, and what is built on it. A [`Connection`] has no policy: it does
+//! not look for leaders, does not try again, and starts no task; whoever opens it runs its driver.
+//! [`cluster`] finds brokers, tries again and runs its connections' drivers; [`producer`] and
+//! [`consumer`] write and read through it. Knows nothing of flags and output.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,11 +20,22 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+pub mod clock;
+pub mod cluster;
 mod connection;
+pub mod consumer;
 mod driver;
 mod error;
+mod murmur2;
+pub mod producer;
+pub mod topic_filter;
 mod transport;
+
+use std::collections::BTreeMap;
 
 pub use connection::{Connection, Options, Versions};
 pub use error::{CallError, OpenError};
 pub use transport::{Duplex, Endpoint, EndpointError, TcpTransport, Transport};
+
+/// A client's settings, under Kafka's names.
+pub type Properties = BTreeMap<String, String>;

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use client::cluster::Cluster;
 use protocol::api::ApiKey;
 use protocol::messages::api_versions::{ApiVersion, ApiVersionsResponse};
 
-use crate::cluster::Cluster;
 use crate::{args, output, properties};
 
 const TOOL: &str = "broker-api-versions";

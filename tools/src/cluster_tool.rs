@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use client::cluster::Cluster;
 
-use crate::cluster::Cluster;
 use crate::{args, output, properties};
 
 const TOOL: &str = "cluster";

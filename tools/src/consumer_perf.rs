@@ -12,9 +12,9 @@ use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Parser;
+use client::cluster::{Cluster, EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
+use client::consumer::{ConsumedRecord, Next, Reader, ReaderOptions, Wanted};
 
-use crate::cluster::{Cluster, EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
-use crate::consumer::{ConsumedRecord, Next, Reader, ReaderOptions, Wanted};
 use crate::{args, dates, output, properties};
 
 const TOOL: &str = "consumer-perf-test";

@@ -1,16 +1,11 @@
 //! Days, months and times, in UTC: what Kafka's tools print and take. Knows nothing of zones.
 
 use std::fmt::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use client::clock::now_ms;
 use protocol::ids::TimestampMs;
 
 const DAY_MS: i64 = 86_400_000;
-
-/// Milliseconds since 1970.
-pub fn now_ms() -> TimestampMs {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
-}
 
 /// Days from 1970-01-01 (Howard Hinnant's civil calendar arithmetic).
 pub fn days(year: i64, month: i64, day: i64) -> i64 {

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use client::cluster::{Cluster, ClusterError};
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, Offset, TopicPartition};
 use protocol::messages::delete_records::{
     DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
 };
 
-use crate::cluster::{Cluster, ClusterError};
 use crate::{args, output, properties};
 
 const TOOL: &str = "delete-records";

@@ -7,13 +7,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use client::cluster::{Cluster, ClusterError, LATEST_TIMESTAMP};
+use client::consumer::{Next, Reader, ReaderOptions, Wanted};
+use client::producer::{Options, Producer, Record};
 use protocol::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
 
-use crate::cluster::{Cluster, ClusterError, LATEST_TIMESTAMP};
-use crate::consumer::{Next, Reader, ReaderOptions, Wanted};
 use crate::java_random::Random;
 use crate::output;
-use crate::producer::{Options, Producer, Record};
 use crate::properties::{self, Properties};
 
 const USAGE: &str = "USAGE: java org.apache.kafka.tools.EndToEndLatency broker_list topic \

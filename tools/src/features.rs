@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use client::cluster::{Cluster, ClusterError};
 use protocol::error_code::ErrorCode;
 use protocol::messages::update_features::{FeatureUpdateKey, UpdateFeaturesRequest};
 
-use crate::cluster::{Cluster, ClusterError};
 use crate::{args, output, properties};
 
 const TOOL: &str = "features";

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use client::cluster::{Cluster, ClusterError};
+use client::topic_filter::{INTERNAL_TOPICS, TopicFilter};
 use protocol::ids::{TimestampMs, TopicPartition};
 
-use crate::cluster::{Cluster, ClusterError};
-use crate::topic_filter::{INTERNAL_TOPICS, TopicFilter};
 use crate::{args, output, properties};
 
 const TOOL: &str = "get-offsets";

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use client::cluster::{Cluster, ClusterError};
 use protocol::error_code::ErrorCode;
 use protocol::ids::TopicPartition;
 use protocol::messages::elect_leaders::{ElectLeadersRequest, TopicPartitions};
 
-use crate::cluster::{Cluster, ClusterError};
 use crate::{args, java_order, output, properties};
 
 const TOOL: &str = "leader-election";

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use client::cluster::{Cluster, ClusterError, exception_class};
 use protocol::error_code::ErrorCode;
 use protocol::messages::describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResult};
 use serde_json::json;
 
-use crate::cluster::{Cluster, ClusterError, exception_class};
 use crate::{args, output, properties};
 
 const TOOL: &str = "log-dirs";

@@ -1,10 +1,9 @@
 //! Properties: `key=value` flags and Java's `.properties` files. Knows nothing of what the keys
 //! mean.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-pub type Properties = BTreeMap<String, String>;
+pub use client::Properties;
 
 /// Reads a file as `java.util.Properties` does: `=`, `:` or blank between key and value, `#` and
 /// `!` comments, `\` escapes and line continuation.

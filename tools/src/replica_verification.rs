@@ -8,15 +8,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use client::cluster::{Cluster, ClusterError, LATEST_TIMESTAMP};
+use client::topic_filter::TopicFilter;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, Offset, TopicPartition, Uuid};
 use protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic, ReplicaState};
 use protocol::records::batch::BatchHeader;
 use protocol::records::view::Batches;
 
-use crate::cluster::{Cluster, ClusterError, LATEST_TIMESTAMP};
 use crate::properties::Properties;
-use crate::topic_filter::TopicFilter;
 use crate::{args, dates, output};
 
 const TOOL: &str = "replica-verification";

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use client::cluster::{Cluster, EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
+use client::consumer::{ConsumedRecord, Next, Reader, ReaderOptions, Wanted};
 use protocol::ids::{Offset, TopicPartition};
 
-use crate::cluster::{Cluster, EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
-use crate::consumer::{ConsumedRecord, Next, Reader, ReaderOptions, Wanted};
 use crate::ordered_json::{array, object, value as json};
 use crate::{args, dates, output, properties, stop};
 

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use client::cluster::Cluster;
+use client::producer::{Done, Options, Producer, Record};
 
-use crate::cluster::Cluster;
 use crate::ordered_json::{object, value as json};
-use crate::producer::{Done, Options, Producer, Record};
 use crate::throttle::Throttle;
 use crate::{args, dates, output, properties, stop};
 

@@ -19,11 +19,11 @@ use protocol::wire::Records;
 
 use crate::truncation::EpochEnd;
 
-use session::ClientSession;
+use client_session::ClientSession;
 
 mod answer;
+pub mod client_session;
 mod request;
-pub mod session;
 
 pub use request::Surroundings;
 

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use client::cluster::{Cluster, ClusterError};
 
-use crate::cluster::{Cluster, ClusterError};
 use crate::{args, output, properties};
 use entity::Entities;
 

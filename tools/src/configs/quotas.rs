@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use client::cluster::{Cluster, ClusterError};
 use protocol::messages::alter_client_quotas::{
     AlterClientQuotasRequest, EntityData, EntryData, OpData,
 };
@@ -12,7 +13,6 @@ use protocol::messages::describe_client_quotas::{
 
 use super::entity::Entities;
 use super::{ConfigError, Flags, changes};
-use crate::cluster::{Cluster, ClusterError};
 
 const MATCH_EXACT: i8 = 0;
 const MATCH_DEFAULT: i8 = 1;

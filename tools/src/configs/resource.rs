@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use client::cluster::{Cluster, ClusterError};
 use protocol::ids::BrokerId;
 use protocol::messages::alter_configs::{self, AlterConfigsRequest};
 use protocol::messages::describe_configs::{
@@ -14,7 +15,6 @@ use serde_json::json;
 
 use super::entity::Entities;
 use super::{ConfigError, Flags, changes};
-use crate::cluster::{Cluster, ClusterError};
 use crate::java_order;
 
 const OPERATION_SET: i8 = 0;

@@ -1,7 +1,8 @@
 //! How a record is printed: Kafka's `DefaultMessageFormatter` and the class names of its
 //! deserializers. Knows nothing of fetching.
 
-use crate::consumer::ConsumedRecord;
+use client::consumer::ConsumedRecord;
+
 use crate::properties::Properties;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

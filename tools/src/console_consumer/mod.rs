@@ -11,12 +11,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use client::cluster::{Cluster, EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
+use client::consumer::{Next, Reader, ReaderOptions, Start, Wanted};
+use client::topic_filter::TopicFilter;
 use tokio::time::Instant;
 
-use crate::cluster::{Cluster, EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
-use crate::consumer::{Next, Reader, ReaderOptions, Start, Wanted};
 use crate::properties::Properties;
-use crate::topic_filter::TopicFilter;
 use crate::{args, output, properties};
 use formatter::Formatter;
 

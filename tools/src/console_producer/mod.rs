@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use client::cluster::Cluster;
+use client::producer::{Options, Producer, Record};
 use protocol::records::record::Header;
 use tokio::sync::mpsc;
 
-use crate::cluster::Cluster;
-use crate::producer::{Options, Producer, Record};
 use crate::properties::Properties;
 use crate::{args, output, properties};
 use line_reader::{LineReader, OwnedRecord};

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use client::cluster::{Cluster, ClusterError, Coordinator, LATEST_TIMESTAMP};
 use protocol::ids::{Offset, TopicPartition};
 use protocol::messages::consumer_group_describe::{self, ConsumerGroupDescribeRequest};
 use protocol::messages::consumer_protocol::{self, ConsumerProtocolAssignment};
@@ -14,7 +15,6 @@ use protocol::wire::{Message, Request};
 use serde_json::json;
 
 use super::{Flags, GroupError, Report, named_groups};
-use crate::cluster::{Cluster, ClusterError, Coordinator, LATEST_TIMESTAMP};
 use crate::java_order;
 use crate::output::left;
 

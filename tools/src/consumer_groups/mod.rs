@@ -15,10 +15,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use client::cluster::{Cluster, ClusterError};
 use protocol::messages::delete_groups::DeleteGroupsRequest;
 use protocol::messages::list_groups::{ListGroupsRequest, ListedGroup};
 
-use crate::cluster::{Cluster, ClusterError};
 use crate::{args, output, properties};
 
 const TOOL: &str = "consumer-groups";

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::IsTerminal;
 
+use client::cluster::{Cluster, ClusterError};
 use protocol::error_code::ErrorCode;
 use protocol::ids::TopicPartition;
 use protocol::messages::offset_delete::{
@@ -12,7 +13,6 @@ use protocol::messages::offset_delete::{
 };
 
 use super::{Flags, GroupError, Report};
-use crate::cluster::{Cluster, ClusterError};
 use crate::output::left;
 
 /// `topic` is all its partitions, `topic:0,2` two of them.

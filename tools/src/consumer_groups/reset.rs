@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::IsTerminal;
 
+use client::cluster::{Cluster, ClusterError, EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
 use protocol::ids::{Offset, TimestampMs, TopicPartition};
 
 use super::describe::described;
 use super::plan::{self, Plan};
 use super::{Flags, GroupError, Report, named_groups, offsets};
-use crate::cluster::{Cluster, ClusterError, EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
 use crate::output::left;
 use crate::{dates, java_order};
 

@@ -12,10 +12,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use client::cluster::Cluster;
+use client::producer::{Options, Producer, Record};
 
-use crate::cluster::Cluster;
 use crate::java_random::SplittableRandom;
-use crate::producer::{Options, Producer, Record};
 use crate::properties::Properties;
 use crate::throttle::Throttle;
 use crate::{args, dates, output, properties};

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use client::cluster::{Cluster, ClusterError};
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, TopicPartition};
 use protocol::messages::alter_partition_reassignments::{
@@ -17,7 +18,6 @@ use super::generate::not_found;
 use super::plan::{self, Assignment, LogDirs, Move, Moves, Plan, Replica, joined};
 use super::status::{MoveState, Ongoing, move_states, ongoing, replicas_of};
 use super::{Flags, ReassignError, throttle};
-use crate::cluster::{Cluster, ClusterError};
 use crate::output;
 
 /// How long the controller may take, as Kafka's admin client asks.

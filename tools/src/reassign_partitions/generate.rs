@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
+use client::cluster::Cluster;
 use protocol::ids::{BrokerId, TopicPartition};
 use replica::assignment::{self, Candidate, Start};
 
 use super::plan::{self, Assignment};
 use super::status::replicas_of;
 use super::{Flags, ReassignError};
-use crate::cluster::Cluster;
 use crate::output;
 
 pub async fn generate(cluster: &Cluster, flags: &Flags, text: &str) -> Result<(), ReassignError> {

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use client::cluster::{Cluster, ClusterError};
 
-use crate::cluster::{Cluster, ClusterError};
 use crate::{args, output, properties};
 use plan::Plan;
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use client::cluster::{Cluster, ClusterError};
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, TopicPartition};
 use protocol::messages::describe_log_dirs::{DescribableLogDirTopic, DescribeLogDirsRequest};
@@ -12,7 +13,6 @@ use protocol::messages::list_partition_reassignments::{
 
 use super::plan::{Assignment, LogDirs, Plan, Replica, joined};
 use super::{ReassignError, throttle};
-use crate::cluster::{Cluster, ClusterError};
 use crate::output;
 
 /// How long the controller may take for an answer, as Kafka's admin client asks.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use client::cluster::{Cluster, ClusterError};
 use protocol::ids::BrokerId;
 use protocol::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig,
@@ -9,7 +10,6 @@ use protocol::messages::incremental_alter_configs::{
 };
 
 use super::plan::{Moves, Plan, joined, throttled};
-use crate::cluster::{Cluster, ClusterError};
 use crate::{java_order, output};
 
 const LEADER_RATE: &str = "leader.replication.throttled.rate";

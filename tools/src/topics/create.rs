@@ -1,5 +1,6 @@
 //! `topics --create` and `--alter`. Knows nothing of describing.
 
+use client::cluster::{Cluster, ClusterError};
 use protocol::error_code::ErrorCode;
 use protocol::messages::create_partitions::{
     CreatePartitionsAssignment, CreatePartitionsRequest, CreatePartitionsTopic,
@@ -9,7 +10,6 @@ use protocol::messages::create_topics::{
 };
 
 use super::{CHANGE_TIMEOUT_MS, Flags, TopicError, ensure_exists, matching};
-use crate::cluster::{Cluster, ClusterError};
 
 const COLLISION_WARNING: &str = "WARNING: Due to limitations in metric names, topics with a period \
     ('.') or underscore ('_') could collide. To avoid issues it is best to use either, but not \

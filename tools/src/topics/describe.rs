@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use client::cluster::{Cluster, ClusterError};
 use protocol::error_code::ErrorCode;
 use protocol::ids::Uuid;
 use protocol::messages::describe_configs::{
@@ -16,7 +17,6 @@ use protocol::messages::metadata::{MetadataResponsePartition, MetadataResponseTo
 use serde_json::json;
 
 use super::{Flags, TopicError, ensure_exists, matching};
-use crate::cluster::{Cluster, ClusterError};
 use crate::java_order;
 
 const TOPIC_RESOURCE: i8 = 2;

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use client::cluster::{Cluster, ClusterError};
+use client::topic_filter::{INTERNAL_TOPICS, TopicFilter};
 use protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 
-use crate::cluster::{Cluster, ClusterError};
-use crate::topic_filter::{INTERNAL_TOPICS, TopicFilter};
 use crate::{args, output, properties};
 
 const TOOL: &str = "topics";

@@ -1,10 +1,10 @@
 //! `transactions abort`: ends a hanging transaction in one partition. Knows nothing of how one is
 //! found.
 
+use client::cluster::{Cluster, Marker};
 use protocol::ids::{Offset, ProducerEpoch, ProducerId, TopicPartition};
 
 use super::failed;
-use crate::cluster::{Cluster, Marker};
 
 #[derive(Debug, clap::Args)]
 pub struct Flags {

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use client::cluster::Cluster;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, ProducerId, TopicPartition};
 use protocol::messages::describe_producers::ProducerState;
 
 use super::{failed, now_ms, table};
-use crate::cluster::Cluster;
 use crate::java_order;
 
 /// Topics or partitions in one request.

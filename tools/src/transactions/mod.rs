@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
+use client::cluster::{Cluster, ClusterError};
 use protocol::ids::{BrokerId, TopicPartition};
 
-use crate::cluster::{Cluster, ClusterError};
 use crate::{args, java_order, output, properties};
 
 const TOOL: &str = "transactions";

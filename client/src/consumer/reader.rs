@@ -13,8 +13,8 @@ use super::fetcher::{FetchOptions, fetch};
 use super::member::{Member, Timeouts};
 use super::{Assignor, ConsumedRecord};
 use crate::cluster::{Cluster, ClusterError, LATEST_TIMESTAMP, is_final_for_topic};
-use crate::properties::Properties;
 use crate::topic_filter::TopicFilter;
+use crate::{Properties, clock};
 
 /// `metadata.max.age.ms`: how soon a new topic or partition is seen.
 const METADATA_AGE_MAX: Duration = Duration::from_secs(300);
@@ -394,7 +394,7 @@ impl Reader {
             self.heartbeat_at = Instant::now();
             let group = member.group.clone();
             let partitions = mine.clone();
-            let rebalance = Rebalance { at: SystemTime::now(), revoked: false, partitions };
+            let rebalance = Rebalance { at: clock::now(), revoked: false, partitions };
             self.rebalances.push(rebalance);
             self.committed = self.cluster.committed_offsets(&group).await?;
             self.positions = mine
@@ -416,7 +416,7 @@ impl Reader {
 
     fn revoke(&mut self) {
         let partitions = std::mem::take(&mut self.positions).into_keys().collect();
-        self.rebalances.push(Rebalance { at: SystemTime::now(), revoked: true, partitions });
+        self.rebalances.push(Rebalance { at: clock::now(), revoked: true, partitions });
     }
 
     /// Commits what was consumed since the last commit. A rebalance under way is no failure: the

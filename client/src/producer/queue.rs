@@ -2,7 +2,7 @@
 //! order in which they must arrive. Pure; knows nothing of leaders and requests.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::ids::{ProducerEpoch, ProducerId, TimestampMs};
@@ -10,6 +10,7 @@ use protocol::records::batch;
 use protocol::records::builder::{BatchBuilder, BatchOptions, BuildError};
 use protocol::records::codec::Codec;
 use protocol::records::record::Header;
+use tokio::time::Instant;
 
 /// What batches are made of.
 #[derive(Debug, Clone, Copy)]

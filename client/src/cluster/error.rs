@@ -1,6 +1,6 @@
 //! What can go wrong between a tool and a cluster. Knows nothing of output.
 
-use client::{CallError, OpenError};
+use crate::{CallError, OpenError};
 use protocol::error_code::ErrorCode;
 
 /// Whether a topic's error in metadata will not go away by waiting. Kafka's clients wait out all

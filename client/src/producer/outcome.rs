@@ -1,9 +1,10 @@
 //! What a producer makes of answers: records are done, or go again, or never will. Knows nothing of
 //! requests.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use protocol::error_code::ErrorCode;
+use tokio::time::Instant;
 
 use super::request::{Answer, Event};
 use super::{Done, Identity, Placed, Producer, SendError};

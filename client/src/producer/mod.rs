@@ -15,7 +15,7 @@ mod transaction;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -24,9 +24,10 @@ use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, Offset, ProducerEpoch, ProducerId, TimestampMs};
 use protocol::messages::produce::{ProduceRequest, TopicProduceData};
 use protocol::records::record::Header;
+use tokio::time::Instant;
 
+use crate::clock;
 use crate::cluster::{Cluster, ClusterError, exception_class, is_final_for_topic};
-use crate::dates;
 use crate::murmur2::murmur2;
 pub use options::Options;
 use queue::{Format, Queue};
@@ -166,7 +167,7 @@ impl<T> Producer<T> {
             Some(key) => (murmur2(key) & 0x7fff_ffff) as usize % self.queues.len(),
             None => self.sticky,
         };
-        let timestamp = record.timestamp.unwrap_or_else(dates::now_ms);
+        let timestamp = record.timestamp.unwrap_or_else(clock::now_ms);
         let (now, fields) = (Instant::now(), (record.key, record.value));
         let queue = &mut self.queues[partition];
         match queue.add(now, timestamp, fields, record.headers, (token, size)) {
@@ -214,7 +215,7 @@ impl<T> Producer<T> {
                     self.handle(event);
                 }
             }
-            () = tokio::time::sleep_until(wake.into()) => {}
+            () = tokio::time::sleep_until(wake) => {}
         }
         self.handle_ready();
         self.pump();

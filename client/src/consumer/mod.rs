@@ -12,7 +12,7 @@ mod reader;
 use std::sync::Arc;
 
 pub use assignor::Assignor;
-pub use reader::{Next, Reader, ReaderOptions, Start, Wanted};
+pub use reader::{Next, Reader, ReaderOptions, Rebalance, Start, Wanted};
 
 /// A record as it was read, with where it came from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,5 +1,5 @@
-//! A small cluster client for the tools: finds brokers, leaders, coordinators and the controller,
-//! and tries again while that can help. Knows nothing of flags and output.
+//! A small cluster client: finds brokers, leaders, coordinators and the controller, and tries again
+//! while that can help. Knows nothing of flags and output.
 
 mod error;
 mod group;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use client::{CallError, Connection, Endpoint, Options, TcpTransport, Transport, Versions};
+use crate::{CallError, Connection, Endpoint, Options, TcpTransport, Transport, Versions};
 use parking_lot::Mutex;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, TopicPartition};
@@ -25,7 +25,7 @@ pub use group::Coordinator;
 pub use offsets::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
 pub use transactions::Marker;
 
-use crate::properties::Properties;
+use crate::Properties;
 
 /// `default.api.timeout.ms` of Kafka's admin client.
 pub const API_TIMEOUT: Duration = Duration::from_secs(60);
@@ -106,16 +106,13 @@ impl Cluster {
         self
     }
 
-    pub(crate) fn deadline(&self) -> Instant {
+    /// When a call that begins now gives up.
+    pub fn deadline(&self) -> Instant {
         Instant::now() + self.timeout
     }
 
     /// Waits before the next try, or fails with `error` if the deadline would pass.
-    pub(crate) async fn pause(
-        &self,
-        deadline: Instant,
-        error: ClusterError,
-    ) -> Result<(), ClusterError> {
+    pub async fn pause(&self, deadline: Instant, error: ClusterError) -> Result<(), ClusterError> {
         if Instant::now() + RETRY_BACKOFF > deadline {
             return Err(error);
         }
@@ -166,6 +163,7 @@ impl Cluster {
         }
         let opened = Connection::open(&*self.transport, to, options, Versions::Negotiate).await;
         let (connection, driver) = opened.map_err(ClusterError::Open)?;
+        #[allow(clippy::disallowed_methods, reason = "a driver ends with its connection")]
         tokio::spawn(driver);
         self.state.lock().connections.insert(key, connection.clone());
         Ok(connection)

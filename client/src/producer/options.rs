@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use protocol::records::codec::Codec;
 
-use crate::properties::Properties;
+use crate::Properties;
 
 /// What of `ProducerConfig` has an effect here; the defaults are Kafka's.
 #[derive(Debug, Clone)]
@@ -114,8 +114,8 @@ mod tests {
     use super::*;
 
     fn of(pairs: &[&str]) -> Result<Options, String> {
-        let pairs: Vec<String> = pairs.iter().map(|pair| pair.to_string()).collect();
-        Options::of(&crate::properties::of_pairs(&pairs))
+        let pairs = pairs.iter().map(|pair| pair.split_once('=').expect("a pair"));
+        Options::of(&pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use client::{Connection, Endpoint};
+use crate::{Connection, Endpoint};
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, Offset, TopicPartition};
 use protocol::messages::find_coordinator::FindCoordinatorRequest;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::CallError;
 use bytes::Bytes;
-use client::CallError;
 use protocol::error_code::ErrorCode;
 use protocol::ids::TopicPartition;
 use protocol::messages::consumer_protocol::{
