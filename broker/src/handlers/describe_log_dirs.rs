@@ -5,9 +5,9 @@
 //!
 //! Errors: CLUSTER_AUTHORIZATION_FAILED; per directory KAFKA_STORAGE_ERROR.
 //!
-//! Differs from Apache: sizes are those of the records, not of preallocated files. Topics are in the
-//! order of their names and partitions are in the order of their numbers; Apache's are in that of
-//! a hash map.
+//! Differs from Apache: sizes are those of the records, not of preallocated files. Topics are in
+//! the order of their names and partitions are in the order of their numbers; Apache's are in that
+//! of a hash map.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
