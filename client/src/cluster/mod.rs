@@ -206,6 +206,13 @@ impl Cluster {
         opening.boxed().shared()
     }
 
+    /// The connection to a broker that is open already.
+    pub(crate) fn open_to(&self, id: BrokerId) -> Option<Connection> {
+        let state = self.state.lock();
+        let open = state.connections.get(&(Lane::Data, state.brokers.get(&id)?.clone()))?;
+        Some(open).filter(|open| !open.is_closed()).cloned()
+    }
+
     /// A connection to a broker that the metadata named.
     pub async fn broker(&self, id: BrokerId) -> Result<Connection, ClusterError> {
         let known = self.state.lock().brokers.get(&id).cloned();
