@@ -21,8 +21,11 @@ pub struct Host {
     pub network: Arc<dyn Network>,
     pub runner: Runner,
     /// What to do when every log directory has failed.
-    pub end: fn(),
+    pub end: End,
 }
+
+/// Ends the process, or what a simulation has for one.
+pub type End = Arc<dyn Fn() + Send + Sync>;
 
 /// The way to others, and theirs to this broker.
 pub trait Network: Send + Sync {
@@ -48,7 +51,7 @@ impl Network for Tcp {
 impl Host {
     /// The computer that this process runs on, without the abilities that `disabled` names
     /// (`ottla.io.disable`).
-    pub fn computer(clock: Clock, disabled: &[String], end: fn()) -> Host {
+    pub fn computer(clock: Clock, disabled: &[String], end: End) -> Host {
         let enabled = |probe: &str| !disabled.iter().any(|item| item == probe);
         let options =
             OsDiskOptions { map: enabled("populate_write"), mount_id: enabled("mount_id") };

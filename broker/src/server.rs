@@ -10,7 +10,7 @@ mod network;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use ::metadata::registration::{self, RegistrationError};
@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::dynamic_config::changes;
 use crate::guard::{Guard, GuardProcess};
-use crate::host::Host;
+use crate::host::{End, Host};
 use crate::metrics;
 use crate::network::listener::BindError;
 use crate::notify::notify;
@@ -143,7 +143,9 @@ pub struct Running {
     /// Where metrics and health are served.
     pub http: Option<SocketAddr>,
     metadata_shown: String,
-    start_ms: i64,
+    start_ms: AtomicI64,
+    /// Where other brokers are told to reach this one.
+    advertised: Option<client::Endpoint>,
     ready: Arc<AtomicBool>,
     store: Arc<dyn MetadataStore>,
     guard: Option<Guard>,
@@ -164,12 +166,25 @@ async fn start_guarded(config: BrokerConfig, clock: Clock) -> Result<Running, St
         }
         None => None,
     };
-    let host = Host::computer(clock, config.list("ottla.io.disable"), end_without_directories);
+    let host =
+        Host::computer(clock, config.list("ottla.io.disable"), Arc::new(end_without_directories));
     start(config, host, guard).await
 }
 
-/// Starts everything in the order of Kafka's own broker; returns once requests are served.
+/// Starts everything in the order of Kafka's own broker; returns once requests are served, and a
+/// controller has said who leads what, or is not there.
 pub async fn start(
+    config: BrokerConfig,
+    host: Host,
+    guard: Option<GuardProcess>,
+) -> Result<Running, StartError> {
+    let running = open(config, host, guard).await?;
+    running.hear_controller().await;
+    Ok(running)
+}
+
+/// The start up to where connections are accepted; `hear_controller` is to follow.
+pub async fn open(
     config: BrokerConfig,
     host: Host,
     guard: Option<GuardProcess>,
@@ -224,14 +239,13 @@ pub async fn start(
     let network = network::Network::new(&broker, descriptors_max, &disabled);
     let http = network::serve_http(&broker, &network, metrics_page, ready.clone()).await;
     network.accept(&broker, bound);
-    hear_controller(&broker, advertised).await;
-    ready.store(true, Ordering::Release);
     Ok(Running {
         broker,
         listeners,
+        advertised,
         http,
         metadata_shown,
-        start_ms: clock.monotonic_ms(),
+        start_ms: AtomicI64::new(0),
         ready,
         store,
         guard,
@@ -247,7 +261,7 @@ async fn learn_partition_counts(broker: &Broker) -> Result<(), StoreError> {
 }
 
 /// What runs beside requests from the first on, each with nothing to do yet.
-fn start_tasks(broker: &Arc<Broker>, end: fn()) {
+fn start_tasks(broker: &Arc<Broker>, end: End) {
     broker.markers.start();
     broker.verifier.start();
     upkeep::start(&broker.upkeep);
@@ -257,7 +271,7 @@ fn start_tasks(broker: &Arc<Broker>, end: fn()) {
         broker.store.clone(),
         broker.identity.broker_id,
         &broker.tasks,
-        end,
+        move || end(),
     );
     broker.following.start();
     mover::start(&broker.mover);
@@ -268,13 +282,6 @@ fn start_controller(broker: &Broker) {
     let config = broker.config.load();
     let (identity, dialer) = (&broker.identity, &broker.dialer);
     controller_link::start(&broker.controller, &config, identity, dialer, &broker.tasks);
-}
-
-async fn hear_controller(broker: &Broker, advertised: Option<client::Endpoint>) {
-    let (controller, metadata) = (&broker.controller, &broker.metadata);
-    let (identity, tasks) = (&broker.identity, &broker.tasks);
-    let dialer = broker.dialer.clone();
-    controller_link::first_word(controller, metadata, identity, tasks, dialer, advertised).await;
 }
 
 async fn dismiss(guard: Option<Guard>) {
@@ -301,8 +308,18 @@ impl Running {
             self.broker.identity.broker_id,
             listeners.join(","),
             self.metadata_shown,
-            self.start_ms
+            self.start_ms.load(Ordering::Relaxed)
         )
+    }
+
+    /// Waits for the controller's first word, and is ready then.
+    pub async fn hear_controller(&self) {
+        let Broker { controller, metadata, identity, tasks, dialer, clock, .. } = &*self.broker;
+        let (dialer, advertised) = (dialer.clone(), self.advertised.clone());
+        controller_link::first_word(controller, metadata, identity, tasks, dialer, advertised)
+            .await;
+        self.ready.store(true, Ordering::Release);
+        self.start_ms.store(clock.monotonic_ms(), Ordering::Relaxed);
     }
 
     /// Stops in the reverse order of the start.

@@ -78,7 +78,7 @@ impl Testbed {
         }
         let clock = Clock::system();
         let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::default());
-        let host = Host { disk: disk.clone(), ..Host::computer(clock, &[], || {}) };
+        let host = Host { disk: disk.clone(), ..Host::computer(clock, &[], Arc::new(|| {})) };
         let topics = Arc::new(TopicConfigs::new(&config));
         let dir = LogDir::open(disk.clone(), Path::new("/data")).expect("a directory");
         let logs = LogManager::new(disk, vec![dir], false, clock.now_ms()).expect("no logs");

@@ -84,7 +84,7 @@ async fn start(data: &tempfile::TempDir) -> anyhow::Result<Running> {
     for (key, value) in settings {
         config.set(Source::Static, key, value).map_err(|e| anyhow::anyhow!("{key}: {e:?}"))?;
     }
-    let host = Host::computer(Clock::system(), &[], server::end_without_directories);
+    let host = Host::computer(Clock::system(), &[], Arc::new(server::end_without_directories));
     Ok(server::start(config, host, None).await?)
 }
 

@@ -5,6 +5,7 @@
 pub mod leading;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker::clock::Clock;
@@ -42,7 +43,7 @@ pub async fn start(settings: &[(&str, &str)]) -> TestBroker {
             None => config.set_other(Source::Static, key, value),
         }
     }
-    let host = Host::computer(Clock::system(), &[], server::end_without_directories);
+    let host = Host::computer(Clock::system(), &[], Arc::new(server::end_without_directories));
     let running = server::start(config, host, None).await.expect("the broker starts");
     let address = running.listeners[0].1;
     TestBroker { running, address, _data: data }
