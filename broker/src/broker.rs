@@ -12,8 +12,7 @@ use crate::clock::Clock;
 use crate::config::{BrokerConfig, LiveConfig};
 use crate::consumer_protocol::ConsumerProtocol;
 use crate::controller_channel::ControllerChannel;
-use crate::controller_client::Departure;
-use crate::controller_link::{self, IdleController};
+use crate::departure::Departure;
 use crate::dynamic_config::changes::ConfigChanges;
 use crate::fetch::session::FetchSessions;
 use crate::finalized_features::FinalizedFeatures;
@@ -27,6 +26,7 @@ use crate::identity::Identity;
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::RequestMetrics;
 use crate::office::Office;
+use crate::order_sender::{self, IdleController};
 use crate::orders::Orders;
 use crate::producer_ids::ProducerIds;
 use crate::quota::Quotas;
@@ -153,7 +153,7 @@ impl Base {
     fn broker(self, topic_configs: Arc<TopicConfigs>) -> Broker {
         let now = self.config.load_full();
         let store = self.store.clone();
-        let controller = controller_link::prepare(&now, self.clock, store, self.identity.broker_id);
+        let controller = order_sender::prepare(&now, self.clock, store, self.identity.broker_id);
         let to_controller = Arc::new(self.channel(controller.handle.clone()));
         let departure = self.departure(controller.handle.clone(), to_controller.clone());
         let producer_ids = self.producer_ids(to_controller.clone());

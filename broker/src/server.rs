@@ -29,7 +29,7 @@ use crate::network::listener::BindError;
 use crate::notify::notify;
 use crate::replication::{Hosting, dir_failures, isr_sender, mover, upkeep};
 use crate::tasks::Tasks;
-use crate::{consumer_protocol, controller_link};
+use crate::{consumer_protocol, order_sender};
 
 pub const EXIT_CONFIGURATION: u8 = 2;
 pub const EXIT_DATA_DIR: u8 = 3;
@@ -265,13 +265,13 @@ fn start_tasks(broker: &Arc<Broker>) {
 
 fn start_controller(broker: &Broker) {
     let config = broker.config.load();
-    controller_link::start(&broker.controller, &config, &broker.identity, &broker.tasks);
+    order_sender::start(&broker.controller, &config, &broker.identity, &broker.tasks);
 }
 
 async fn hear_controller(broker: &Broker, advertised: Option<client::Endpoint>) {
     let (controller, metadata) = (&broker.controller, &broker.metadata);
     let (identity, tasks) = (&broker.identity, &broker.tasks);
-    controller_link::first_word(controller, metadata, identity, tasks, advertised).await;
+    order_sender::first_word(controller, metadata, identity, tasks, advertised).await;
 }
 
 async fn dismiss(guard: Option<Guard>) {
