@@ -14,7 +14,7 @@ use crate::consumer_protocol::ConsumerProtocol;
 use crate::controller_channel::ControllerChannel;
 use crate::departure::Departure;
 use crate::dynamic_config::changes::ConfigChanges;
-use crate::fetch::session::FetchSessions;
+use crate::fetch::wanted::FetchSessions;
 use crate::finalized_features::FinalizedFeatures;
 use crate::groups::Groups;
 use crate::groups::stored_offsets::StoredOffsets;

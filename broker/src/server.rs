@@ -250,7 +250,7 @@ fn start_tasks(broker: &Arc<Broker>) {
     broker.markers.start();
     broker.verifier.start();
     upkeep::start(&broker.upkeep);
-    metrics::session::count(&*broker.store, &broker.tasks);
+    metrics::session_events::count(&*broker.store, &broker.tasks);
     dir_failures::report(
         broker.replicas.clone(),
         broker.store.clone(),
