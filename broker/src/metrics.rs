@@ -3,7 +3,7 @@
 
 pub mod gauges;
 pub mod logs;
-pub mod session;
+pub mod session_events;
 
 use std::sync::{Arc, OnceLock};
 

@@ -29,7 +29,7 @@ use crate::network::listener::BindError;
 use crate::notify::notify;
 use crate::replication::{Hosting, dir_failures, isr_sender, mover, upkeep};
 use crate::tasks::{Runner, Tasks};
-use crate::{consumer_protocol, controller_link};
+use crate::{consumer_protocol, order_sender};
 
 pub const EXIT_CONFIGURATION: u8 = 2;
 pub const EXIT_DATA_DIR: u8 = 3;
@@ -265,7 +265,7 @@ fn start_tasks(broker: &Arc<Broker>, end: End) {
     broker.markers.start();
     broker.verifier.start();
     upkeep::start(&broker.upkeep);
-    metrics::session::count(&*broker.store, &broker.tasks);
+    metrics::session_events::count(&*broker.store, &broker.tasks);
     dir_failures::report(
         broker.replicas.clone(),
         broker.store.clone(),
@@ -281,7 +281,7 @@ fn start_tasks(broker: &Arc<Broker>, end: End) {
 fn start_controller(broker: &Broker) {
     let config = broker.config.load();
     let (identity, dialer) = (&broker.identity, &broker.dialer);
-    controller_link::start(&broker.controller, &config, identity, dialer, &broker.tasks);
+    order_sender::start(&broker.controller, &config, identity, dialer, &broker.tasks);
 }
 
 async fn dismiss(guard: Option<Guard>) {
@@ -316,8 +316,7 @@ impl Running {
     pub async fn hear_controller(&self) {
         let Broker { controller, metadata, identity, tasks, dialer, clock, .. } = &*self.broker;
         let (dialer, advertised) = (dialer.clone(), self.advertised.clone());
-        controller_link::first_word(controller, metadata, identity, tasks, dialer, advertised)
-            .await;
+        order_sender::first_word(controller, metadata, identity, tasks, dialer, advertised).await;
         self.ready.store(true, Ordering::Release);
         self.start_ms.store(clock.monotonic_ms(), Ordering::Relaxed);
     }

@@ -11,8 +11,8 @@ use protocol::ids::Offset;
 
 use crate::disk::{DiskFile, PAGE_BYTES, ReadMap};
 use crate::error::{At, DiskError};
-use crate::mapped::CountedWindow;
-use crate::partition_dir::LazyFile;
+use crate::segment::mapped::CountedWindow;
+use crate::segment::partition_dir::LazyFile;
 
 mod heap;
 pub(crate) mod offset;

@@ -3,58 +3,34 @@
 //!
 //! [`Log`] may be shared freely: changes of one log wait for each other inside, readers never wait
 //! for a change's disk work.
+//!
+//! The rooms, from the bytes up: `disk`, `index`, `segment`, `producers`, `log`, `recovery`,
+//! `compaction`, `dirs`. Other crates see what is re-exported here, not the rooms.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
-pub mod append;
-pub mod batch;
-pub mod checkpoint;
 pub mod compaction;
 pub mod config;
 pub mod disk;
 pub mod error;
-pub mod leader_epochs;
-pub mod log;
-pub mod log_dir;
-pub mod log_manager;
-pub mod mapped;
-pub mod metadata_mark;
-pub mod moving;
-pub mod partition_dir;
-pub mod producer_state;
-pub mod read;
-pub mod refusals;
 
-mod creation;
-mod deletion;
-mod flush;
+mod dirs;
 mod index;
-mod inventory;
-mod judge;
-mod later;
-mod partition_files;
-mod produced;
-mod producer_snapshot;
+mod log;
+mod producers;
 mod recovery;
-mod replay;
-mod retention;
 mod segment;
-mod split;
-mod topic_id;
-mod truncate;
-mod upkeep;
-mod verification;
 
-#[cfg(test)]
-mod log_tests;
-
-pub use append::AppendInfo;
 pub use config::LogConfig;
+pub use dirs::log_dir::LogDir;
+pub use dirs::log_manager::LogManager;
+pub use dirs::upkeep::StepReport;
+pub use dirs::{checkpoint, log_dir, log_manager, metadata_mark, moving, refusals};
 pub use error::{AppendError, DiskError, ReadError, StorageError};
 pub use index::transaction::AbortedTxn;
-pub use log::{Log, LogOptions};
-pub use log_dir::LogDir;
-pub use log_manager::LogManager;
-pub use producer_state::AppendOrigin;
-pub use read::{LogRead, LogSlice};
-pub use upkeep::StepReport;
+pub use log::append::AppendInfo;
+pub use log::read::{LogRead, LogSlice};
+pub use log::{Log, LogOptions, append, leader_epochs, read};
+pub use producers::producer_state;
+pub use producers::producer_state::AppendOrigin;
+pub use segment::{batch, mapped, partition_dir};

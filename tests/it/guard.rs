@@ -8,7 +8,7 @@ use tests::ottla::Ottla;
 use tests::zookeeper::{self, ZooKeeperServer};
 use tests::{places, wait};
 
-use crate::session::registered_by;
+use crate::session_loss::registered_by;
 
 /// Far longer than any wait here: what ends sooner did not end by it.
 const SESSION: &str = "zookeeper.session.timeout.ms=60000";

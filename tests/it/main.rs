@@ -30,7 +30,7 @@ mod measuring_tools;
 mod mirror;
 mod mixed;
 mod replication;
-mod session;
+mod session_loss;
 mod stops;
 mod streams;
 mod takeover;

@@ -25,7 +25,7 @@ use tests::proxy::ZooKeeperProxy;
 use tests::zookeeper::{self, ZooKeeperServer};
 use tests::{clients, places, wait};
 
-use crate::session::{goes_on, newest};
+use crate::session_loss::{goes_on, newest};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const SESSION: &str = "zookeeper.session.timeout.ms=6000";

@@ -13,8 +13,8 @@ use protocol::ids::{BrokerId, TopicPartition, Uuid};
 
 use crate::context::{Context, Timer};
 use crate::message::Packet;
-use crate::session::{Happened, Owner, ZooKeeperClient};
 use crate::transactions::{STATE_PARTITIONS, TRANSACTIONS_TOPIC};
+use crate::zookeeper_client::{Happened, Owner, ZooKeeperClient};
 
 /// The topic that stays.
 pub const LASTING: &str = "lasting";

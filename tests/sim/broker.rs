@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use broker::delayed::fetch::Isolation;
-use broker::fetch::session::FetchSessions;
+use broker::fetch::wanted::FetchSessions;
 use broker::metadata_cache::MetadataCache;
 use broker::replication::manager::ReplicaManager;
 use broker::replication::partition::Partition;
@@ -23,10 +23,10 @@ use crate::fetcher::{self, Fetching, Launched};
 use crate::membership::Membership;
 use crate::message::{CallId, Flow, Node, Packet, Request, Response};
 use crate::serve::Waiter;
-use crate::session::{Happened, Owner, ZooKeeperClient};
 use crate::shutdown::Stopping;
 use crate::transactions::Coordinating;
 use crate::view::View;
+use crate::zookeeper_client::{Happened, Owner, ZooKeeperClient};
 
 const UPKEEP_MS: u64 = 500;
 const DATA: &str = "/data";

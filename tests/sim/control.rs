@@ -18,7 +18,7 @@ use crate::broker::{Asked, Broker};
 use crate::context::{Context, Timer};
 use crate::isr;
 use crate::message::{CallId, ControllerRequest, Flow, Node, Packet, Request, Response};
-use crate::session::Owner;
+use crate::zookeeper_client::Owner;
 
 /// Pause before a request is sent again.
 const RETRY_MS: u64 = 100;

@@ -24,13 +24,13 @@ mod random;
 mod records;
 mod run;
 mod serve;
-mod session;
 mod shutdown;
 mod topics;
 mod trace;
 mod transactions;
 mod view;
 mod world;
+mod zookeeper_client;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -7,7 +7,7 @@ use protocol::ids::BrokerId;
 
 use crate::broker::Broker;
 use crate::context::{Context, Timer};
-use crate::session::Owner;
+use crate::zookeeper_client::Owner;
 
 const RETRY_MS: u64 = 500;
 

@@ -7,7 +7,7 @@ use broker::authorizer::Internal;
 use broker::delayed::fetch::Isolation;
 use broker::delayed::offset::Countdown;
 use broker::fetch::plan::{self, FetchParams, Plan, Source};
-use broker::fetch::session::{FetchContext, SessionRequest, Wanted as WantedPartition};
+use broker::fetch::wanted::{FetchContext, SessionRequest, Wanted as WantedPartition};
 use broker::handlers::fetch::code_of;
 use broker::replication::partition::{
     AckOutcome, AppendTerms, Partition, PartitionRead, ProduceError, ReadError, Reader, Room,

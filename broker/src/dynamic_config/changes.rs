@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::entity;
 use crate::broker::Broker;
-use crate::controller_link;
+use crate::order_sender;
 
 /// Most requests that wait; whoever brings more waits.
 const WAITING_MAX: usize = 1000;
@@ -232,7 +232,7 @@ impl Worker {
         self.reconfigure(topics).await;
         let controller = &broker.controller.handle;
         controller
-            .settings_changed(controller_link::settings(&config, broker.identity.broker_id))
+            .settings_changed(order_sender::settings(&config, broker.identity.broker_id))
             .await;
         if config.bool("unclean.leader.election.enable") && !was_unclean {
             controller.unclean_election_enabled(None).await;

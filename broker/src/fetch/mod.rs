@@ -3,4 +3,4 @@
 
 pub mod plan;
 pub mod preferred;
-pub mod session;
+pub mod wanted;

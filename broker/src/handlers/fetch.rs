@@ -52,7 +52,7 @@ use crate::config::LiveConfig;
 use crate::delayed::fetch::Isolation;
 use crate::fetch::plan::{self, FetchParams, Plan, Source};
 use crate::fetch::preferred::{self, Nearby};
-use crate::fetch::session::{FetchContext, FetchSessions, SessionRequest, Wanted};
+use crate::fetch::wanted::{FetchContext, FetchSessions, SessionRequest, Wanted};
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::RequestMetrics;
 use crate::network::payload::FilePayload;

@@ -224,12 +224,12 @@ mod tests {
         levels.set("coordinator", Level::Debug);
         assert_eq!(levels.of("metadata.zookeeper"), Level::Debug);
         let filter =
-            "info,broker::controller_link=error,controller=error,coordinator=debug,metadata=debug";
+            "info,broker::order_sender=error,controller=error,coordinator=debug,metadata=debug";
         assert_eq!(levels.filter(), filter);
         levels.unset("coordinator");
         levels.set("root", Level::Fatal);
         assert_eq!(levels.of("kafka"), Level::Fatal);
-        let filter = "off,broker::controller_link=error,controller=error";
+        let filter = "off,broker::order_sender=error,controller=error";
         assert_eq!(levels.filter(), filter);
         assert_eq!(levels.all()["root"], Level::Fatal);
         assert_eq!(Level::settable("DEBUG"), Some(Level::Debug));

@@ -2,8 +2,8 @@
 
 use protocol::ids::{Offset, TopicPartition};
 
+use crate::dirs::log_manager::{Hosted, LogManager};
 use crate::error::StorageError;
-use crate::log_manager::{Hosted, LogManager};
 
 impl LogManager {
     /// Where the partition's last compaction ended; `None` if there was none.

@@ -10,8 +10,8 @@ use protocol::ids::{Offset, TimestampMs, TopicPartition};
 
 use super::cleaning::{Cleaning, CleaningStats, Stop};
 use super::range::{Cleanable, cleanable};
+use crate::dirs::log_manager::LogManager;
 use crate::error::StorageError;
-use crate::log_manager::LogManager;
 
 /// Answers with the high watermark of partitions that have one.
 pub type HighWatermarkOf<'a> = &'a dyn Fn(&TopicPartition) -> Option<Offset>;

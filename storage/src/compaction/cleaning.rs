@@ -16,12 +16,12 @@ use super::output::{OutputOptions, Outputs, remove_files};
 use super::range::{Cleanable, groups, modified_ms, span};
 use super::reader::BatchReader;
 use super::transactions::CleanedTransactions;
-use crate::batch::{LogBatch, Torn};
 use crate::config::LogConfig;
 use crate::error::{At, DiskError, ReadError, StorageError};
 use crate::index::transaction::AbortedTxn;
 use crate::log::Log;
 use crate::segment::Segment;
+use crate::segment::batch::{LogBatch, Torn};
 
 /// Why a compaction ended early.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use protocol::records::view::{OpenBatch, RawBatch, RecordsError};
 
 use super::offset_map::OffsetMap;
 use super::transactions::{CleanedTransactions, Marker};
-use crate::batch::{LogBatch, parse_end_marker};
 use crate::index::transaction::AbortedTxn;
+use crate::segment::batch::{LogBatch, parse_end_marker};
 
 /// Of an active producer: the offset of its last data batch, and its epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

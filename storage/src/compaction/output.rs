@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use protocol::ids::{Offset, TimestampMs};
 
-use crate::batch::LogBatch;
 use crate::disk::{DiskFile, remove_if_there};
 use crate::error::{At, DiskError};
 use crate::index::transaction::AbortedTxn;
-use crate::partition_dir::PartitionDir;
-use crate::partition_files::CLEANED_SUFFIX;
+use crate::recovery::partition_files::CLEANED_SUFFIX;
 use crate::segment::Segment;
+use crate::segment::batch::LogBatch;
+use crate::segment::partition_dir::PartitionDir;
 
 /// How the outputs of a group are made.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Reads a closed segment batch by batch, whole, through one buffer. Knows nothing of what stays.
 
-use crate::batch::{LogBatch, PEEK_BYTES, Torn};
 use crate::disk::DiskFile;
+use crate::segment::batch::{LogBatch, PEEK_BYTES, Torn};
 
 /// The buffer grows over its size for a larger batch and shrinks back behind it.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use protocol::ids::TimestampMs;
 
 use crate::error::{At, StorageError};
 use crate::log::{Changes, Log};
-use crate::partition_files::SWAP_SUFFIX;
+use crate::recovery::partition_files::SWAP_SUFFIX;
 use crate::segment::Segment;
 
 impl Log {

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use protocol::ids::{Offset, ProducerId};
 
-use crate::batch::LogBatch;
 use crate::index::transaction::AbortedTxn;
+use crate::segment::batch::LogBatch;
 
 #[derive(Debug)]
 struct Aborted {

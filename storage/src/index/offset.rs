@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
     use crate::disk::{OsDisk, OsDiskOptions};
-    use crate::partition_dir::{FileCache, PartitionDir};
+    use crate::segment::partition_dir::{FileCache, PartitionDir};
 
     #[test]
     fn lookups_agree_in_memory_and_on_disk() {

@@ -68,7 +68,7 @@ mod tests {
 
     use super::*;
     use crate::disk::OsDisk;
-    use crate::partition_dir::{FileCache, PartitionDir};
+    use crate::segment::partition_dir::{FileCache, PartitionDir};
 
     #[test]
     fn only_rising_timestamps_are_entered() {

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use protocol::ids::{Offset, ProducerId};
 
 use crate::error::{At, DiskError, StorageError};
-use crate::partition_dir::LazyFile;
+use crate::segment::partition_dir::LazyFile;
 
 pub(crate) const ENTRY_BYTES: usize = 34;
 

@@ -9,7 +9,7 @@ use replica::fetch_session::FetchTarget;
 use super::{Fetch, Standing};
 use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, Topic, op};
 use crate::fetch::plan::Source;
-use crate::fetch::session::Wanted;
+use crate::fetch::wanted::Wanted;
 use crate::metadata_cache::TopicMetadata;
 
 /// A topic that may be read.
