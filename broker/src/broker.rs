@@ -40,6 +40,7 @@ use crate::replication::mover::Mover;
 use crate::replication::topic_configs::TopicConfigs;
 use crate::replication::upkeep::Upkeep;
 use crate::tasks::Tasks;
+use crate::topics::admin::TopicAdmin;
 use crate::topics::auto::AutoTopics;
 use crate::transactions::Transactions;
 use crate::transactions::markers::Markers;
@@ -72,6 +73,8 @@ pub struct Broker {
     /// How fast listed replicas may be copied.
     pub quotas: Arc<Quotas>,
     pub auto_topics: Arc<AutoTopics>,
+    /// Makes, grows and deletes topics by request.
+    pub topic_admin: Arc<TopicAdmin>,
     /// What the controller has done here.
     pub orders: Arc<Orders>,
     /// Puts changed configurations in force.
@@ -200,6 +203,7 @@ impl Base {
                 self.metadata_server(lost_leaders.clone(), auto_topics.clone()),
             ),
             auto_topics,
+            topic_admin: Arc::new(self.topic_admin()),
             orders: Arc::new(orders),
             config_changes,
             finalized_features: Arc::new(FinalizedFeatures::new(self.store.clone(), epoch.clone())),
@@ -381,6 +385,10 @@ impl Base {
             self.metadata.clone(),
             self.tasks.clone(),
         )
+    }
+
+    fn topic_admin(&self) -> TopicAdmin {
+        TopicAdmin::new(self.config.clone(), self.metadata.clone(), self.store.clone())
     }
 
     fn stored_offsets(&self) -> StoredOffsets {

@@ -89,8 +89,10 @@ apis! {
         DescribeGroups => handlers::describe_groups::handle(authorizer, groups);
         ListGroups => handlers::list_groups::handle(authorizer, groups);
         ApiVersions => handlers::api_versions::handle(consumer_protocol, finalized_features_epoch);
-        CreateTopics => handlers::create_topics::handle;
-        DeleteTopics => handlers::delete_topics::handle;
+        CreateTopics => handlers::create_topics::handle(authorizer, office, topic_admin, tasks);
+        DeleteTopics => handlers::delete_topics::handle(
+            authorizer, office, metadata, topic_admin, tasks
+        );
         DeleteRecords => handlers::delete_records::handle(authorizer, replicas, tasks);
         InitProducerId => handlers::init_producer_id::handle(
             authorizer, producer_ids, transactions
@@ -112,7 +114,9 @@ apis! {
         AlterConfigs => handlers::alter_configs::handle;
         AlterReplicaLogDirs => handlers::alter_replica_log_dirs::handle(authorizer, mover);
         DescribeLogDirs => handlers::describe_log_dirs::handle(authorizer, replicas, tasks);
-        CreatePartitions => handlers::create_partitions::handle;
+        CreatePartitions => handlers::create_partitions::handle(
+            authorizer, office, topic_admin, tasks
+        );
         DeleteGroups => handlers::delete_groups::handle(authorizer, groups);
         ElectLeaders => handlers::elect_leaders::handle(authorizer, clock, metadata, office);
         IncrementalAlterConfigs => handlers::incremental_alter_configs::handle;

@@ -61,3 +61,4 @@ mod config_resource;
 mod distinct;
 mod group_error;
 mod operations;
+mod topic_error;
