@@ -42,7 +42,7 @@ pub struct Dispatcher {
 /// the handler stand the parts of the broker that it is given, and no others.
 macro_rules! apis {
     (
-        served { $($api:ident => $($handle:ident)::+ $(($($part:ident),*))?;)* }
+        served { $($api:ident => $($handle:ident)::+ ($($part:ident),*);)* }
         not_yet { $($other:ident)* }
     ) => {
         /// The APIs that this broker answers, by key. What is not here is not advertised and closes
@@ -51,7 +51,7 @@ macro_rules! apis {
 
         fn serve(api: ApiKey, call: Call<'_>) -> Outcome {
             match api {
-                $(ApiKey::$api => apis!(@run call $($handle)::+ $(($($part),*))?),)*
+                $(ApiKey::$api => apis!(@run call $($handle)::+ ($($part),*)),)*
                 $(ApiKey::$other)|* => Outcome::Close(format!("{api} is not served")),
             }
         }
@@ -62,7 +62,6 @@ macro_rules! apis {
             $($handle)::+($(&broker.$part,)* context, request)
         })
     };
-    (@run $call:ident $($handle:ident)::+) => { $call.run($($handle)::+) };
 }
 
 apis! {
@@ -110,8 +109,8 @@ apis! {
         DescribeAcls => handlers::describe_acls::handle();
         CreateAcls => handlers::create_acls::handle(authorizer);
         DeleteAcls => handlers::delete_acls::handle(authorizer);
-        DescribeConfigs => handlers::describe_configs::handle;
-        AlterConfigs => handlers::alter_configs::handle;
+        DescribeConfigs => handlers::describe_configs::handle(authorizer, config_reader);
+        AlterConfigs => handlers::alter_configs::handle(authorizer, identity, config_alterer);
         AlterReplicaLogDirs => handlers::alter_replica_log_dirs::handle(authorizer, mover);
         DescribeLogDirs => handlers::describe_log_dirs::handle(authorizer, replicas, tasks);
         CreatePartitions => handlers::create_partitions::handle(
@@ -119,7 +118,9 @@ apis! {
         );
         DeleteGroups => handlers::delete_groups::handle(authorizer, groups);
         ElectLeaders => handlers::elect_leaders::handle(authorizer, clock, metadata, office);
-        IncrementalAlterConfigs => handlers::incremental_alter_configs::handle;
+        IncrementalAlterConfigs => handlers::incremental_alter_configs::handle(
+            authorizer, identity, config_alterer
+        );
         AlterPartitionReassignments => handlers::alter_partition_reassignments::handle(
             authorizer, office
         );
