@@ -8,8 +8,8 @@
 //! use broker::authorizer::{Authorized, Cluster, op};
 //! use broker::dynamic_config::alter::{Change, ConfigAlterer};
 //!
-//! fn alter(configs: &ConfigAlterer, proof: &Authorized<'_, op::AlterConfigs, Cluster>, to: Change) {
-//!     drop(configs.brokers(proof, true, to, false));
+//! fn alter(configs: &ConfigAlterer, by: &Authorized<'_, op::AlterConfigs, Cluster>, to: Change) {
+//!     drop(configs.brokers(by, true, to, false));
 //! }
 //! ```
 //!
@@ -19,8 +19,8 @@
 //! use broker::authorizer::{Authorized, Cluster, op};
 //! use broker::dynamic_config::alter::{Change, ConfigAlterer};
 //!
-//! fn alter(configs: &ConfigAlterer, proof: &Authorized<'_, op::Alter, Cluster>, to: Change) {
-//!     drop(configs.brokers(proof, true, to, false));
+//! fn alter(configs: &ConfigAlterer, by: &Authorized<'_, op::Alter, Cluster>, to: Change) {
+//!     drop(configs.brokers(by, true, to, false));
 //! }
 //! ```
 
