@@ -32,6 +32,7 @@ use crate::clock::Clock;
 use crate::config::{BrokerConfig, Source};
 use crate::controller_link;
 use crate::groups::CommitHeader;
+use crate::host::Host;
 use crate::replication::Hosting;
 use crate::replication::manager::RoleOrder;
 use crate::replication::partition::AppendTerms;
@@ -78,6 +79,7 @@ impl Testbed {
         }
         let clock = Clock::system();
         let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::default());
+        let host = Host { disk: disk.clone(), ..Host::computer(clock, &[], || {}) };
         let topics = Arc::new(TopicConfigs::new(&config));
         let dir = LogDir::open(disk.clone(), Path::new("/data")).expect("a directory");
         let logs = LogManager::new(disk, vec![dir], false, clock.now_ms()).expect("no logs");
@@ -88,7 +90,7 @@ impl Testbed {
         let store = embedded::open(&temporary.path().join("store"), wall);
         let (store, driver) = store.expect("a new store");
         let cluster = "test-cluster".to_owned();
-        let broker = Broker::new(config, clock, store, ID, cluster, hosting);
+        let broker = Broker::new(config, &host, store, ID, cluster, hosting);
         broker.tasks.spawn(driver.run());
         Testbed { broker, _dir: temporary }
     }
@@ -139,7 +141,9 @@ impl Testbed {
     /// what it decides.
     pub async fn control(&self) {
         registration::create_containers(&*self.store).await.expect("the store is there");
-        controller_link::start(&self.controller, &self.config.load(), &self.identity, &self.tasks);
+        let (identity, dialer) = (&self.identity, &self.dialer);
+        let config = self.config.load();
+        controller_link::start(&self.controller, &config, identity, dialer, &self.tasks);
         while !self.office.is_controller() {
             tokio::task::yield_now().await;
         }
