@@ -46,6 +46,7 @@ pub mod offset_commit;
 pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
+pub mod partition_error;
 pub mod produce;
 pub mod stop_replica;
 pub mod sync_group;
