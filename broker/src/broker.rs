@@ -14,7 +14,9 @@ use crate::consumer_protocol::ConsumerProtocol;
 use crate::controller_channel::ControllerChannel;
 use crate::departure::Departure;
 use crate::dialer::Dialer;
-use crate::dynamic_config::changes::ConfigChanges;
+use crate::dynamic_config::alter::ConfigAlterer;
+use crate::dynamic_config::changes::{Affected, ConfigChanges};
+use crate::dynamic_config::reader::ConfigReader;
 use crate::fetch::wanted::FetchSessions;
 use crate::finalized_features::FinalizedFeatures;
 use crate::groups::Groups;
@@ -42,6 +44,7 @@ use crate::replication::mover::Mover;
 use crate::replication::topic_configs::TopicConfigs;
 use crate::replication::upkeep::Upkeep;
 use crate::tasks::Tasks;
+use crate::topics::admin::TopicAdmin;
 use crate::topics::auto::AutoTopics;
 use crate::transactions::Transactions;
 use crate::transactions::markers::Markers;
@@ -76,10 +79,16 @@ pub struct Broker {
     /// How fast listed replicas may be copied.
     pub quotas: Arc<Quotas>,
     pub auto_topics: Arc<AutoTopics>,
+    /// Makes, grows and deletes topics by request.
+    pub topic_admin: Arc<TopicAdmin>,
     /// What the controller has done here.
     pub orders: Arc<Orders>,
     /// Puts changed configurations in force.
     pub config_changes: Arc<ConfigChanges>,
+    /// Changes stored configurations.
+    pub config_alterer: Arc<ConfigAlterer>,
+    /// Tells clients of configurations.
+    pub config_reader: Arc<ConfigReader>,
     /// This broker's part in controlling the cluster.
     pub controller: IdleController,
     /// The same as requests reach it.
@@ -166,7 +175,10 @@ impl Base {
         let producer_ids = self.producer_ids(to_controller.clone());
         let (groups, transactions) = self.coordinators(&now, producer_ids.clone());
         let lost_leaders = Arc::new(LostLeaders::default());
-        let config_changes = Arc::new(ConfigChanges::default());
+        let quotas = Arc::new(Quotas::new(&now));
+        let office = controller.handle.clone();
+        let config_changes = Arc::new(self.config_changes(&topic_configs, &quotas, office));
+        let config_alterer = self.config_alterer(&topic_configs, config_changes.clone());
         let coordinators = (groups.clone(), transactions.clone());
         let orders = self.orders(&topic_configs, &config_changes, &lost_leaders, coordinators);
         let marker_writer = self.marker_writer(groups.clone());
@@ -176,7 +188,6 @@ impl Base {
         let verifier =
             Verifier::new(transactions.clone(), peers, self.replicas.clone(), self.clock);
         let verifier = Arc::new(verifier);
-        let quotas = Arc::new(Quotas::new(&now));
         let (auto_topics, epoch) = (Arc::new(self.auto_topics()), Arc::new(AtomicI64::new(-1)));
         let metrics = RequestMetrics::new();
         let fetch_server = self.fetch_server(&now, quotas.clone(), metrics.clone());
@@ -207,7 +218,10 @@ impl Base {
                 self.metadata_server(lost_leaders.clone(), auto_topics.clone()),
             ),
             auto_topics,
+            topic_admin: Arc::new(self.topic_admin()),
             orders: Arc::new(orders),
+            config_alterer: Arc::new(config_alterer),
+            config_reader: Arc::new(self.config_reader()),
             config_changes,
             finalized_features: Arc::new(FinalizedFeatures::new(self.store.clone(), epoch.clone())),
             finalized_features_epoch: epoch,
@@ -266,6 +280,47 @@ impl Base {
         let groups = Groups::new(now, clock, tasks, log.clone(), self.metadata.clone());
         let transactions = Transactions::new(now, clock, tasks, log, producer_ids);
         (Arc::new(groups), Arc::new(transactions))
+    }
+
+    fn config_changes(
+        &self,
+        topic_configs: &Arc<TopicConfigs>,
+        quotas: &Arc<Quotas>,
+        controller: ControllerHandle,
+    ) -> ConfigChanges {
+        ConfigChanges::new(Affected {
+            clock: self.clock,
+            tasks: self.tasks.clone(),
+            store: self.store.clone(),
+            identity: self.identity.clone(),
+            config: self.config.clone(),
+            topic_configs: topic_configs.clone(),
+            metadata: self.metadata.clone(),
+            replicas: self.replicas.clone(),
+            quotas: quotas.clone(),
+            controller,
+        })
+    }
+
+    fn config_alterer(
+        &self,
+        topic_configs: &Arc<TopicConfigs>,
+        config_changes: Arc<ConfigChanges>,
+    ) -> ConfigAlterer {
+        ConfigAlterer::new(
+            self.config.clone(),
+            self.tasks.clone(),
+            self.identity.clone(),
+            self.store.clone(),
+            self.metadata.clone(),
+            topic_configs.clone(),
+            config_changes,
+        )
+    }
+
+    fn config_reader(&self) -> ConfigReader {
+        let (config, metadata) = (self.config.clone(), self.metadata.clone());
+        ConfigReader::new(config, self.identity.clone(), metadata, self.store.clone())
     }
 
     fn orders(
@@ -392,6 +447,10 @@ impl Base {
             self.metadata.clone(),
             self.tasks.clone(),
         )
+    }
+
+    fn topic_admin(&self) -> TopicAdmin {
+        TopicAdmin::new(self.config.clone(), self.metadata.clone(), self.store.clone())
     }
 
     fn stored_offsets(&self) -> StoredOffsets {

@@ -37,6 +37,8 @@ pub enum AskError {
     Refused(#[from] RequestError),
     #[error("the controller answered {0:?}")]
     Code(ErrorCode),
+    #[error("the controller cannot do all of it yet")]
+    Later,
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]
@@ -45,6 +47,14 @@ pub enum AskError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Znode(#[from] ZnodeError),
+}
+
+/// What a controller's response says of its whole request.
+pub fn accepted(error_code: i16) -> Result<(), AskError> {
+    match ErrorCode(error_code) {
+        ErrorCode::NONE => Ok(()),
+        code => Err(AskError::Code(code)),
+    }
 }
 
 /// The way to whoever controls, and the connection in use, if any.
@@ -146,6 +156,14 @@ impl ControllerChannel {
             request_timeout: timeout,
             ..Options::default()
         }
+    }
+
+    /// What a response says of its whole request; who is not the controller is not asked again.
+    pub fn accept(&self, controller: &ToController, error_code: i16) -> Result<(), AskError> {
+        if ErrorCode(error_code) == ErrorCode::NOT_CONTROLLER {
+            self.forget(controller);
+        }
+        accepted(error_code)
     }
 
     /// Where another broker listens for its like: as the controller says, else as it registered

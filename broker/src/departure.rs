@@ -10,13 +10,12 @@ use controller::run::ControllerHandle;
 use metadata::retry;
 use metadata::store::{MetadataStore, Op, StoreError};
 use protocol::api::ApiKey;
-use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, TopicPartition};
 use protocol::messages::controlled_shutdown::ControlledShutdownRequest;
 use protocol::wire::Request;
 
 use crate::config::LiveConfig;
-use crate::controller_channel::{AskError, ControllerChannel};
+use crate::controller_channel::{AskError, ControllerChannel, accepted};
 use crate::dialer::Dialer;
 use crate::identity::Identity;
 use crate::metadata_cache::MetadataCache;
@@ -72,14 +71,9 @@ impl Departure {
         };
         let request = ControlledShutdownRequest { broker_id, broker_epoch };
         let response = self.call(controller, &request, (ApiKey::ControlledShutdown, 3)).await?;
-        match ErrorCode(response.error_code) {
-            ErrorCode::NONE => Ok(response
-                .remaining_partitions
-                .into_iter()
-                .map(|p| TopicPartition::new(p.topic_name, p.partition_index))
-                .collect()),
-            code => Err(AskError::Code(code)),
-        }
+        accepted(response.error_code)?;
+        let remaining = response.remaining_partitions.into_iter();
+        Ok(remaining.map(|p| TopicPartition::new(p.topic_name, p.partition_index)).collect())
     }
 
     /// Leaves the cluster in order before the broker stops. False if ZooKeeper does not answer:

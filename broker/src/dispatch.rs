@@ -42,7 +42,7 @@ pub struct Dispatcher {
 /// the handler stand the parts of the broker that it is given, and no others.
 macro_rules! apis {
     (
-        served { $($api:ident => $($handle:ident)::+ $(($($part:ident),*))?;)* }
+        served { $($api:ident => $($handle:ident)::+ ($($part:ident),*);)* }
         not_yet { $($other:ident)* }
     ) => {
         /// The APIs that this broker answers, by key. What is not here is not advertised and closes
@@ -51,7 +51,7 @@ macro_rules! apis {
 
         fn serve(api: ApiKey, call: Call<'_>) -> Outcome {
             match api {
-                $(ApiKey::$api => apis!(@run call $($handle)::+ $(($($part),*))?),)*
+                $(ApiKey::$api => apis!(@run call $($handle)::+ ($($part),*)),)*
                 $(ApiKey::$other)|* => Outcome::Close(format!("{api} is not served")),
             }
         }
@@ -62,7 +62,6 @@ macro_rules! apis {
             $($handle)::+($(&broker.$part,)* context, request)
         })
     };
-    (@run $call:ident $($handle:ident)::+) => { $call.run($($handle)::+) };
 }
 
 apis! {
@@ -89,8 +88,10 @@ apis! {
         DescribeGroups => handlers::describe_groups::handle(authorizer, groups);
         ListGroups => handlers::list_groups::handle(authorizer, groups);
         ApiVersions => handlers::api_versions::handle(consumer_protocol, finalized_features_epoch);
-        CreateTopics => handlers::create_topics::handle;
-        DeleteTopics => handlers::delete_topics::handle;
+        CreateTopics => handlers::create_topics::handle(authorizer, office, topic_admin, tasks);
+        DeleteTopics => handlers::delete_topics::handle(
+            authorizer, office, metadata, topic_admin, tasks
+        );
         DeleteRecords => handlers::delete_records::handle(authorizer, replicas, tasks);
         InitProducerId => handlers::init_producer_id::handle(
             authorizer, producer_ids, transactions
@@ -108,14 +109,18 @@ apis! {
         DescribeAcls => handlers::describe_acls::handle();
         CreateAcls => handlers::create_acls::handle(authorizer);
         DeleteAcls => handlers::delete_acls::handle(authorizer);
-        DescribeConfigs => handlers::describe_configs::handle;
-        AlterConfigs => handlers::alter_configs::handle;
+        DescribeConfigs => handlers::describe_configs::handle(authorizer, config_reader);
+        AlterConfigs => handlers::alter_configs::handle(authorizer, identity, config_alterer);
         AlterReplicaLogDirs => handlers::alter_replica_log_dirs::handle(authorizer, mover);
         DescribeLogDirs => handlers::describe_log_dirs::handle(authorizer, replicas, tasks);
-        CreatePartitions => handlers::create_partitions::handle;
+        CreatePartitions => handlers::create_partitions::handle(
+            authorizer, office, topic_admin, tasks
+        );
         DeleteGroups => handlers::delete_groups::handle(authorizer, groups);
         ElectLeaders => handlers::elect_leaders::handle(authorizer, clock, metadata, office);
-        IncrementalAlterConfigs => handlers::incremental_alter_configs::handle;
+        IncrementalAlterConfigs => handlers::incremental_alter_configs::handle(
+            authorizer, identity, config_alterer
+        );
         AlterPartitionReassignments => handlers::alter_partition_reassignments::handle(
             authorizer, office
         );

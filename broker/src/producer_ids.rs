@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use protocol::error_code::ErrorCode;
 use protocol::ids::ProducerId;
 use protocol::messages::allocate_producer_ids::AllocateProducerIdsRequest;
 use tokio::sync::watch;
@@ -188,15 +187,8 @@ impl ProducerIds {
         let version = controller.version_of::<AllocateProducerIdsRequest>()?;
         let request = AllocateProducerIdsRequest { broker_id, broker_epoch };
         let response = self.to_controller.call(&controller, &request, version).await?;
-        match ErrorCode(response.error_code) {
-            ErrorCode::NONE => Ok((response.producer_id_start, response.producer_id_len)),
-            code => {
-                if code == ErrorCode::NOT_CONTROLLER {
-                    self.to_controller.forget(&controller);
-                }
-                Err(AskError::Code(code))
-            }
-        }
+        self.to_controller.accept(&controller, response.error_code)?;
+        Ok((response.producer_id_start, response.producer_id_len))
     }
 }
 

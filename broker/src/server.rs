@@ -21,7 +21,6 @@ use self::data_dirs::DataDirs;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
-use crate::dynamic_config::changes;
 use crate::guard::{Guard, GuardProcess};
 use crate::host::{End, Host};
 use crate::metrics;
@@ -233,7 +232,7 @@ pub async fn open(
     let advertised = membership::join(&broker, &listeners).await?;
     start_controller(&broker);
     isr_sender::start(&broker.isr_sender);
-    changes::start(&broker);
+    broker.config_changes.start();
 
     let ready = Arc::new(AtomicBool::new(false));
     let network = network::Network::new(&broker, descriptors_max, &disabled);

@@ -13,7 +13,7 @@ use coordinator::shard::Producer;
 use coordinator::transaction::TransactionError;
 use coordinator::transaction::request::{Filter, InitAnswer, InitRequest};
 use coordinator::transaction::service::TRANSACTIONS_TOPIC;
-use metadata::embedded;
+use metadata::{embedded, registration, retry};
 use protocol::ids::{BrokerId, Offset, ProducerEpoch, ProducerId, TopicPartition, Uuid};
 use protocol::messages::update_metadata::{
     UpdateMetadataBroker, UpdateMetadataEndpoint, UpdateMetadataPartitionState,
@@ -32,6 +32,7 @@ use crate::clock::Clock;
 use crate::config::{BrokerConfig, Source};
 use crate::groups::CommitHeader;
 use crate::host::Host;
+use crate::order_sender;
 use crate::replication::Hosting;
 use crate::replication::manager::RoleOrder;
 use crate::replication::partition::AppendTerms;
@@ -126,6 +127,33 @@ impl Testbed {
         let obeyed = self.orders.take_roles(&controller, (1, -1), &orders);
         let obeyed = obeyed.expect("the controller is no former one");
         assert!(obeyed.results.iter().all(Result::is_ok), "{:?}", obeyed.results);
+    }
+
+    /// The controller's word that a topic is deleted.
+    pub fn forget(&self, topic: &str) {
+        const DURING_DELETE: BrokerId = -2;
+        let partitions = self.metadata.load().topic(topic).map_or(0, |t| t.partitions.len());
+        let partitions = i32::try_from(partitions).expect("a few");
+        self.metadata.apply(&update(topic, partitions, DURING_DELETE, 0, &[ID]));
+    }
+
+    /// This broker is the controller, of a cluster in which nobody is registered: it tells nobody
+    /// what it decides.
+    pub async fn control(&self) {
+        registration::create_containers(&*self.store).await.expect("the store is there");
+        let (identity, dialer) = (&self.identity, &self.dialer);
+        let config = self.config.load();
+        order_sender::start(&self.controller, &config, identity, dialer, &self.tasks);
+        while !self.office.is_controller() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until the store has this node.
+    pub async fn stored(&self, path: &str) {
+        while retry::exists(&*self.store, path, false).await.expect("an answer").is_none() {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// This broker coordinates all groups, and has loaded them.

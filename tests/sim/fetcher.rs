@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use broker::handlers::partition_error::not_here;
 use broker::replication::fetchers::{Fetcher, Fetchers};
 use broker::replication::manager::ReplicaManager;
 use broker::replication::partition::{Cut, Fetched, FollowError};
@@ -254,7 +255,7 @@ impl Broker {
     ) {
         let Some(fetcher) = self.asker(leader, id) else { return };
         let result = told.and_then(|offset| {
-            let hosted = self.replicas.find(&tp.topic, tp.partition)?;
+            let hosted = self.replicas.find(&tp.topic, tp.partition).map_err(not_here)?;
             let gone = |_| ErrorCode::NOT_LEADER_OR_FOLLOWER;
             let log_end = hosted.follower_end(leader_epoch).map_err(gone)?.offset;
             let (went_on, cut, leader_end) = match latest {

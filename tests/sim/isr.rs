@@ -72,8 +72,8 @@ impl Broker {
         };
         self.isr_asked = None;
         let now_ms = ctx.now_ms();
-        let settled = self.replicas.isr_changes().settle(&self.replicas, &response, now_ms);
-        if settled.is_err() {
+        let find = |tp: &TopicPartition| self.replicas.hosted(&tp.topic, tp.partition).ok();
+        if self.replicas.isr_changes().settle(find, &response, now_ms) {
             self.isr_pause(ctx);
         }
     }

@@ -2,6 +2,7 @@
 //! from the controller's values straight to the broker's own replica manager. Knows no frame.
 
 use broker::authorizer::{CLUSTER, Internal};
+use broker::handlers::partition_error;
 use broker::replication::manager::{RoleOrder, StopOrder};
 use controller::effect::{LiveBroker, UpdateMetadataPartition};
 use controller::{ControlBody, ControlRequest, ControlResponse};
@@ -94,9 +95,7 @@ impl Broker {
             Err(_) => refuse(ErrorCode::STALE_CONTROLLER_EPOCH),
             Ok(obeyed) => {
                 self.coordinating.took_roles(&obeyed);
-                let code = |result: &Result<(), broker::replication::manager::OrderError>| {
-                    result.as_ref().err().map_or(0, |error| error.code().0)
-                };
+                let code = |result| partition_error::obeyed(result).0;
                 let named = orders.iter().map(|order| {
                     protocol::ids::TopicPartition::new(order.topic.clone(), order.index)
                 });
@@ -132,7 +131,7 @@ impl Broker {
                     .map(|(order, result)| {
                         let tp =
                             protocol::ids::TopicPartition::new(order.topic.clone(), order.index);
-                        (tp, result.as_ref().err().map_or(0, |error| error.code().0))
+                        (tp, partition_error::obeyed(result).0)
                     })
                     .collect();
                 ControlResponse::StopReplica { error: 0, deleted }

@@ -9,6 +9,7 @@ use broker::delayed::offset::Countdown;
 use broker::fetch::plan::{self, FetchParams, Plan, Source};
 use broker::fetch::wanted::{FetchContext, SessionRequest, Wanted as WantedPartition};
 use broker::handlers::fetch::code_of;
+use broker::handlers::partition_error::not_here;
 use broker::replication::partition::{
     AckOutcome, AppendTerms, Partition, PartitionRead, ProduceError, ReadError, Reader, Room,
     Wanted,
@@ -97,7 +98,7 @@ impl Broker {
     /// A partition that the cluster's metadata has and that is hosted here.
     fn known(&self, topic: &str, index: i32) -> Result<Arc<Partition>, ErrorCode> {
         match self.metadata.load().partition(topic, index) {
-            Some(_) => self.replicas.find(topic, index),
+            Some(_) => self.replicas.find(topic, index).map_err(not_here),
             None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
         }
     }
@@ -133,7 +134,7 @@ impl Broker {
         leader_epoch: LeaderEpoch,
         earliest: bool,
     ) -> Result<Offset, ErrorCode> {
-        let partition = self.replicas.find(&tp.topic, tp.partition)?;
+        let partition = self.replicas.find(&tp.topic, tp.partition).map_err(not_here)?;
         let wanted = if earliest { Wanted::Earliest } else { Wanted::Latest };
         let proof = Internal::of_this_broker().authorized(&tp.topic);
         let found = partition.find_offset(&proof, wanted, Isolation::LogEnd, leader_epoch, true);

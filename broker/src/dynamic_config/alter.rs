@@ -1,19 +1,45 @@
 //! Changing the dynamic configuration of a topic, of this broker or of all brokers: what the values
 //! would be, whether they may be, and the write (Kafka's `ZkAdminManager` and
 //! `ConfigAdminManager`). Knows no request.
+//!
+//! A proof leads to a configuration:
+//!
+//! ```
+//! use broker::authorizer::{Authorized, Cluster, op};
+//! use broker::dynamic_config::alter::{Change, ConfigAlterer};
+//!
+//! fn alter(configs: &ConfigAlterer, by: &Authorized<'_, op::AlterConfigs, Cluster>, to: Change) {
+//!     drop(configs.brokers(by, true, to, false));
+//! }
+//! ```
+//!
+//! and one of another operation does not:
+//!
+//! ```compile_fail,E0308
+//! use broker::authorizer::{Authorized, Cluster, op};
+//! use broker::dynamic_config::alter::{Change, ConfigAlterer};
+//!
+//! fn alter(configs: &ConfigAlterer, by: &Authorized<'_, op::Alter, Cluster>, to: Change) {
+//!     drop(configs.brokers(by, true, to, false));
+//! }
+//! ```
 
 use std::sync::Arc;
 
+use metadata::store::MetadataStore;
 use metadata::znodes::config::{ConfigEntity, ConfigValues};
-use protocol::error_code::ErrorCode;
 use storage::config::{ConfigError, ValueType, topic_key};
 
+use super::changes::ConfigChanges;
 use super::check;
 use super::entity::{self, EntityConfigError};
 use crate::authorizer::{Authorized, Cluster, Topic, op};
-use crate::broker::Broker;
-use crate::config::BrokerConfig;
 use crate::config::key::Kind;
+use crate::config::{BrokerConfig, LiveConfig};
+use crate::identity::Identity;
+use crate::metadata_cache::MetadataCache;
+use crate::replication::topic_configs::TopicConfigs;
+use crate::tasks::Tasks;
 use crate::topics::create::{self, CreateTopicError};
 use crate::topics::name::{self, InvalidName};
 
@@ -57,99 +83,112 @@ pub enum AlterError {
     Store(#[from] EntityConfigError),
 }
 
-impl AlterError {
-    /// What a response says.
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            AlterError::InvalidRequest(_) => ErrorCode::INVALID_REQUEST,
-            AlterError::InvalidConfig(_) => ErrorCode::INVALID_CONFIG,
-            AlterError::UnknownTopic(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-            AlterError::InvalidName(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
-            AlterError::Store(_) | AlterError::Unexpected(_) => ErrorCode::UNKNOWN_SERVER_ERROR,
+/// Changes stored configurations.
+pub struct ConfigAlterer {
+    config: Arc<LiveConfig>,
+    tasks: Arc<Tasks>,
+    identity: Arc<Identity>,
+    store: Arc<dyn MetadataStore>,
+    metadata: Arc<MetadataCache>,
+    topic_configs: Arc<TopicConfigs>,
+    changes: Arc<ConfigChanges>,
+}
+
+impl ConfigAlterer {
+    pub fn new(
+        config: Arc<LiveConfig>,
+        tasks: Arc<Tasks>,
+        identity: Arc<Identity>,
+        store: Arc<dyn MetadataStore>,
+        metadata: Arc<MetadataCache>,
+        topic_configs: Arc<TopicConfigs>,
+        changes: Arc<ConfigChanges>,
+    ) -> ConfigAlterer {
+        ConfigAlterer { config, tasks, identity, store, metadata, topic_configs, changes }
+    }
+
+    /// Changes a topic's values; in force here when this returns. With `validate_only` nothing
+    /// changes.
+    pub async fn topic(
+        &self,
+        authorized: &Authorized<'_, op::AlterConfigs, Topic>,
+        change: Change,
+        validate_only: bool,
+    ) -> Result<(), AlterError> {
+        let topic = authorized.name();
+        if topic.is_empty() {
+            let text = "Default topic resources are not allowed.";
+            return Err(AlterError::InvalidRequest(text.to_owned()));
         }
+        let entity = ConfigEntity::topic(topic);
+        let stored = match &change {
+            Change::Replace(_) => ConfigValues::new(),
+            Change::Each(_) => entity::read(&*self.store, &entity).await?,
+        };
+        let values = changed(stored, change, |key| {
+            let key = topic_key(key)?;
+            Some((key.value_type == ValueType::List, key.default))
+        })?;
+        if self.metadata.load().topic(topic).is_none() {
+            return Err(AlterError::UnknownTopic(topic.to_owned()));
+        }
+        name::check(topic)?;
+        create::check_values(&self.topic_configs.defaults(), &values)
+            .map_err(|error| refused(topic, error))?;
+        if validate_only { Ok(()) } else { self.write(entity, values).await }
+    }
+
+    /// As `topic`, for this broker or (`whole_cluster`) for all brokers.
+    pub async fn brokers(
+        &self,
+        _: &Authorized<'_, op::AlterConfigs, Cluster>,
+        whole_cluster: bool,
+        change: Change,
+        validate_only: bool,
+    ) -> Result<(), AlterError> {
+        let entity = match whole_cluster {
+            true => ConfigEntity::BrokerDefault,
+            false => ConfigEntity::Broker(self.identity.broker_id),
+        };
+        if let Change::Each(operations) = &change
+            && let Some((_, Operation::Unknown(number))) =
+                operations.iter().find(|(_, operation)| matches!(operation, Operation::Unknown(_)))
+        {
+            return Err(AlterError::InvalidRequest(format!("Unknown operations type {number}")));
+        }
+        let stored = entity::read(&*self.store, &entity).await?;
+        let values = changed(check::legal(&stored, whole_cluster), change, |key| {
+            let key = BrokerConfig::definition(key)?;
+            Some((key.kind == Kind::List, key.default.unwrap_or_default()))
+        })?;
+        check::broker(&self.config.load(), &stored, &values, whole_cluster)
+            .map_err(AlterError::InvalidRequest)?;
+        if validate_only { Ok(()) } else { self.write(entity, values).await }
+    }
+
+    async fn write(&self, entity: ConfigEntity, values: ConfigValues) -> Result<(), AlterError> {
+        let (store, changes) = (self.store.clone(), self.changes.clone());
+        let work = async move {
+            entity::change(&*store, &entity, &values).await?;
+            tracing::info!(%entity, "a configuration was changed");
+            changes.take_over(vec![entity]).await;
+            Ok(())
+        };
+        self.tasks.to_the_end(work).await
     }
 }
 
-/// Changes a topic's values; in force here when this returns. With `validate_only` nothing changes.
-pub async fn topic(
-    broker: &Arc<Broker>,
-    authorized: &Authorized<'_, op::AlterConfigs, Topic>,
-    change: Change,
-    validate_only: bool,
-) -> Result<(), AlterError> {
-    let topic = authorized.name();
-    if topic.is_empty() {
-        let text = "Default topic resources are not allowed.";
-        return Err(AlterError::InvalidRequest(text.to_owned()));
-    }
-    let entity = ConfigEntity::topic(topic);
-    let stored = match &change {
-        Change::Replace(_) => ConfigValues::new(),
-        Change::Each(_) => entity::read(&*broker.store, &entity).await?,
-    };
-    let values = changed(stored, change, |key| {
-        let key = topic_key(key)?;
-        Some((key.value_type == ValueType::List, key.default))
-    })?;
-    if broker.metadata.load().topic(topic).is_none() {
-        return Err(AlterError::UnknownTopic(topic.to_owned()));
-    }
-    name::check(topic)?;
-    create::check_values(&broker.topic_configs.defaults(), &values).map_err(
-        |error| match error {
-            CreateTopicError::InvalidConfig(ConfigError::Value { .. } | ConfigError::NoTiers) => {
-                AlterError::InvalidConfig(format!(
-                    "Invalid config value for resource ConfigResource(type=TOPIC, name='{topic}'): \
+/// Values that no topic can have.
+fn refused(topic: &str, error: CreateTopicError) -> AlterError {
+    match error {
+        CreateTopicError::InvalidConfig(ConfigError::Value { .. } | ConfigError::NoTiers) => {
+            AlterError::InvalidConfig(format!(
+                "Invalid config value for resource ConfigResource(type=TOPIC, name='{topic}'): \
                  {error}"
-                ))
-            }
-            other => AlterError::InvalidConfig(other.to_string()),
-        },
-    )?;
-    if validate_only { Ok(()) } else { write(broker, entity, values).await }
-}
-
-/// As `topic`, for this broker or (`whole_cluster`) for all brokers.
-pub async fn brokers(
-    broker: &Arc<Broker>,
-    _: &Authorized<'_, op::AlterConfigs, Cluster>,
-    whole_cluster: bool,
-    change: Change,
-    validate_only: bool,
-) -> Result<(), AlterError> {
-    let entity = match whole_cluster {
-        true => ConfigEntity::BrokerDefault,
-        false => ConfigEntity::Broker(broker.identity.broker_id),
-    };
-    if let Change::Each(operations) = &change
-        && let Some((_, Operation::Unknown(number))) =
-            operations.iter().find(|(_, operation)| matches!(operation, Operation::Unknown(_)))
-    {
-        return Err(AlterError::InvalidRequest(format!("Unknown operations type {number}")));
+            ))
+        }
+        other => AlterError::InvalidConfig(other.to_string()),
     }
-    let stored = entity::read(&*broker.store, &entity).await?;
-    let values = changed(check::legal(&stored, whole_cluster), change, |key| {
-        let key = BrokerConfig::definition(key)?;
-        Some((key.kind == Kind::List, key.default.unwrap_or_default()))
-    })?;
-    check::broker(&broker.config.load(), &stored, &values, whole_cluster)
-        .map_err(AlterError::InvalidRequest)?;
-    if validate_only { Ok(()) } else { write(broker, entity, values).await }
-}
-
-async fn write(
-    broker: &Arc<Broker>,
-    entity: ConfigEntity,
-    values: ConfigValues,
-) -> Result<(), AlterError> {
-    let (owner, worker) = (broker.clone(), broker.clone());
-    let work = async move {
-        entity::change(&*worker.store, &entity, &values).await?;
-        tracing::info!(%entity, "a configuration was changed");
-        worker.config_changes.take_over(vec![entity]).await;
-        Ok(())
-    };
-    owner.tasks.to_the_end(work).await
 }
 
 /// The values after `change`. `list` says of a key whether it is a list, and its default.
@@ -273,6 +312,5 @@ mod tests {
         assert_eq!(unknown, Err("none is no key and so no list".to_owned()));
         let other = after(&[], vec![("list", Operation::Unknown(9))]);
         assert_eq!(other, Err("there is no operation 9 on a key".to_owned()));
-        assert_eq!(AlterError::Unexpected(String::new()).code(), ErrorCode::UNKNOWN_SERVER_ERROR);
     }
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use controller::run::ControllerHandle;
 use metadata::retry;
 use metadata::store::{MetadataStore, Op, Reply, StoreError, StoreEvent};
 use metadata::znodes::config::ConfigEntity;
@@ -14,8 +15,15 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::entity;
-use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::config::LiveConfig;
+use crate::identity::Identity;
+use crate::metadata_cache::MetadataCache;
 use crate::order_sender;
+use crate::quota::Quotas;
+use crate::replication::manager::ReplicaManager;
+use crate::replication::topic_configs::TopicConfigs;
+use crate::tasks::Tasks;
 
 /// Most requests that wait; whoever brings more waits.
 const WAITING_MAX: usize = 1000;
@@ -29,17 +37,38 @@ type Request = (Vec<ConfigEntity>, oneshot::Sender<()>);
 pub struct ConfigChanges {
     requests: mpsc::Sender<Request>,
     /// For the task, until it is started.
-    receiver: Mutex<Option<mpsc::Receiver<Request>>>,
+    idle: Mutex<Option<(mpsc::Receiver<Request>, Affected)>>,
 }
 
-impl Default for ConfigChanges {
-    fn default() -> Self {
-        let (requests, receiver) = mpsc::channel(WAITING_MAX);
-        ConfigChanges { requests, receiver: Mutex::new(Some(receiver)) }
-    }
+/// What the values come from and what they change.
+pub struct Affected {
+    pub clock: Clock,
+    pub tasks: Arc<Tasks>,
+    pub store: Arc<dyn MetadataStore>,
+    pub identity: Arc<Identity>,
+    pub config: Arc<LiveConfig>,
+    pub topic_configs: Arc<TopicConfigs>,
+    pub metadata: Arc<MetadataCache>,
+    pub replicas: Arc<ReplicaManager>,
+    pub quotas: Arc<Quotas>,
+    pub controller: ControllerHandle,
 }
 
 impl ConfigChanges {
+    /// Nothing is taken over before `start`.
+    pub fn new(affected: Affected) -> ConfigChanges {
+        let (requests, receiver) = mpsc::channel(WAITING_MAX);
+        ConfigChanges { requests, idle: Mutex::new(Some((receiver, affected))) }
+    }
+
+    /// Starts the task. To be called once.
+    pub fn start(&self) {
+        let Some((requests, affected)) = self.idle.lock().take() else { return };
+        let (events, tasks) = (affected.store.subscribe(), affected.tasks.clone());
+        let worker = Worker { affected, last: -1 };
+        tasks.spawn_until_stop(worker.run(requests, events));
+    }
+
     /// Reads the entities' values and puts them in force before this returns.
     pub async fn take_over(&self, entities: Vec<ConfigEntity>) {
         let (done, wait) = oneshot::channel();
@@ -50,16 +79,8 @@ impl ConfigChanges {
     }
 }
 
-/// Starts the task.
-pub fn start(broker: &Arc<Broker>) {
-    let Some(requests) = broker.config_changes.receiver.lock().take() else { return };
-    let events = broker.store.subscribe();
-    let worker = Worker { broker: broker.clone(), last: -1 };
-    broker.tasks.spawn_until_stop(worker.run(requests, events));
-}
-
 struct Worker {
-    broker: Arc<Broker>,
+    affected: Affected,
     /// Number of the newest notification that was taken over; −1 before the first.
     last: i64,
 }
@@ -106,7 +127,7 @@ impl Worker {
     }
 
     async fn try_scan(&mut self) -> Result<(), StoreError> {
-        let store = self.broker.store.clone();
+        let store = self.affected.store.clone();
         let names = retry::children(&*store, config_change::CHANGES_PATH, true).await?;
         let mut found: Vec<(i64, String)> = names
             .unwrap_or_default()
@@ -117,7 +138,7 @@ impl Worker {
         let read =
             |(_, name): &(i64, String)| Op::Get { path: config_change::path(name), watch: false };
         let reads = retry::read_all(&*store, found.iter().map(read).collect()).await;
-        let now_ms = self.broker.clock.now_ms();
+        let now_ms = self.affected.clock.now_ms();
         let (mut changed, mut expired) = (BTreeSet::new(), Vec::new());
         let mut outcome = Ok(());
         for ((number, name), reply) in found.into_iter().zip(reads) {
@@ -157,7 +178,8 @@ impl Worker {
 
     /// Takes over every topic's values and the brokers', notified of or not.
     async fn take_over_all(&self) {
-        let topics = retry::children(&*self.broker.store, znodes::config::TOPICS_PATH, false).await;
+        let topics =
+            retry::children(&*self.affected.store, znodes::config::TOPICS_PATH, false).await;
         let topics = match topics {
             Ok(topics) => topics.unwrap_or_default(),
             // The next session starts with it again.
@@ -171,7 +193,7 @@ impl Worker {
         let is_topic = |entity: &ConfigEntity| matches!(entity, ConfigEntity::Topic(_));
         let (topics, others): (Vec<_>, Vec<_>) = entities.into_iter().partition(is_topic);
         let ours = |entity: &ConfigEntity| match entity {
-            ConfigEntity::Broker(id) => *id == self.broker.identity.broker_id,
+            ConfigEntity::Broker(id) => *id == self.affected.identity.broker_id,
             // Quotas are not enforced.
             entity => *entity == ConfigEntity::BrokerDefault,
         };
@@ -187,7 +209,7 @@ impl Worker {
 
     async fn topics(&self, entities: &[ConfigEntity]) {
         let read = |entity: &ConfigEntity| Op::Get { path: entity.path(), watch: false };
-        let replies = retry::read_all(&*self.broker.store, entities.iter().map(read).collect());
+        let replies = retry::read_all(&*self.affected.store, entities.iter().map(read).collect());
         let (mut changed, mut unclean) = (Vec::new(), Vec::new());
         for (entity, reply) in entities.iter().zip(replies.await) {
             let ConfigEntity::Topic(topic) = entity else { continue };
@@ -198,7 +220,7 @@ impl Worker {
                     continue;
                 }
             };
-            let configs = &self.broker.topic_configs;
+            let configs = &self.affected.topic_configs;
             let was_unclean = configs.of(topic).unclean_leader_election_enable;
             for error in configs.set(topic, own) {
                 tracing::error!(topic, %error, "a topic's setting is not in force");
@@ -210,30 +232,28 @@ impl Worker {
         }
         self.reconfigure(changed).await;
         for topic in unclean {
-            self.broker.controller.handle.unclean_election_enabled(Some(topic)).await;
+            self.affected.controller.unclean_election_enabled(Some(topic)).await;
         }
     }
 
     async fn brokers(&self) -> Result<(), StoreError> {
-        let broker = &self.broker;
-        let store: &dyn MetadataStore = &*broker.store;
-        let [cluster, own] = entity::of_brokers(store, broker.identity.broker_id).await?;
-        broker.quotas.configure(&cluster, &own);
-        let (config, refused) = broker.config.load().with_dynamic(&cluster, &own);
+        let affected = &self.affected;
+        let (store, broker_id) = (&*affected.store, affected.identity.broker_id);
+        let [cluster, own] = entity::of_brokers(store, broker_id).await?;
+        affected.quotas.configure(&cluster, &own);
+        let (config, refused) = affected.config.load().with_dynamic(&cluster, &own);
         for error in refused {
             tracing::error!(%error, "a dynamic setting of the broker is not in force");
         }
         let config = Arc::new(config);
-        let was_unclean = broker.config.load().bool("unclean.leader.election.enable");
-        broker.config.store(config.clone());
-        broker.topic_configs.set_broker(&config);
-        broker.replicas.fetchers().resize(config.int("num.replica.fetchers"));
-        let topics = broker.metadata.snapshot().topics().map(|t| t.name.to_string()).collect();
+        let was_unclean = affected.config.load().bool("unclean.leader.election.enable");
+        affected.config.store(config.clone());
+        affected.topic_configs.set_broker(&config);
+        affected.replicas.fetchers().resize(config.int("num.replica.fetchers"));
+        let topics = affected.metadata.snapshot().topics().map(|t| t.name.to_string()).collect();
         self.reconfigure(topics).await;
-        let controller = &broker.controller.handle;
-        controller
-            .settings_changed(order_sender::settings(&config, broker.identity.broker_id))
-            .await;
+        let controller = &affected.controller;
+        controller.settings_changed(order_sender::settings(&config, broker_id)).await;
         if config.bool("unclean.leader.election.enable") && !was_unclean {
             controller.unclean_election_enabled(None).await;
         }
@@ -242,16 +262,16 @@ impl Worker {
 
     /// Throttles' rates are in no file, so a start looks for them here.
     async fn throttles(&self) -> Result<(), StoreError> {
-        let store: &dyn MetadataStore = &*self.broker.store;
-        let [cluster, own] = entity::of_brokers(store, self.broker.identity.broker_id).await?;
-        self.broker.quotas.configure(&cluster, &own);
+        let store: &dyn MetadataStore = &*self.affected.store;
+        let [cluster, own] = entity::of_brokers(store, self.affected.identity.broker_id).await?;
+        self.affected.quotas.configure(&cluster, &own);
         Ok(())
     }
 
     /// Gives logs their topics' new values. A log may be busy with the disk.
     async fn reconfigure(&self, topics: Vec<String>) {
-        let replicas = self.broker.replicas.clone();
+        let replicas = self.affected.replicas.clone();
         let work = move || topics.iter().for_each(|topic| replicas.reconfigure(topic));
-        self.broker.tasks.blocking(work).await;
+        self.affected.tasks.blocking(work).await;
     }
 }

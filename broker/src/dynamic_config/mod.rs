@@ -9,3 +9,4 @@ pub mod describe;
 mod documentation;
 pub mod entity;
 pub mod log_levels;
+pub mod reader;

@@ -2,18 +2,16 @@
 //! request. Knows nothing of values.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use protocol::error_code::ErrorCode;
 use protocol::ids::BrokerId;
 
 use super::api_error::ApiError;
-use crate::authorizer::{CLUSTER, Cluster, Topic, op};
-use crate::broker::Broker;
-use crate::dynamic_config::alter::{self, AlterError, Change};
+use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, Topic, op};
+use crate::dynamic_config::alter::{AlterError, Change, ConfigAlterer, Operation};
 use crate::dynamic_config::log_levels;
 use crate::logging::Loggers;
-use crate::request::{Reply, RequestContext};
+use crate::request::RequestContext;
 
 pub const TOPIC: i8 = 2;
 pub const BROKER: i8 = 4;
@@ -51,104 +49,135 @@ pub struct Altered {
     pub error: ApiError,
 }
 
-/// Alters one after the other; each has its own outcome, which `response` makes an answer of.
-pub fn alter_and_answer<R: Send + 'static>(
-    broker: &Arc<Broker>,
-    context: &RequestContext,
-    alterations: Vec<Alteration>,
-    validate_only: bool,
-    response: fn(Vec<Altered>) -> R,
-) -> Reply<R> {
-    let (broker, context) = (broker.clone(), context.clone());
-    Reply::later(
-        async move { response(alter_all(&broker, &context, alterations, validate_only).await) },
-    )
+/// A resource that may be altered.
+pub enum Admitted {
+    Topic(Authorized<'static, op::AlterConfigs, Topic>, Change),
+    Brokers { proof: OfCluster, whole_cluster: bool, change: Change },
+    Loggers(OfCluster, Vec<(String, Operation)>),
 }
 
-async fn alter_all(
-    broker: &Arc<Broker>,
+type OfCluster = Authorized<'static, op::AlterConfigs, Cluster>;
+
+/// The kind and the name of a resource.
+type Key = (i8, String);
+
+/// Every resource of a request to broker `own`, and whether it may be altered.
+pub fn admit_all(
+    authorizer: &Authorizer,
     context: &RequestContext,
+    own: BrokerId,
     alterations: Vec<Alteration>,
-    validate_only: bool,
-) -> Vec<Altered> {
-    let mut named: BTreeMap<(i8, String), usize> = BTreeMap::new();
+) -> Vec<(Key, Result<Admitted, ApiError>)> {
+    let mut named: BTreeMap<Key, usize> = BTreeMap::new();
     for one in &alterations {
         *named.entry((one.resource_type, one.resource_name.clone())).or_default() += 1;
     }
-    let mut outcomes = Vec::new();
-    for one in alterations {
+    let one = |one: Alteration| {
         let key = (one.resource_type, one.resource_name);
-        let outcome = if named.get(&key).is_some_and(|count| *count > 1) {
+        let admitted = if named.get(&key).is_some_and(|count| *count > 1) {
             Err(invalid_request("Each resource must appear at most once."))
         } else {
-            match one.change {
-                Ok(change) => alter(broker, context, &key, change, validate_only).await,
-                Err(error) => Err(error),
+            one.change.and_then(|change| admit(authorizer, context, own, &key, change))
+        };
+        (key, admitted)
+    };
+    alterations.into_iter().map(one).collect()
+}
+
+fn admit(
+    authorizer: &Authorizer,
+    context: &RequestContext,
+    own: BrokerId,
+    (resource_type, name): &Key,
+    change: Change,
+) -> Result<Admitted, ApiError> {
+    let of_cluster = || {
+        let proof = authorizer.authorize::<op::AlterConfigs, Cluster>(context, CLUSTER);
+        let proof = proof.map(Authorized::into_owned);
+        proof.map_err(|_| ApiError::plain(ErrorCode::CLUSTER_AUTHORIZATION_FAILED))
+    };
+    match (*resource_type, change) {
+        (TOPIC, change) => {
+            let proof = authorizer.authorize::<op::AlterConfigs, Topic>(context, name);
+            let proof =
+                proof.map_err(|_| ApiError::plain(ErrorCode::TOPIC_AUTHORIZATION_FAILED))?;
+            Ok(Admitted::Topic(proof.into_owned(), change))
+        }
+        (BROKER, change) => {
+            let (proof, whole_cluster) = (of_cluster()?, name.is_empty());
+            if !whole_cluster {
+                check_broker(own, name, "Node", || {
+                    format!("Unexpected broker id, expected {own}, but received {name}")
+                })?;
             }
+            Ok(Admitted::Brokers { proof, whole_cluster, change })
+        }
+        (BROKER_LOGGER, Change::Each(operations)) => {
+            let proof = of_cluster()?;
+            // Apache tells its own id twice.
+            check_broker(own, name, "Node", || {
+                format!("Unexpected node id. Expected {own}, but received {own}")
+            })?;
+            Ok(Admitted::Loggers(proof, operations))
+        }
+        // AlterConfigs does not know loggers.
+        (BROKER_LOGGER, Change::Replace(_)) => Err(unknown_type(BROKER_LOGGER)),
+        (CLIENT_METRICS, _) => {
+            let text = "AlterConfigs is only supported for topics and brokers, but resource type \
+                        is CLIENT_METRICS";
+            Err(invalid_request(text))
+        }
+        (other, _) => Err(unknown_type(other)),
+    }
+}
+
+/// Alters one after the other; each has its own outcome.
+pub async fn alter_all(
+    configs: &ConfigAlterer,
+    admitted: Vec<(Key, Result<Admitted, ApiError>)>,
+    validate_only: bool,
+) -> Vec<Altered> {
+    let mut outcomes = Vec::new();
+    for ((resource_type, resource_name), admitted) in admitted {
+        let outcome = match admitted {
+            Ok(admitted) => alter(configs, admitted, validate_only).await.map_err(failed),
+            Err(error) => Err(error),
         };
         let error = outcome.err().unwrap_or(ApiError::plain(ErrorCode::NONE));
-        let (resource_type, resource_name) = key;
         outcomes.push(Altered { resource_type, resource_name, error });
     }
     outcomes
 }
 
 async fn alter(
-    broker: &Arc<Broker>,
-    context: &RequestContext,
-    (resource_type, name): &(i8, String),
-    change: Change,
+    configs: &ConfigAlterer,
+    admitted: Admitted,
     validate_only: bool,
-) -> Result<(), ApiError> {
-    let authorizer = &broker.authorizer;
-    let altered = match *resource_type {
-        TOPIC => {
-            let authorized = authorizer
-                .authorize::<op::AlterConfigs, Topic>(context, name)
-                .map_err(|_| ApiError::plain(ErrorCode::TOPIC_AUTHORIZATION_FAILED))?;
-            alter::topic(broker, &authorized, change, validate_only).await
+) -> Result<(), AlterError> {
+    match admitted {
+        Admitted::Topic(topic, change) => configs.topic(&topic, change, validate_only).await,
+        Admitted::Brokers { proof, whole_cluster, change } => {
+            configs.brokers(&proof, whole_cluster, change, validate_only).await
         }
-        BROKER => {
-            let authorized = authorizer
-                .authorize::<op::AlterConfigs, Cluster>(context, CLUSTER)
-                .map_err(|_| ApiError::plain(ErrorCode::CLUSTER_AUTHORIZATION_FAILED))?;
-            let (whole_cluster, own) = (name.is_empty(), broker.identity.broker_id);
-            if !whole_cluster {
-                check_broker(own, name, "Node", || {
-                    format!("Unexpected broker id, expected {own}, but received {name}")
-                })?;
-            }
-            alter::brokers(broker, &authorized, whole_cluster, change, validate_only).await
+        Admitted::Loggers(proof, operations) => {
+            log_levels::alter(Loggers::of_process(), &proof, &operations, validate_only)
         }
-        BROKER_LOGGER => {
-            // AlterConfigs does not know loggers.
-            let Change::Each(operations) = &change else {
-                return Err(unknown_type(BROKER_LOGGER));
-            };
-            let authorized = authorizer
-                .authorize::<op::AlterConfigs, Cluster>(context, CLUSTER)
-                .map_err(|_| ApiError::plain(ErrorCode::CLUSTER_AUTHORIZATION_FAILED))?;
-            let own = broker.identity.broker_id;
-            // Apache tells its own id twice.
-            check_broker(own, name, "Node", || {
-                format!("Unexpected node id. Expected {own}, but received {own}")
-            })?;
-            log_levels::alter(Loggers::of_process(), &authorized, operations, validate_only)
-        }
-        CLIENT_METRICS => {
-            let text = "AlterConfigs is only supported for topics and brokers, but resource type \
-                        is CLIENT_METRICS";
-            return Err(invalid_request(text));
-        }
-        other => return Err(unknown_type(other)),
-    };
-    altered.map_err(|error: AlterError| match error {
+    }
+}
+
+fn failed(error: AlterError) -> ApiError {
+    let code = match &error {
+        AlterError::InvalidRequest(_) => ErrorCode::INVALID_REQUEST,
+        AlterError::InvalidConfig(_) => ErrorCode::INVALID_CONFIG,
+        AlterError::UnknownTopic(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        AlterError::InvalidName(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
+        AlterError::Store(_) => ErrorCode::UNKNOWN_SERVER_ERROR,
         AlterError::Unexpected(why) => {
             tracing::debug!(why, "a configuration cannot be altered so");
-            ApiError::plain(ErrorCode::UNKNOWN_SERVER_ERROR)
+            return ApiError::plain(ErrorCode::UNKNOWN_SERVER_ERROR);
         }
-        error => ApiError::new(error.code(), &error),
-    })
+    };
+    ApiError::new(code, &error)
 }
 
 /// Refuses keys that are named twice and values that are null.

@@ -16,7 +16,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use protocol::error_code::ErrorCode;
 use protocol::messages::create_partitions::{
@@ -25,116 +24,230 @@ use protocol::messages::create_partitions::{
 };
 
 use super::api_error::ApiError;
-use crate::authorizer::{Topic, op};
-use crate::broker::Broker;
+use super::topic_error;
+use crate::authorizer::{Authorized, Authorizer, Topic, op};
+use crate::office::Office;
 use crate::request::{Reply, RequestContext};
-use crate::topics::create::candidates;
-use crate::topics::grow::{self, GrowError, Growth};
+use crate::tasks::Tasks;
+use crate::topics::admin::{ToBeLed, TopicAdmin};
+use crate::topics::grow::{GrowError, Growth};
 
-/// One topic's outcome; how many partitions it has now.
-type Outcome = Result<usize, ApiError>;
+/// What becomes of each topic, by name.
+type ByName<T> = BTreeMap<String, Result<T, ApiError>>;
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    office: &Office,
+    topics: &Arc<TopicAdmin>,
+    tasks: &Arc<Tasks>,
     context: &RequestContext,
     request: CreatePartitionsRequest,
 ) -> Reply<CreatePartitionsResponse> {
-    if !broker.controller.handle.is_controller() {
+    if !office.is_controller() {
         let refused = request.topics.into_iter().map(|topic| {
             let error = Err(ApiError::plain(ErrorCode::NOT_CONTROLLER));
             (topic.name, error)
         });
         return Reply::Now(respond(refused.collect()));
     }
-    let (broker, context) = (broker.clone(), context.clone());
+    let (timeout_ms, validate_only) = (request.timeout_ms, request.validate_only);
+    let wishes = admit_all(authorizer, context, request.topics);
+    let (topics, tasks) = (topics.clone(), tasks.clone());
     Reply::later(async move {
-        let (timeout_ms, validate_only) = (request.timeout_ms, request.validate_only);
-        let tasks = broker.tasks.clone();
-        let worker = broker.clone();
-        let growing = async move { grow_all(&worker, &context, request).await };
+        let worker = topics.clone();
+        let growing = async move { grow_all(&worker, wishes, validate_only).await };
         let mut results = tasks.to_the_end(growing).await;
-        if !validate_only {
-            await_leaders(&broker, timeout_ms, &mut results).await;
+        let grown = results.values_mut().filter_map(|result| result.as_mut().ok()?.take());
+        for late in topics.await_leaders(grown.collect(), timeout_ms).await {
+            results.insert(late, Err(ApiError::plain(ErrorCode::REQUEST_TIMED_OUT)));
         }
-        respond(results)
+        let outcome = |(name, result): (String, Result<_, ApiError>)| (name, result.map(drop));
+        respond(results.into_iter().map(outcome).collect())
     })
 }
 
-async fn grow_all(
-    broker: &Broker,
+/// One topic of a request that may grow.
+type Wish = (Authorized<'static, op::Alter, Topic>, Growth);
+
+fn admit_all(
+    authorizer: &Authorizer,
     context: &RequestContext,
-    request: CreatePartitionsRequest,
-) -> BTreeMap<String, Outcome> {
-    let mut results: BTreeMap<String, Outcome> = BTreeMap::new();
-    let mut named: BTreeMap<&str, usize> = BTreeMap::new();
-    for topic in &request.topics {
-        *named.entry(&topic.name).or_default() += 1;
-    }
-    for topic in &request.topics {
-        let outcome = if named.get(topic.name.as_str()).is_some_and(|count| *count > 1) {
+    topics: Vec<CreatePartitionsTopic>,
+) -> ByName<Wish> {
+    let mut wishes = ByName::new();
+    for topic in topics {
+        let name = topic.name.clone();
+        let wish = if wishes.contains_key(&name) {
             let message = Some("Duplicate topic in request.".to_owned());
             Err(ApiError { code: ErrorCode::INVALID_REQUEST, message })
         } else {
-            grow(broker, context, topic, request.validate_only).await
+            admit(authorizer, context, topic)
         };
-        results.insert(topic.name.clone(), outcome);
+        wishes.insert(name, wish);
+    }
+    wishes
+}
+
+fn admit(
+    authorizer: &Authorizer,
+    context: &RequestContext,
+    topic: CreatePartitionsTopic,
+) -> Result<Wish, ApiError> {
+    let lists = topic.assignments;
+    let growth = Growth {
+        count: topic.count,
+        assignments: lists.map(|all| all.into_iter().map(|list| list.broker_ids).collect()),
+    };
+    let authorized = authorizer.authorize_owned(context, topic.name).map_err(|_| {
+        let message = Some("The topic authorization is failed.".to_owned());
+        ApiError { code: ErrorCode::TOPIC_AUTHORIZATION_FAILED, message }
+    })?;
+    Ok((authorized, growth))
+}
+
+async fn grow_all(
+    topics: &TopicAdmin,
+    wishes: ByName<Wish>,
+    validate_only: bool,
+) -> ByName<Option<ToBeLed>> {
+    let mut results = ByName::new();
+    for (name, wish) in wishes {
+        let result = match wish {
+            Ok((authorized, growth)) => {
+                let grown = topics.grow(&authorized, &growth, validate_only).await;
+                grown.map_err(|error| ApiError::new(code(&error), &error))
+            }
+            Err(error) => Err(error),
+        };
+        results.insert(name, result);
     }
     results
 }
 
-async fn grow(
-    broker: &Broker,
-    context: &RequestContext,
-    topic: &CreatePartitionsTopic,
-    validate_only: bool,
-) -> Outcome {
-    let authorized =
-        broker.authorizer.authorize::<op::Alter, Topic>(context, &topic.name).map_err(|_| {
-            let message = Some("The topic authorization is failed.".to_owned());
-            ApiError { code: ErrorCode::TOPIC_AUTHORIZATION_FAILED, message }
-        })?;
-    let lists = topic.assignments.as_ref();
-    let growth = Growth {
-        topic: topic.name.clone(),
-        count: topic.count,
-        assignments: lists.map(|all| all.iter().map(|list| list.broker_ids.clone()).collect()),
-    };
-    let refused = |error: GrowError| ApiError::new(error.code(), &error);
-    let candidates = candidates(&broker.metadata.snapshot());
-    let znode = grow::plan(&*broker.store, &candidates, &growth).await.map_err(refused)?;
-    if !validate_only {
-        let written = grow::write(&*broker.store, &authorized, &znode).await;
-        written.map_err(refused)?;
-        tracing::info!(topic = topic.name, partitions = znode.partitions.len(), "a topic grows");
-    }
-    Ok(znode.partitions.len())
-}
-
-async fn await_leaders(broker: &Broker, timeout_ms: i32, results: &mut BTreeMap<String, Outcome>) {
-    let grown: Vec<(String, usize)> = results
-        .iter()
-        .filter_map(|(name, outcome)| Some((name.clone(), *outcome.as_ref().ok()?)))
-        .collect();
-    if let Ok(timeout_ms @ 1..) = u64::try_from(timeout_ms) {
-        let all = broker.metadata.wait_until(|cluster| {
-            grown.iter().all(|(name, count)| cluster.has_leaders(name, *count))
-        });
-        if tokio::time::timeout(Duration::from_millis(timeout_ms), all).await.is_ok() {
-            return;
-        }
-    }
-    let cluster = broker.metadata.snapshot();
-    for (name, count) in grown {
-        if timeout_ms <= 0 || !cluster.has_leaders(&name, count) {
-            results.insert(name, Err(ApiError::plain(ErrorCode::REQUEST_TIMED_OUT)));
-        }
+fn code(error: &GrowError) -> ErrorCode {
+    match error {
+        GrowError::Unknown(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        GrowError::QueuedForDeletion => ErrorCode::INVALID_TOPIC_EXCEPTION,
+        GrowError::BeingReassigned(_) => ErrorCode::REASSIGNMENT_IN_PROGRESS,
+        GrowError::InvalidPartitions(_) => ErrorCode::INVALID_PARTITIONS,
+        GrowError::Assign(error) => topic_error::not_assigned(error),
+        GrowError::InvalidAssignment(_) => ErrorCode::INVALID_REPLICA_ASSIGNMENT,
+        GrowError::Store(_) | GrowError::Znode(_) => ErrorCode::UNKNOWN_SERVER_ERROR,
     }
 }
 
-fn respond(results: BTreeMap<String, Outcome>) -> CreatePartitionsResponse {
+fn respond(results: ByName<()>) -> CreatePartitionsResponse {
     let results = results.into_iter().map(|(name, outcome)| {
         let error = outcome.err().unwrap_or(ApiError::plain(ErrorCode::NONE));
         CreatePartitionsTopicResult { name, error_code: error.code.0, error_message: error.message }
     });
     CreatePartitionsResponse { throttle_time_ms: 0, results: results.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use metadata::retry;
+    use metadata::znodes::topic::{self, ReplicaAssignment, TopicAssignment};
+    use protocol::messages::create_partitions::CreatePartitionsAssignment;
+
+    use super::*;
+    use crate::testbed::{ID, Testbed, answer, context};
+
+    fn wanted(name: &str, count: i32) -> CreatePartitionsTopic {
+        CreatePartitionsTopic { name: name.to_owned(), count, assignments: None }
+    }
+
+    async fn told(
+        bed: &Testbed,
+        authorizer: &Authorizer,
+        topics: Vec<CreatePartitionsTopic>,
+        (timeout_ms, validate_only): (i32, bool),
+    ) -> Vec<(String, ErrorCode)> {
+        let request = CreatePartitionsRequest { topics, timeout_ms, validate_only };
+        let (office, admin, tasks) = (&bed.office, &bed.topic_admin, &bed.tasks);
+        let reply = handle(authorizer, office, admin, tasks, &context(3), request);
+        let results = answer(reply).await.results.into_iter();
+        results.map(|result| (result.name, ErrorCode(result.error_code))).collect()
+    }
+
+    fn one(name: &str, code: ErrorCode) -> [(String, ErrorCode); 1] {
+        [(name.to_owned(), code)]
+    }
+
+    /// A controller of topics of one partition each; broker 3 is being added to `moving`.
+    async fn controlling(topics: &[&str]) -> Testbed {
+        let bed = Testbed::new();
+        bed.control().await;
+        for name in topics {
+            bed.lead(name, 1);
+            let mut partition = ReplicaAssignment::settled(vec![ID]);
+            if *name == "moving" {
+                partition.replicas.push(3);
+                partition.adding = vec![3];
+            }
+            let partitions = BTreeMap::from([(0, partition)]);
+            let data = Some(TopicAssignment { topic_id: None, partitions }.encode());
+            let made = retry::create_recursive(&*bed.store, &topic::path(name), data).await;
+            assert_eq!(made, Ok(true));
+        }
+        bed
+    }
+
+    async fn partitions(bed: &Testbed, name: &str) -> usize {
+        let found = retry::get(&*bed.store, &topic::path(name), false).await.expect("an answer");
+        let data = found.expect("a topic").0;
+        TopicAssignment::decode(name, data.as_deref()).expect("readable").partitions.len()
+    }
+
+    #[tokio::test]
+    async fn only_the_controller_adds_partitions() {
+        let (bed, anybody) = (Testbed::new(), Authorizer::allow_all());
+        let refused = told(&bed, &anybody, vec![wanted("t", 2)], (0, false)).await;
+        assert_eq!(refused, one("t", ErrorCode::NOT_CONTROLLER));
+    }
+
+    #[tokio::test]
+    async fn a_topic_grows_and_is_waited_for() {
+        let bed = controlling(&["t"]).await;
+        let anybody = Authorizer::allow_all();
+        let judged = told(&bed, &anybody, vec![wanted("t", 3)], (0, true)).await;
+        assert_eq!((judged, partitions(&bed, "t").await), (one("t", ErrorCode::NONE).to_vec(), 1));
+        let leading = async {
+            while partitions(&bed, "t").await < 3 {
+                tokio::task::yield_now().await;
+            }
+            bed.place("t", 3, ID, 1);
+        };
+        let growing = told(&bed, &anybody, vec![wanted("t", 3)], (i32::MAX, false));
+        assert_eq!(tokio::join!(growing, leading).0, one("t", ErrorCode::NONE));
+        let late = told(&bed, &anybody, vec![wanted("t", 4)], (0, false)).await;
+        assert_eq!(late, one("t", ErrorCode::REQUEST_TIMED_OUT));
+        assert_eq!(partitions(&bed, "t").await, 4);
+    }
+
+    #[tokio::test]
+    async fn topics_are_refused_one_by_one() {
+        let bed = controlling(&["denied", "few", "moving", "twice", "unknown broker"]).await;
+        let authorizer = Authorizer::allow_all().but::<op::Alter, Topic>("denied");
+        let assignments = Some(vec![CreatePartitionsAssignment { broker_ids: vec![9] }]);
+        let topics = vec![
+            wanted("denied", 2),
+            wanted("few", 1),
+            wanted("moving", 2),
+            wanted("twice", 2),
+            wanted("twice", 3),
+            wanted("unknown", 2),
+            CreatePartitionsTopic { assignments, ..wanted("unknown broker", 2) },
+        ];
+        let expected = [
+            ("denied", ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+            ("few", ErrorCode::INVALID_PARTITIONS),
+            ("moving", ErrorCode::REASSIGNMENT_IN_PROGRESS),
+            ("twice", ErrorCode::INVALID_REQUEST),
+            ("unknown", ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            ("unknown broker", ErrorCode::INVALID_REPLICA_ASSIGNMENT),
+        ];
+        let expected = expected.map(|(name, code)| (name.to_owned(), code));
+        assert_eq!(told(&bed, &authorizer, topics, (0, false)).await, expected);
+    }
 }

@@ -24,9 +24,10 @@ use protocol::messages::delete_records::{
 use storage::Log;
 
 use super::distinct::DistinctPartitions;
+use super::partition_error::not_here;
 use crate::authorizer::{Authorized, Authorizer, Denied, Topic, op};
 use crate::delayed::offset::Countdown;
-use crate::replication::manager::ReplicaManager;
+use crate::replication::manager::{NotHere, ReplicaManager};
 use crate::replication::partition::{DeleteError, Deleted, Partition};
 use crate::request::{Reply, RequestContext};
 use crate::tasks::Tasks;
@@ -115,7 +116,7 @@ fn delete(
     if name::is_internal(topic) {
         return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
     }
-    let partition = replicas.find(topic, index)?;
+    let partition = replicas.find(topic, index).map_err(not_here)?;
     let remove = |log: &Log, offset, high_watermark| {
         replicas.logs().delete_records(log, offset, high_watermark)??;
         Ok(())
@@ -136,7 +137,7 @@ fn delete(
 fn gone(replicas: &ReplicaManager, partition: &Partition) -> ErrorCode {
     match replicas.hosted(partition.topic(), partition.index()) {
         Ok(_) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
-        Err(ErrorCode::KAFKA_STORAGE_ERROR) => ErrorCode::KAFKA_STORAGE_ERROR,
+        Err(NotHere::Offline) => ErrorCode::KAFKA_STORAGE_ERROR,
         Err(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
     }
 }

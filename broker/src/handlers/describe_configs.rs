@@ -17,7 +17,6 @@
 
 use std::sync::Arc;
 
-use metadata::znodes::config::ConfigEntity;
 use protocol::error_code::ErrorCode;
 use protocol::ids::BrokerId;
 use protocol::messages::describe_configs::{
@@ -29,39 +28,41 @@ use super::api_error::ApiError;
 use super::config_resource::{
     BROKER, BROKER_LOGGER, CLIENT_METRICS, TOPIC, check_broker, invalid_request,
 };
-use crate::authorizer::{CLUSTER, Cluster, Topic, op};
-use crate::broker::Broker;
-use crate::dynamic_config::describe::{self, Documentation, Entry};
-use crate::dynamic_config::entity;
-use crate::logging::Loggers;
+use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, Topic, op};
+use crate::dynamic_config::describe::{Documentation, Entry};
+use crate::dynamic_config::reader::{ConfigReader, ReadError};
 use crate::request::{Reply, RequestContext};
-use crate::topics::name;
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    configs: &Arc<ConfigReader>,
     context: &RequestContext,
     request: DescribeConfigsRequest,
 ) -> Reply<DescribeConfigsResponse> {
-    let (broker, context) = (broker.clone(), context.clone());
+    let shape =
+        Shape { synonyms: request.include_synonyms, documentation: request.include_documentation };
+    let kinds = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS];
+    let known = |resource: &DescribeConfigsResource| kinds.contains(&resource.resource_type);
+    if !request.resources.iter().all(known) {
+        let refuse = |resource| answer(resource, Err(denied(ErrorCode::INVALID_REQUEST)), shape);
+        return Reply::Now(respond(request.resources.into_iter().map(refuse).collect()));
+    }
+    let one = |resource: DescribeConfigsResource| {
+        let asked = admit(authorizer, context, configs.broker_id(), &resource);
+        (resource, asked)
+    };
+    let asked: Vec<_> = request.resources.into_iter().map(one).collect();
+    let configs = configs.clone();
     Reply::later(async move {
-        let shape = Shape {
-            synonyms: request.include_synonyms,
-            documentation: request.include_documentation,
-        };
-        let kinds = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS];
-        let known = |resource: &DescribeConfigsResource| kinds.contains(&resource.resource_type);
-        if !request.resources.iter().all(known) {
-            let refuse =
-                |resource| answer(resource, Err(denied(ErrorCode::INVALID_REQUEST)), shape);
-            let results = request.resources.into_iter().map(refuse).collect();
-            return DescribeConfigsResponse { throttle_time_ms: 0, results };
-        }
         let mut results = Vec::new();
-        for resource in request.resources {
-            let entries = entries(&broker, &context, &resource).await;
+        for (resource, asked) in asked {
+            let entries = match asked {
+                Ok(asked) => entries(&configs, asked).await,
+                Err(error) => Err(error),
+            };
             results.push(answer(resource, entries, shape));
         }
-        DescribeConfigsResponse { throttle_time_ms: 0, results }
+        respond(results)
     })
 }
 
@@ -72,70 +73,67 @@ struct Shape {
     documentation: bool,
 }
 
-async fn entries(
-    broker: &Broker,
+/// A configuration that may be told.
+enum Asked {
+    Topic(Authorized<'static, op::DescribeConfigs, Topic>),
+    Broker(OfCluster),
+    BrokerDefault(OfCluster),
+    Loggers(OfCluster),
+}
+
+type OfCluster = Authorized<'static, op::DescribeConfigs, Cluster>;
+
+fn admit(
+    authorizer: &Authorizer,
     context: &RequestContext,
+    own: BrokerId,
     resource: &DescribeConfigsResource,
-) -> Result<Vec<Entry>, ApiError> {
+) -> Result<Asked, ApiError> {
     let name = resource.resource_name.as_str();
-    let authorizer = &broker.authorizer;
+    if resource.resource_type == TOPIC {
+        let topic = authorizer.authorize::<_, Topic>(context, name);
+        let topic = topic.map_err(|_| denied(ErrorCode::TOPIC_AUTHORIZATION_FAILED))?;
+        return Ok(Asked::Topic(topic.into_owned()));
+    }
+    let cluster = authorizer.authorize::<_, Cluster>(context, CLUSTER);
+    let cluster = cluster.map_err(|_| denied(ErrorCode::CLUSTER_AUTHORIZATION_FAILED))?;
+    let cluster = cluster.into_owned();
     match resource.resource_type {
-        TOPIC => {
-            authorizer
-                .authorize::<op::DescribeConfigs, Topic>(context, name)
-                .map_err(|_| denied(ErrorCode::TOPIC_AUTHORIZATION_FAILED))?;
-            topic(broker, name).await
+        BROKER if name.is_empty() => Ok(Asked::BrokerDefault(cluster)),
+        BROKER => {
+            check_broker(own, name, "Broker", || {
+                format!("Unexpected broker id, expected {own} or empty string, but received {name}")
+            })?;
+            Ok(Asked::Broker(cluster))
         }
-        kind => {
-            authorizer
-                .authorize::<op::DescribeConfigs, Cluster>(context, CLUSTER)
-                .map_err(|_| denied(ErrorCode::CLUSTER_AUTHORIZATION_FAILED))?;
-            match kind {
-                BROKER => brokers(broker, name),
-                BROKER_LOGGER => loggers(broker.identity.broker_id, name),
-                _ if name.is_empty() => {
-                    Err(invalid_request("Client metrics subscription name must not be empty"))
-                }
-                _ => {
-                    let text = "Config type client-metrics is only supported on KRaft clusters";
-                    Err(invalid_request(text))
-                }
-            }
+        BROKER_LOGGER if name.is_empty() => Err(invalid_request("Broker id must not be empty")),
+        BROKER_LOGGER => {
+            check_broker(own, name, "Broker", || {
+                format!("Unexpected broker id, expected {own} but received {name}")
+            })?;
+            Ok(Asked::Loggers(cluster))
+        }
+        _ if name.is_empty() => {
+            Err(invalid_request("Client metrics subscription name must not be empty"))
+        }
+        _ => {
+            let text = "Config type client-metrics is only supported on KRaft clusters";
+            Err(invalid_request(text))
         }
     }
 }
 
-fn brokers(broker: &Broker, name: &str) -> Result<Vec<Entry>, ApiError> {
-    let (config, own) = (broker.config.load(), broker.identity.broker_id);
-    if name.is_empty() {
-        return Ok(describe::broker_default(&config));
+async fn entries(configs: &ConfigReader, asked: Asked) -> Result<Vec<Entry>, ApiError> {
+    match asked {
+        Asked::Topic(topic) => configs.topic(&topic).await.map_err(|error| match &error {
+            ReadError::InvalidName(_) => ApiError::new(ErrorCode::INVALID_TOPIC_EXCEPTION, &error),
+            ReadError::UnknownTopic => without_text(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            ReadError::Store(_) => ApiError::new(ErrorCode::UNKNOWN_SERVER_ERROR, &error),
+        }),
+        Asked::Broker(cluster) => Ok(configs.broker(&cluster)),
+        Asked::BrokerDefault(cluster) => Ok(configs.broker_default(&cluster)),
+        Asked::Loggers(cluster) => Ok(configs.loggers(&cluster)),
     }
-    check_broker(own, name, "Broker", || {
-        format!("Unexpected broker id, expected {own} or empty string, but received {name}")
-    })?;
-    Ok(describe::broker(&config))
-}
-
-fn loggers(own: BrokerId, name: &str) -> Result<Vec<Entry>, ApiError> {
-    if name.is_empty() {
-        return Err(invalid_request("Broker id must not be empty"));
-    }
-    check_broker(own, name, "Broker", || {
-        format!("Unexpected broker id, expected {own} but received {name}")
-    })?;
-    Ok(describe::loggers(&Loggers::of_process().levels()))
-}
-
-async fn topic(broker: &Broker, topic: &str) -> Result<Vec<Entry>, ApiError> {
-    let invalid =
-        |error: name::InvalidName| ApiError::new(ErrorCode::INVALID_TOPIC_EXCEPTION, &error);
-    name::check(topic).map_err(invalid)?;
-    if broker.metadata.load().topic(topic).is_none() {
-        return Err(without_text(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
-    }
-    let own = entity::read(&*broker.store, &ConfigEntity::topic(topic)).await;
-    let own = own.map_err(|error| ApiError::new(ErrorCode::UNKNOWN_SERVER_ERROR, &error))?;
-    Ok(describe::topic(&broker.config.load(), &own))
 }
 
 /// The code says it all.
@@ -191,5 +189,107 @@ fn result(entry: Entry, shape: Shape) -> DescribeConfigsResourceResult {
             Documentation::Key(text) => text.filter(|_| shape.documentation),
             Documentation::Logger => Some(String::new()),
         },
+    }
+}
+
+fn respond(results: Vec<DescribeConfigsResult>) -> DescribeConfigsResponse {
+    DescribeConfigsResponse { throttle_time_ms: 0, results }
+}
+
+#[cfg(test)]
+mod tests {
+    use metadata::retry;
+    use metadata::znodes::config::{self, ConfigEntity, ConfigValues};
+
+    use super::*;
+    use crate::testbed::{ID, Testbed, answer as answered, context};
+
+    async fn told(
+        bed: &Testbed,
+        authorizer: &Authorizer,
+        resources: &[(i8, &str)],
+    ) -> Vec<DescribeConfigsResult> {
+        let resource = |(resource_type, name): &(i8, &str)| DescribeConfigsResource {
+            resource_type: *resource_type,
+            resource_name: (*name).to_owned(),
+            configuration_keys: None,
+        };
+        let resources = resources.iter().map(resource).collect();
+        let request = DescribeConfigsRequest { resources, ..Default::default() };
+        let reply = handle(authorizer, &bed.config_reader, &context(4), request);
+        answered(reply).await.results
+    }
+
+    fn codes(results: &[DescribeConfigsResult]) -> Vec<ErrorCode> {
+        results.iter().map(|result| ErrorCode(result.error_code)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_topics_own_values_are_read() {
+        let bed = Testbed::new();
+        bed.lead("t", 1);
+        let values = ConfigValues::from([("retention.ms".to_owned(), "7".to_owned())]);
+        let path = ConfigEntity::topic("t").path();
+        let made = retry::create_recursive(&*bed.store, &path, Some(config::encode(&values)));
+        assert_eq!(made.await, Ok(true));
+        let results = told(&bed, &Authorizer::allow_all(), &[(TOPIC, "t")]).await;
+        assert_eq!(codes(&results), [ErrorCode::NONE]);
+        assert_eq!(results[0].error_message.as_deref(), Some(""));
+        let own: Vec<_> = results[0].configs.iter().filter(|key| key.config_source == 1).collect();
+        assert_eq!(
+            (own.len(), &*own[0].name, own[0].value.as_deref()),
+            (1, "retention.ms", Some("7"))
+        );
+    }
+
+    #[tokio::test]
+    async fn this_brokers_configuration_and_loggers_are_told() {
+        let bed = Testbed::with(&[("message.max.bytes", "4321")]);
+        let own = ID.to_string();
+        let asked = [(BROKER, &*own), (BROKER, ""), (BROKER_LOGGER, &*own)];
+        let results = told(&bed, &Authorizer::allow_all(), &asked).await;
+        assert_eq!(codes(&results), [ErrorCode::NONE; 3]);
+        let bytes = results[0].configs.iter().find(|key| key.name == "message.max.bytes");
+        assert_eq!(bytes.and_then(|key| key.value.as_deref()), Some("4321"));
+        assert!(results[1].configs.is_empty(), "nothing is set for all brokers");
+        assert!(results[2].configs.iter().any(|key| key.name == "root"));
+    }
+
+    #[tokio::test]
+    async fn resources_are_refused_one_by_one() {
+        let bed = Testbed::new();
+        bed.lead("t", 1);
+        let authorizer = Authorizer::allow_all().but::<op::DescribeConfigs, Topic>("t");
+        let asked = [(TOPIC, "t"), (TOPIC, "a b"), (TOPIC, "unknown"), (BROKER, "")];
+        let expected = [
+            ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+            ErrorCode::INVALID_TOPIC_EXCEPTION,
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            ErrorCode::NONE,
+        ];
+        assert_eq!(codes(&told(&bed, &authorizer, &asked).await), expected);
+        let authorizer = Authorizer::allow_all().but::<op::DescribeConfigs, Cluster>(CLUSTER);
+        let asked = [(BROKER, "2"), (BROKER_LOGGER, ""), (CLIENT_METRICS, "m"), (TOPIC, "t")];
+        let denied = ErrorCode::CLUSTER_AUTHORIZATION_FAILED;
+        let results = told(&bed, &authorizer, &asked).await;
+        assert_eq!(codes(&results), [denied, denied, denied, ErrorCode::NONE]);
+    }
+
+    #[tokio::test]
+    async fn other_brokers_and_other_kinds_are_invalid() {
+        let (bed, anybody) = (Testbed::new(), Authorizer::allow_all());
+        let asked = [(BROKER, "2"), (BROKER_LOGGER, ""), (BROKER, "x"), (CLIENT_METRICS, "m")];
+        let results = told(&bed, &anybody, &asked).await;
+        assert_eq!(codes(&results), [ErrorCode::INVALID_REQUEST; 4]);
+        let texts: Vec<_> = results.iter().filter_map(|r| r.error_message.as_deref()).collect();
+        let expected = [
+            "Unexpected broker id, expected 1 or empty string, but received 2",
+            "Broker id must not be empty",
+            "Broker id must be an integer, but it is: x",
+            "Config type client-metrics is only supported on KRaft clusters",
+        ];
+        assert_eq!(texts, expected);
+        let all = told(&bed, &anybody, &[(BROKER, ""), (99, "x")]).await;
+        assert_eq!(codes(&all), [ErrorCode::INVALID_REQUEST; 2]);
     }
 }

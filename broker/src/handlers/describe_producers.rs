@@ -12,6 +12,7 @@ use protocol::messages::describe_producers::{
 };
 
 use super::api_error::ApiError;
+use super::partition_error::not_here;
 use crate::authorizer::{Authorized, Authorizer, Topic, op};
 use crate::metadata_cache::{MetadataCache, Snapshot};
 use crate::replication::manager::ReplicaManager;
@@ -78,7 +79,7 @@ fn producers(
     topic: &Authorized<'_, op::Read, Topic>,
     index: i32,
 ) -> Result<Vec<ProducerState>, ErrorCode> {
-    let partition = replicas.find(topic.name(), index)?;
+    let partition = replicas.find(topic.name(), index).map_err(not_here)?;
     let producers = partition.producers(topic).ok_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)?;
     Ok(producers
         .into_iter()

@@ -46,6 +46,7 @@ use replica::session_cache::SessionError;
 use storage::config::TopicCompression;
 
 use self::parts::{failed, name_leader, push, refused, told_of};
+use super::partition_error::not_here;
 use crate::authorizer::Authorizer;
 use crate::clock::Clock;
 use crate::config::LiveConfig;
@@ -352,7 +353,7 @@ impl Fetch {
                 if code == ErrorCode::NOT_LEADER_OR_FOLLOWER {
                     // It may have been deleted meanwhile.
                     let found = self.server.replicas.find(source.partition.topic(), index);
-                    code = found.err().unwrap_or(code);
+                    code = found.err().map_or(code, not_here);
                 }
                 return failed(index, code);
             }

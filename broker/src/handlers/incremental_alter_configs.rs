@@ -23,8 +23,9 @@ use protocol::messages::incremental_alter_configs::{
 };
 
 use super::config_resource::{self, Alteration, Altered};
-use crate::broker::Broker;
-use crate::dynamic_config::alter::{Change, Operation};
+use crate::authorizer::Authorizer;
+use crate::dynamic_config::alter::{Change, ConfigAlterer, Operation};
+use crate::identity::Identity;
 use crate::request::{Reply, RequestContext};
 
 const SET: i8 = 0;
@@ -33,12 +34,18 @@ const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
 pub fn handle(
-    broker: &Arc<Broker>,
+    authorizer: &Authorizer,
+    identity: &Identity,
+    configs: &Arc<ConfigAlterer>,
     context: &RequestContext,
     request: IncrementalAlterConfigsRequest,
 ) -> Reply<IncrementalAlterConfigsResponse> {
     let all = request.resources.into_iter().map(alteration).collect();
-    config_resource::alter_and_answer(broker, context, all, request.validate_only, answer)
+    let admitted = config_resource::admit_all(authorizer, context, identity.broker_id, all);
+    let (configs, validate_only) = (configs.clone(), request.validate_only);
+    Reply::later(async move {
+        answer(config_resource::alter_all(&configs, admitted, validate_only).await)
+    })
 }
 
 fn answer(outcomes: Vec<Altered>) -> IncrementalAlterConfigsResponse {
@@ -73,4 +80,87 @@ fn operation(entry: AlterableConfig) -> (String, Operation) {
         other => Operation::Unknown(other),
     };
     (entry.name, operation)
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::error_code::ErrorCode;
+
+    use super::config_resource::{BROKER, BROKER_LOGGER, TOPIC};
+    use super::*;
+    use crate::authorizer::{CLUSTER, Cluster, Topic, op};
+    use crate::testbed::{ID, Testbed, answer as answered, context};
+
+    /// The code and the text for one operation on one resource.
+    async fn altered(
+        bed: &Testbed,
+        authorizer: &Authorizer,
+        (resource_type, name): (i8, &str),
+        (key, config_operation, value): (&str, i8, &str),
+    ) -> (ErrorCode, Option<String>) {
+        let value = (config_operation != DELETE).then(|| value.to_owned());
+        let config = AlterableConfig { name: key.to_owned(), config_operation, value };
+        let (resource_name, configs) = (name.to_owned(), vec![config]);
+        let resources = vec![AlterConfigsResource { resource_type, resource_name, configs }];
+        let request = IncrementalAlterConfigsRequest { resources, validate_only: false };
+        let reply = handle(authorizer, &bed.identity, &bed.config_alterer, &context(1), request);
+        let response = answered(reply).await.responses.remove(0);
+        (ErrorCode(response.error_code), response.error_message)
+    }
+
+    #[tokio::test]
+    async fn single_keys_are_changed_and_in_force() {
+        let bed = Testbed::new();
+        bed.control().await;
+        bed.config_changes.start();
+        bed.lead("t", 1);
+        let anybody = Authorizer::allow_all();
+        let done = (ErrorCode::NONE, None);
+        let own = |key: &str| bed.topic_configs.own("t", key);
+        for (operation, expected) in [
+            (("retention.ms", SET, "7"), (Some("7"), None)),
+            (("cleanup.policy", APPEND, "compact"), (Some("7"), Some("delete,compact"))),
+            (("cleanup.policy", SUBTRACT, "delete"), (Some("7"), Some("compact"))),
+            (("retention.ms", DELETE, ""), (None, Some("compact"))),
+        ] {
+            assert_eq!(altered(&bed, &anybody, (TOPIC, "t"), operation).await, done);
+            let (retention, policy) = (own("retention.ms"), own("cleanup.policy"));
+            assert_eq!((retention.as_deref(), policy.as_deref()), expected, "{operation:?}");
+        }
+        let bytes = ("message.max.bytes", SET, "4321");
+        assert_eq!(altered(&bed, &anybody, (BROKER, ""), bytes).await, done);
+        assert_eq!(bed.config.load().int("message.max.bytes"), 4321);
+    }
+
+    #[tokio::test]
+    async fn operations_are_refused() {
+        let bed = Testbed::new();
+        bed.lead("t", 1);
+        let own = ID.to_string();
+        let denied = Authorizer::allow_all()
+            .but::<op::AlterConfigs, Topic>("t")
+            .but::<op::AlterConfigs, Cluster>(CLUSTER);
+        let set = ("retention.ms", SET, "7");
+        for (resource, code) in [
+            ((TOPIC, "t"), ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+            ((BROKER, ""), ErrorCode::CLUSTER_AUTHORIZATION_FAILED),
+            ((BROKER_LOGGER, &own), ErrorCode::CLUSTER_AUTHORIZATION_FAILED),
+        ] {
+            assert_eq!(altered(&bed, &denied, resource, set).await, (code, None));
+        }
+        let anybody = Authorizer::allow_all();
+        for (resource, operation, code, has_text) in [
+            ((TOPIC, "t"), ("retention.ms", APPEND, "7"), ErrorCode::INVALID_CONFIG, true),
+            ((TOPIC, "t"), ("no.such", APPEND, "7"), ErrorCode::UNKNOWN_SERVER_ERROR, false),
+            ((TOPIC, "t"), ("retention.ms", 9, "7"), ErrorCode::UNKNOWN_SERVER_ERROR, false),
+            ((TOPIC, "u"), set, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, true),
+            ((BROKER, ""), ("message.max.bytes", 9, "7"), ErrorCode::INVALID_REQUEST, true),
+            ((BROKER, ""), ("node.id", SET, "7"), ErrorCode::INVALID_REQUEST, true),
+            ((BROKER_LOGGER, "2"), ("root", SET, "INFO"), ErrorCode::INVALID_REQUEST, true),
+            ((BROKER_LOGGER, &own), ("no.such", SET, "INFO"), ErrorCode::INVALID_CONFIG, true),
+        ] {
+            let (found, text) = altered(&bed, &anybody, resource, operation).await;
+            assert_eq!((found, text.is_some()), (code, has_text), "{resource:?} {operation:?}");
+        }
+    }
 }

@@ -27,6 +27,7 @@ use protocol::messages::leader_and_isr::{
 };
 use replica::partition::PartitionAssignment;
 
+use super::partition_error;
 use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, op};
 use crate::orders::{Orders, Refusal};
 use crate::replication::manager::RoleOrder;
@@ -75,10 +76,7 @@ pub fn obey(
     match orders.take_roles(allowed, epochs, &roles) {
         Err(refused) => refuse(version, &roles, code_of(refused)),
         Ok(obeyed) => {
-            let codes = obeyed.results.iter().map(|result| match result {
-                Ok(()) => ErrorCode::NONE,
-                Err(error) => error.code(),
-            });
+            let codes = obeyed.results.iter().map(partition_error::obeyed);
             respond(version, &roles, ErrorCode::NONE, codes)
         }
     }

@@ -22,6 +22,7 @@ use protocol::messages::list_offsets::{
     ListOffsetsTopicResponse,
 };
 
+use super::partition_error::not_here;
 use crate::authorizer::{Authorized, Authorizer, Denied, Topic, op};
 use crate::delayed::fetch::Isolation;
 use crate::handlers::fetch::code_of;
@@ -124,7 +125,7 @@ fn find(
 ) -> Result<ListOffsetsPartitionResponse, ErrorCode> {
     let wanted = wanted(asked.timestamp, version).ok_or(ErrorCode::UNSUPPORTED_VERSION)?;
     let isolation = isolation(request.replica_id, request.isolation_level)?;
-    let partition = replicas.find(topic.name(), asked.partition_index)?;
+    let partition = replicas.find(topic.name(), asked.partition_index).map_err(not_here)?;
     let leader_only = request.replica_id != DEBUGGING;
     let consumer = request.replica_id == CONSUMER;
     let code = |error: ReadError| match error {

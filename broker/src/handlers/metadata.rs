@@ -29,7 +29,7 @@ use protocol::messages::metadata::{
     MetadataResponsePartition, MetadataResponseTopic,
 };
 
-use super::operations;
+use super::{operations, topic_error};
 use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, Requester, Topic, op};
 use crate::clock::Clock;
 use crate::config::LiveConfig;
@@ -305,7 +305,7 @@ async fn make(
         AutoCreated::Written => ErrorCode::LEADER_NOT_AVAILABLE,
         AutoCreated::InTheMaking => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         AutoCreated::InvalidName(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
-        AutoCreated::Failed(error) => match error.code() {
+        AutoCreated::Failed(error) => match topic_error::code(&error) {
             // Such as one that is marked for deletion.
             ErrorCode::TOPIC_ALREADY_EXISTS => ErrorCode::LEADER_NOT_AVAILABLE,
             code => code,

@@ -15,6 +15,7 @@ use protocol::messages::offset_for_leader_epoch::{
     OffsetForLeaderPartition, OffsetForLeaderTopicResult,
 };
 
+use super::partition_error::not_here;
 use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, Denied, Topic, op};
 use crate::handlers::fetch::code_of;
 use crate::replication::manager::ReplicaManager;
@@ -56,7 +57,7 @@ fn find(
     topic: &Authorized<'_, op::Describe, Topic>,
     asked: &OffsetForLeaderPartition,
 ) -> Result<(i32, i64), ErrorCode> {
-    let partition = replicas.find(topic.name(), asked.partition)?;
+    let partition = replicas.find(topic.name(), asked.partition).map_err(not_here)?;
     partition
         .end_offset_for_epoch(topic, asked.current_leader_epoch, asked.leader_epoch)
         .map_err(|error| code_of(&error))

@@ -52,6 +52,7 @@ pub use self::failure::{code_of, refused};
 use self::screen::{Screened, ScreenedTopic, screen};
 use self::verify::{Begun, Verified};
 use super::current_leader;
+use super::partition_error::not_here;
 use crate::authorizer::{Authorized, Authorizer, Topic, op};
 use crate::clock::Clock;
 use crate::delayed::offset::Countdown;
@@ -231,7 +232,8 @@ impl Appender {
         if name::is_internal(topic) && context.client_id() != ADMIN_CLIENT_ID {
             return Err(Failure::code(ErrorCode::INVALID_TOPIC_EXCEPTION));
         }
-        let partition = self.replicas.find(topic, to.index).map_err(Failure::code)?;
+        let partition =
+            self.replicas.find(topic, to.index).map_err(|error| Failure::code(not_here(error)))?;
         let now_ms = self.clock.now_ms();
         partition.arriving(context.arrived_ms);
         let terms = AppendTerms {
@@ -383,7 +385,7 @@ pub fn ack_code_of(
     match ack_code(outcome) {
         ErrorCode::NOT_LEADER_OR_FOLLOWER => {
             let found = replicas.find(partition.topic(), partition.index());
-            found.err().unwrap_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)
+            found.err().map_or(ErrorCode::NOT_LEADER_OR_FOLLOWER, not_here)
         }
         code => code,
     }

@@ -17,6 +17,7 @@ use protocol::messages::stop_replica::{
 };
 
 use super::leader_and_isr::code_of;
+use super::partition_error;
 use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, op};
 use crate::orders::Orders;
 use crate::replication::manager::StopOrder;
@@ -52,10 +53,7 @@ pub fn obey(
     match orders.stop(allowed, epochs, &stops) {
         Err(refused) => stale(code_of(refused)),
         Ok(results) => {
-            let codes = results.iter().map(|result| match result {
-                Ok(()) => ErrorCode::NONE,
-                Err(error) => error.code(),
-            });
+            let codes = results.iter().map(partition_error::obeyed);
             respond(&stops, ErrorCode::NONE, codes)
         }
     }
@@ -117,6 +115,7 @@ mod tests {
     use protocol::messages::stop_replica::{StopReplicaPartitionState, StopReplicaTopicState};
 
     use super::*;
+    use crate::replication::manager::NotHere;
     use crate::testbed::{Testbed, answer, context, now};
 
     fn stop(controller_epoch: i32, broker_epoch: i64, leader_epoch: i32) -> StopReplicaRequest {
@@ -151,7 +150,7 @@ mod tests {
         let code = fenced.partition_errors[0].error_code;
         assert_eq!((fenced.error_code, code), (0, ErrorCode::FENCED_LEADER_EPOCH.0));
         assert_eq!(ask(stop(1, 50, 4)).await.partition_errors[0].error_code, 0);
-        assert_eq!(bed.replicas.find("t", 0).err(), Some(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+        assert_eq!(bed.replicas.find("t", 0).err(), Some(NotHere::Elsewhere));
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! The protocol's codes for what the transaction coordinator refuses. Knows nothing of any one API.
 
 use coordinator::transaction::TransactionError;
+use coordinator::transaction::verification::Doubt;
 use protocol::error_code::ErrorCode;
 
 pub fn code(error: TransactionError) -> ErrorCode {
@@ -33,9 +34,62 @@ pub fn code_of(result: Result<(), TransactionError>, knows_fenced: bool) -> Erro
     result.map_or_else(|error| code_for(error, knows_fenced), |()| ErrorCode::NONE)
 }
 
+/// For a client whose partition is not known to be in its transaction.
+pub fn unverified(doubt: Doubt, knows_abortable: bool) -> ErrorCode {
+    let word = match doubt {
+        Doubt::NoCoordinator => return ErrorCode::COORDINATOR_NOT_AVAILABLE,
+        Doubt::Lost => return ErrorCode::NETWORK_EXCEPTION,
+        Doubt::Fenced => return ErrorCode::INVALID_PRODUCER_EPOCH,
+        // A fault between brokers, which no client is to take for its own.
+        Doubt::AnsweredAll(ErrorCode::CLUSTER_AUTHORIZATION_FAILED) => {
+            return ErrorCode::INVALID_TXN_STATE;
+        }
+        Doubt::AnsweredAll(code) => return code,
+        Doubt::Refused(error) => code(error),
+        Doubt::Answered(code) => code,
+    };
+    match word {
+        ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,
+        ErrorCode::TRANSACTION_ABORTABLE if !knows_abortable => ErrorCode::INVALID_TXN_STATE,
+        word => word,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clients_are_told_of_doubts_in_codes_that_they_know() {
+        let abortable = Doubt::Answered(ErrorCode::TRANSACTION_ABORTABLE);
+        let fenced = TransactionError::ProducerFenced;
+        for (doubt, knows_abortable, expected) in [
+            (abortable, false, ErrorCode::INVALID_TXN_STATE),
+            (abortable, true, ErrorCode::TRANSACTION_ABORTABLE),
+            (
+                Doubt::Refused(TransactionError::TransactionAbortable),
+                false,
+                ErrorCode::INVALID_TXN_STATE,
+            ),
+            (Doubt::Refused(fenced), true, ErrorCode::INVALID_PRODUCER_EPOCH),
+            (Doubt::Answered(ErrorCode::PRODUCER_FENCED), true, ErrorCode::INVALID_PRODUCER_EPOCH),
+            (Doubt::Fenced, true, ErrorCode::INVALID_PRODUCER_EPOCH),
+            (Doubt::Lost, true, ErrorCode::NETWORK_EXCEPTION),
+            (Doubt::NoCoordinator, true, ErrorCode::COORDINATOR_NOT_AVAILABLE),
+            (
+                Doubt::AnsweredAll(ErrorCode::CLUSTER_AUTHORIZATION_FAILED),
+                true,
+                ErrorCode::INVALID_TXN_STATE,
+            ),
+            (
+                Doubt::AnsweredAll(ErrorCode::UNKNOWN_SERVER_ERROR),
+                true,
+                ErrorCode::UNKNOWN_SERVER_ERROR,
+            ),
+        ] {
+            assert_eq!(unverified(doubt, knows_abortable), expected, "{doubt:?}");
+        }
+    }
 
     #[test]
     fn old_clients_are_told_of_an_epoch() {

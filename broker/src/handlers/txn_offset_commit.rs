@@ -32,7 +32,7 @@ use protocol::messages::txn_offset_commit::{
 
 use super::asked_offsets::AskedOffsets;
 use super::distinct::DistinctPartitions;
-use super::group_error;
+use super::{group_error, transaction_error};
 use crate::authorizer::{
     Authorized, AuthorizedPartitions, Authorizer, Group, Topic, TransactionalId, op,
 };
@@ -121,18 +121,15 @@ fn verify(
     let Some(guard) = verifier.begin(&topic, index, producer, NO_SEQUENCE) else {
         return Box::pin(std::future::ready(Ok(Some(VerificationGuard::NONE))));
     };
-    let answer = verifier.ask(
-        id,
-        About {
-            producer,
-            partitions: vec![TopicPartition::new(topic.name(), index)],
-            knows_abortable: version >= ABORTABLE_FROM,
-        },
-    );
+    let answer = verifier
+        .ask(id, About { producer, partitions: vec![TopicPartition::new(topic.name(), index)] });
     Box::pin(async move {
         match answer.await.first() {
             None => Ok(Some(guard)),
-            Some((_, code)) => Err(of_coordinator(*code)),
+            Some((_, doubt)) => {
+                let knows_abortable = version >= ABORTABLE_FROM;
+                Err(of_coordinator(transaction_error::unverified(*doubt, knows_abortable)))
+            }
         }
     })
 }

@@ -30,13 +30,14 @@ use protocol::messages::write_txn_markers::{
 use protocol::records::control::EndTxnMarker;
 use storage::{AppendInfo, AppendOrigin};
 
+use super::partition_error::not_here;
 use super::produce;
 use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, op};
 use crate::clock::Clock;
 use crate::config::LiveConfig;
 use crate::delayed::offset::Countdown;
 use crate::groups::Groups;
-use crate::replication::manager::ReplicaManager;
+use crate::replication::manager::{NotHere, ReplicaManager};
 use crate::replication::partition::{AckOutcome, AppendTerms, Partition};
 use crate::request::{Reply, RequestContext};
 
@@ -128,9 +129,9 @@ impl MarkerWriter {
         part: &Part,
     ) -> Result<(Arc<Partition>, AppendInfo), ErrorCode> {
         let found = self.replicas.find(&part.topic, part.index);
-        let partition = found.map_err(|code| match code {
-            ErrorCode::KAFKA_STORAGE_ERROR => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-            code => code,
+        let partition = found.map_err(|error| match error {
+            NotHere::Offline => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            error => not_here(error),
         })?;
         let now_ms = self.clock.now_ms();
         let batch = end

@@ -9,7 +9,6 @@ use controller::effect::{
 };
 use controller::{ControlBody, ControlRequest, ControlResponse};
 use metadata::znodes::broker;
-use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, TopicPartition, Uuid};
 use protocol::messages::leader_and_isr as lisr;
 use protocol::messages::stop_replica as stop;
@@ -203,9 +202,8 @@ fn stop_replica_outcome(
         .iter()
         .map(|p| ((p.topic_name.as_str(), p.partition_index), p.error_code))
         .collect();
-    let error_of = |topic: &str, partition: i32| {
-        errors.get(&(topic, partition)).copied().unwrap_or(ErrorCode::NONE.0)
-    };
+    let error_of =
+        |topic: &str, partition: i32| errors.get(&(topic, partition)).copied().unwrap_or_default();
     let deleted = request
         .topic_states
         .iter()

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coordinator::shard::writer::{Acks, AppendError, PartitionWriter, Stretch, WriterFuture};
-use protocol::error_code::ErrorCode;
 use protocol::ids::{LeaderEpoch, Offset, TimestampMs, TopicPartition, VerificationGuard};
 use storage::{AppendOrigin, Log};
 
-use super::manager::ReplicaManager;
+use super::manager::{NotHere, ReplicaManager};
 use super::partition::{AckOutcome, AppendTerms, Partition, ProduceError};
 use crate::authorizer::Internal;
 use crate::clock::Clock;
@@ -94,10 +93,10 @@ pub fn find(
     replicas: &ReplicaManager,
     name: &TopicPartition,
 ) -> Result<Arc<Partition>, AppendError> {
-    replicas.find(&name.topic, name.partition).map_err(|code| match code {
-        ErrorCode::KAFKA_STORAGE_ERROR => AppendError::Storage,
-        ErrorCode::NOT_LEADER_OR_FOLLOWER => AppendError::NotLeader,
-        _ => AppendError::UnknownPartition,
+    replicas.find(&name.topic, name.partition).map_err(|error| match error {
+        NotHere::Offline => AppendError::Storage,
+        NotHere::Elsewhere => AppendError::NotLeader,
+        NotHere::Unknown => AppendError::UnknownPartition,
     })
 }
 

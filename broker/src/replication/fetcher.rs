@@ -4,12 +4,12 @@
 //!
 //! Versions are pinned, as on Kafka's own channel: nothing is negotiated.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use client::{CallError, Connection, OpenError, Options, Versions};
 use protocol::api::ApiKey;
-use protocol::error_code::ErrorCode;
 use protocol::ids::{Offset, TimestampMs, TopicPartition};
 use protocol::messages::fetch::{FetchRequest, FetchResponse};
 use protocol::wire::Request;
@@ -327,6 +327,6 @@ fn failed(
     }
 }
 
-fn delayed(partition: &TopicPartition, leader: i32, code: ErrorCode) {
-    tracing::info!(%partition, leader, ?code, "not fetched for a while");
+fn delayed(partition: &TopicPartition, leader: i32, reason: &dyn Debug) {
+    tracing::info!(%partition, leader, ?reason, "not fetched for a while");
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use metrics::{Counter, counter};
 use parking_lot::Mutex;
-use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, TimestampMs, TopicPartition, Uuid};
 use protocol::messages::alter_partition::{AlterPartitionRequest, AlterPartitionResponse};
 use replica::alter_partition::{AlterPartitionQueue, IsrUpdate};
@@ -15,7 +14,6 @@ use replica::isr::{IsrChange, IsrOutcome};
 use storage::StorageError;
 use tokio::sync::Notify;
 
-use crate::replication::manager::ReplicaManager;
 use crate::replication::partition::Partition;
 
 /// What waits for a disk and what waits for the controller. Bounded by the partitions that this
@@ -141,17 +139,19 @@ impl IsrChanges {
         self.queue.lock().unanswered();
     }
 
-    /// Takes the controller's answer. An error: ask again after a while.
+    /// Takes the controller's answer; `find` finds partitions here. Whether the controller is to be
+    /// asked again after a while.
     pub fn settle(
         &self,
-        replicas: &ReplicaManager,
+        find: impl Fn(&TopicPartition) -> Option<Arc<Partition>>,
         response: &AlterPartitionResponse,
         now_ms: TimestampMs,
-    ) -> Result<(), ErrorCode> {
-        let answers = self.queue.lock().answered(response)?;
+    ) -> bool {
+        // All of a request that is refused as a whole waits again.
+        let Ok(answers) = self.queue.lock().answered(response) else { return true };
         let mut again = false;
         for (name, update, answer) in answers {
-            let Ok(partition) = replicas.hosted(&name.topic, name.partition) else { continue };
+            let Some(partition) = find(&name) else { continue };
             let outcome = partition.isr_answered(&update.change, &answer, now_ms);
             if outcome == IsrOutcome::Resend {
                 again = true;
@@ -160,7 +160,7 @@ impl IsrChanges {
         }
         // Kafka sends these again at once, and a controller that refuses them is asked without
         // pause.
-        if again { Err(ErrorCode::UNKNOWN_SERVER_ERROR) } else { Ok(()) }
+        again
     }
 
     /// Counts what became of a change from an ISR of `before` members to one of `after`.

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::error_code::ErrorCode;
 use protocol::ids::TopicPartition;
 use protocol::messages::alter_partition::AlterPartitionRequest;
 
 use super::manager::ReplicaManager;
+use super::partition::Partition;
 use crate::clock::Clock;
 use crate::controller_channel::{AskError, ControllerChannel, RETRY};
 use crate::identity::Identity;
@@ -54,10 +54,14 @@ pub fn start(own: &Arc<IsrSender>) {
 
 fn sync_all(own: &IsrSender) {
     let replicas = &own.replicas;
-    let find = |name: &TopicPartition| replicas.hosted(&name.topic, name.partition).ok();
-    for (name, error) in replicas.isr_changes().sync_waiting(find, own.clock.now_ms()) {
+    let waiting = replicas.isr_changes().sync_waiting(hosted_by(replicas), own.clock.now_ms());
+    for (name, error) in waiting {
         replicas.upkeep_failed(&name, &error);
     }
+}
+
+fn hosted_by(replicas: &ReplicaManager) -> impl Fn(&TopicPartition) -> Option<Arc<Partition>> {
+    |name| replicas.hosted(&name.topic, name.partition).ok()
 }
 
 /// Asks the controller until nothing waits any more.
@@ -91,10 +95,7 @@ async fn send(own: &IsrSender) -> Result<(), AskError> {
     let next = changes.queue.lock().next_request(own.identity.broker_id, broker_epoch, version);
     let Some((request, version)) = next else { return Ok(()) };
     let response = own.to_controller.call(&controller, &request, version).await?;
-    changes.settle(&own.replicas, &response, own.clock.now_ms()).map_err(|code| {
-        if code == ErrorCode::NOT_CONTROLLER {
-            own.to_controller.forget(&controller);
-        }
-        AskError::Code(code)
-    })
+    own.to_controller.accept(&controller, response.error_code)?;
+    let again = changes.settle(hosted_by(&own.replicas), &response, own.clock.now_ms());
+    if again { Err(AskError::Later) } else { Ok(()) }
 }

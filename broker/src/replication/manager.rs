@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
-use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, LeaderEpoch, TimestampMs, TopicPartition, Uuid};
 use replica::partition::{PartitionAssignment, Verdict};
 use storage::checkpoint::Offsets;
@@ -80,20 +79,19 @@ pub enum OrderError {
     Storage(#[from] StorageError),
 }
 
-impl OrderError {
-    /// The code that LeaderAndIsr and StopReplica answer per partition.
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            OrderError::Offline | OrderError::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
-            OrderError::InconsistentTopicId { .. } => ErrorCode::INCONSISTENT_TOPIC_ID,
-            OrderError::NotAReplica => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-            OrderError::StaleEpoch | OrderError::KnownEpoch => ErrorCode::STALE_CONTROLLER_EPOCH,
-            OrderError::FencedLeaderEpoch => ErrorCode::FENCED_LEADER_EPOCH,
-        }
-    }
+/// Why a partition is not to be had here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotHere {
+    #[error("its log directory has failed")]
+    Offline,
+    /// Another broker has it, or this one may not know: whoever asks looks for it anew.
+    #[error("it is to be looked for elsewhere")]
+    Elsewhere,
+    #[error("there is no such partition")]
+    Unknown,
 }
 
-/// The whole request comes from a controller that has been replaced (STALE_CONTROLLER_EPOCH).
+/// The whole request comes from a controller that has been replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("controller epoch {got} is below {known}")]
 pub struct StaleController {
@@ -199,27 +197,24 @@ impl ReplicaManager {
         &self.isr_changes
     }
 
-    /// The partition for those who read it or append to it, or the code that they get:
-    /// NOT_LEADER_OR_FOLLOWER when it lives elsewhere or the fence is closed, so that the client
-    /// looks for it anew.
-    pub fn find(&self, topic: &str, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+    /// The partition for those who read it or append to it; nobody finds it while the fence is
+    /// closed.
+    pub fn find(&self, topic: &str, index: i32) -> Result<Arc<Partition>, NotHere> {
         let partition = self.hosted(topic, index)?;
         match &self.fence.get() {
-            Some(fence) if fence.is_closed() => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+            Some(fence) if fence.is_closed() => Err(NotHere::Elsewhere),
             _ => Ok(partition),
         }
     }
 
     /// The same for orders and upkeep, which do not ask for the session.
-    pub fn hosted(&self, topic: &str, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+    pub fn hosted(&self, topic: &str, index: i32) -> Result<Arc<Partition>, NotHere> {
         let hosted = self.hosted.read();
         match hosted.get(topic).and_then(|partitions| partitions.get(&index)) {
             Some(Hosted::Online(partition)) => Ok(partition.clone()),
-            Some(Hosted::Offline) => Err(ErrorCode::KAFKA_STORAGE_ERROR),
-            None if self.cluster.has_partition(topic, index) => {
-                Err(ErrorCode::NOT_LEADER_OR_FOLLOWER)
-            }
-            None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            Some(Hosted::Offline) => Err(NotHere::Offline),
+            None if self.cluster.has_partition(topic, index) => Err(NotHere::Elsewhere),
+            None => Err(NotHere::Unknown),
         }
     }
 
@@ -429,7 +424,7 @@ impl ReplicaManager {
 
     fn stop_one(&self, order: &StopOrder, now_ms: TimestampMs) -> Result<(), OrderError> {
         match self.hosted(&order.topic, order.index) {
-            Err(ErrorCode::KAFKA_STORAGE_ERROR) => return Err(OrderError::Offline),
+            Err(NotHere::Offline) => return Err(OrderError::Offline),
             Err(_) => {}
             Ok(partition) => {
                 let ours = partition.with_state(|state| state.leader_epoch());

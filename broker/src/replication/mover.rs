@@ -16,7 +16,7 @@ use protocol::ids::{Offset, TimestampMs, TopicPartition};
 use storage::moving::MoveError;
 use storage::{AppendError, Log, ReadError, StorageError};
 
-use super::manager::ReplicaManager;
+use super::manager::{NotHere, ReplicaManager};
 use crate::authorizer::{Authorized, Cluster, op};
 use crate::clock::Clock;
 use crate::config::LiveConfig;
@@ -75,7 +75,7 @@ impl Mover {
         let (replicas, now_ms) = (&self.replicas, self.clock.now_ms());
         let logs = replicas.logs();
         let hosted = replicas.hosted(&partition.topic, partition.partition);
-        if matches!(hosted, Err(protocol::error_code::ErrorCode::KAFKA_STORAGE_ERROR)) {
+        if matches!(hosted, Err(NotHere::Offline)) {
             return Err(MoveError::Offline);
         }
         logs.prefer_dir(partition, root)?;

@@ -98,7 +98,7 @@ impl AutoTopics {
         let cluster = self.metadata.snapshot();
         let topic = as_configured(&config, name);
         let written = async {
-            let plan = create::plan(&*self.store, &cluster, &config, topic).await?;
+            let plan = create::plan(&*self.store, &cluster, &config, authorized, topic).await?;
             create::write(&*self.store, authorized, &plan).await
         };
         match written.await {
@@ -155,7 +155,6 @@ fn as_configured(config: &BrokerConfig, name: &str) -> NewTopic {
         _ => (config.int("num.partitions"), config.int("default.replication.factor"), Vec::new()),
     };
     NewTopic {
-        name: name.to_owned(),
         partitions,
         // The keys that can be above an i16 cannot be meant: no cluster has so many brokers.
         replication_factor: i16::try_from(replication_factor).unwrap_or(i16::MAX),

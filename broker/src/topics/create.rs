@@ -8,7 +8,6 @@ use metadata::store::{CreateMode, MetadataStore, Op, StoreError};
 use metadata::znodes::config::{ConfigEntity, ConfigValues};
 use metadata::znodes::topic::{self, ReplicaAssignment, TopicAssignment};
 use metadata::znodes::{ZnodeError, delete_topics};
-use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, Uuid};
 use storage::LogConfig;
 use storage::config::{ConfigError, topic_key};
@@ -31,7 +30,6 @@ const TRIES_MAX: usize = 20;
 /// A topic that somebody wants.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NewTopic {
-    pub name: String,
     /// −1: `num.partitions`, or as many as `assignments`.
     pub partitions: i32,
     /// −1: `default.replication.factor`, or as `assignments` say.
@@ -81,48 +79,25 @@ pub enum CreateTopicError {
     Znode(#[from] ZnodeError),
 }
 
-impl CreateTopicError {
-    /// What a response says.
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            Self::Exists(_) | Self::MarkedForDeletion(_) => ErrorCode::TOPIC_ALREADY_EXISTS,
-            Self::InvalidName(_) | Self::Collides { .. } => ErrorCode::INVALID_TOPIC_EXCEPTION,
-            Self::InvalidRequest(_) => ErrorCode::INVALID_REQUEST,
-            Self::Assign(AssignError::NoPartitions | AssignError::TooManyPartitions) => {
-                ErrorCode::INVALID_PARTITIONS
-            }
-            Self::Assign(AssignError::NoReplicas | AssignError::TooManyReplicas { .. }) => {
-                ErrorCode::INVALID_REPLICATION_FACTOR
-            }
-            Self::InvalidAssignment(_) => ErrorCode::INVALID_REPLICA_ASSIGNMENT,
-            Self::UnknownConfig(_) | Self::NullConfigs(_) | Self::InvalidConfig(_) => {
-                ErrorCode::INVALID_CONFIG
-            }
-            Self::Assign(AssignError::RackUnknown)
-            | Self::Config(_)
-            | Self::Store(_)
-            | Self::Znode(_) => ErrorCode::UNKNOWN_SERVER_ERROR,
-        }
-    }
-}
-
 /// What the topic would be. Changes nothing.
 pub async fn plan(
     store: &dyn MetadataStore,
     cluster: &Snapshot,
     config: &BrokerConfig,
+    authorized: &Authorized<'_, op::Create, Topic>,
     topic: NewTopic,
 ) -> Result<PlannedTopic, CreateTopicError> {
-    if cluster.topic(&topic.name).is_some() {
-        return Err(CreateTopicError::Exists(topic.name));
+    let name = authorized.name().to_owned();
+    if cluster.topic(&name).is_some() {
+        return Err(CreateTopicError::Exists(name));
     }
     let configs = own_values(&topic)?;
     let replicas = replicas(cluster, config, &topic)?;
-    name::check(&topic.name)?;
-    check_names(store, &topic.name).await?;
+    name::check(&name)?;
+    check_names(store, &name).await?;
     check_replicas(&replicas)?;
     check_values(&topic_configs::broker_defaults(config), &configs)?;
-    Ok(PlannedTopic { name: topic.name, replicas, configs })
+    Ok(PlannedTopic { name, replicas, configs })
 }
 
 fn own_values(topic: &NewTopic) -> Result<ConfigValues, CreateTopicError> {
@@ -329,19 +304,14 @@ mod tests {
         for left in [&[&*topic_at][..], &[&*values_at, &*topic_at]] {
             let znodes = Znodes::with(left).await;
             let refused = znodes.write().await.expect_err("there is one");
-            assert_eq!(refused.code(), ErrorCode::TOPIC_ALREADY_EXISTS);
+            assert!(matches!(refused, CreateTopicError::Exists(_)), "{refused}");
             let found = znodes.get(&values_at).await.map(|(_, data)| data);
             assert_eq!(found, left.contains(&&*values_at).then(|| Bytes::from_static(b"former")));
         }
     }
 
-    fn new_topic(name: &str) -> NewTopic {
-        NewTopic {
-            name: name.to_owned(),
-            partitions: -1,
-            replication_factor: -1,
-            ..NewTopic::default()
-        }
+    fn new_topic() -> NewTopic {
+        NewTopic { partitions: -1, replication_factor: -1, ..NewTopic::default() }
     }
 
     #[test]
@@ -349,15 +319,17 @@ mod tests {
         let cluster = Snapshot::default();
         let config = BrokerConfig::defaults();
         let given = |partitions: i32, list: Vec<(i32, Vec<BrokerId>)>| {
-            let topic = NewTopic { partitions, assignments: list, ..new_topic("t") };
+            let topic = NewTopic { partitions, assignments: list, ..new_topic() };
             replicas(&cluster, &config, &topic)
         };
         let list = vec![(0, vec![1, 2])];
         assert_eq!(given(-1, list.clone()).expect("legal"), BTreeMap::from([(0, vec![1, 2])]));
-        let code = |result: Result<_, CreateTopicError>| result.expect_err("refused").code();
-        assert_eq!(code(given(1, list)), ErrorCode::INVALID_REQUEST);
-        assert_eq!(code(given(0, vec![])), ErrorCode::INVALID_PARTITIONS);
-        assert_eq!(code(given(1, vec![])), ErrorCode::INVALID_REPLICATION_FACTOR);
+        assert!(matches!(given(1, list), Err(CreateTopicError::InvalidRequest(_))));
+        let none = given(0, vec![]).expect_err("no partitions");
+        assert!(matches!(none, CreateTopicError::Assign(AssignError::NoPartitions)));
+        let nowhere = given(1, vec![]).expect_err("no brokers");
+        let too_many = AssignError::TooManyReplicas { wanted: 1, available: 0 };
+        assert!(matches!(nowhere, CreateTopicError::Assign(error) if error == too_many));
     }
 
     #[test]
@@ -383,7 +355,7 @@ mod tests {
         assert_eq!(check("retention.ms", "1"), Ok(()));
         assert_eq!(check("no.such", "1"), Err("Unknown topic config name: no.such".to_owned()));
         assert!(check("retention.ms", "soon").is_err());
-        let mut topic = new_topic("t");
+        let mut topic = new_topic();
         topic.configs = vec![("retention.ms".into(), None)];
         assert_eq!(
             own_values(&topic).expect_err("a null").to_string(),

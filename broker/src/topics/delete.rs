@@ -3,7 +3,6 @@
 use metadata::retry;
 use metadata::store::{MetadataStore, StoreError};
 use metadata::znodes::{delete_topics, topic};
-use protocol::error_code::ErrorCode;
 
 use crate::authorizer::{Authorized, Topic, op};
 
@@ -14,16 +13,6 @@ pub enum DeleteTopicError {
     Unknown(String),
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-impl DeleteTopicError {
-    /// What a response says.
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            DeleteTopicError::Unknown(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-            DeleteTopicError::Store(_) => ErrorCode::UNKNOWN_SERVER_ERROR,
-        }
-    }
 }
 
 /// Marks it; that somebody has done so already is no error.

@@ -8,7 +8,6 @@ use metadata::retry;
 use metadata::store::{MetadataStore, Op, StoreError};
 use metadata::znodes::topic::{self, ReplicaAssignment, TopicAssignment};
 use metadata::znodes::{self, ZnodeError, delete_topics};
-use protocol::error_code::ErrorCode;
 use protocol::ids::BrokerId;
 
 use crate::authorizer::{Authorized, Topic, op};
@@ -20,7 +19,6 @@ const TRIES_MAX: usize = 20;
 /// What somebody wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Growth {
-    pub topic: String,
     /// How many partitions there are to be in all.
     pub count: i32,
     /// Replicas of each new partition; `None`: the broker chooses.
@@ -48,51 +46,29 @@ pub enum GrowError {
     Znode(#[from] ZnodeError),
 }
 
-impl GrowError {
-    /// What a response says.
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            Self::Unknown(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-            Self::QueuedForDeletion => ErrorCode::INVALID_TOPIC_EXCEPTION,
-            Self::BeingReassigned(_) => ErrorCode::REASSIGNMENT_IN_PROGRESS,
-            Self::InvalidPartitions(_)
-            | Self::Assign(AssignError::NoPartitions | AssignError::TooManyPartitions) => {
-                ErrorCode::INVALID_PARTITIONS
-            }
-            Self::InvalidAssignment(_) => ErrorCode::INVALID_REPLICA_ASSIGNMENT,
-            Self::Assign(AssignError::NoReplicas | AssignError::TooManyReplicas { .. }) => {
-                ErrorCode::INVALID_REPLICATION_FACTOR
-            }
-            Self::Assign(AssignError::RackUnknown) | Self::Store(_) | Self::Znode(_) => {
-                ErrorCode::UNKNOWN_SERVER_ERROR
-            }
-        }
-    }
-}
-
 /// The topic's znode as it would be. Changes nothing.
 pub async fn plan(
     store: &dyn MetadataStore,
     candidates: &[Candidate],
+    name: &str,
     growth: &Growth,
 ) -> Result<TopicAssignment, GrowError> {
-    let name = &growth.topic;
     if retry::exists(store, &delete_topics::path(name), false).await?.is_some() {
         return Err(GrowError::QueuedForDeletion);
     }
     let found = retry::get(store, &topic::path(name), false).await?;
-    let Some((data, _)) = found else { return Err(GrowError::Unknown(name.clone())) };
+    let Some((data, _)) = found else { return Err(GrowError::Unknown(name.to_owned())) };
     let mut znode = match TopicAssignment::decode(name, data.as_deref()) {
         Ok(znode) => znode,
         Err(_) if znodes::is_garbled(data.as_deref()) => {
-            return Err(GrowError::Unknown(name.clone()));
+            return Err(GrowError::Unknown(name.to_owned()));
         }
         Err(error) => return Err(error.into()),
     };
     if znode.partitions.values().any(ReplicaAssignment::is_being_reassigned) {
-        return Err(GrowError::BeingReassigned(name.clone()));
+        return Err(GrowError::BeingReassigned(name.to_owned()));
     }
-    let added = added(candidates, growth, &znode)?;
+    let added = added(candidates, name, growth, &znode)?;
     let settled = |(index, list)| (index, ReplicaAssignment::settled(list));
     znode.partitions.extend(added.into_iter().map(settled));
     Ok(znode)
@@ -100,11 +76,12 @@ pub async fn plan(
 
 fn added(
     candidates: &[Candidate],
+    name: &str,
     growth: &Growth,
     znode: &TopicAssignment,
 ) -> Result<BTreeMap<i32, Vec<BrokerId>>, GrowError> {
     let Some(first) = znode.partitions.get(&0).map(|partition| &partition.replicas) else {
-        return Err(GrowError::Unknown(growth.topic.clone()));
+        return Err(GrowError::Unknown(name.to_owned()));
     };
     let now = i32::try_from(znode.partitions.len()).unwrap_or(i32::MAX);
     let wanted = growth.count;
@@ -218,8 +195,8 @@ mod tests {
             .collect();
         let znode = TopicAssignment { topic_id: None, partitions };
         let assignments = lists.map(|lists| lists.iter().map(|list| list.to_vec()).collect());
-        let growth = Growth { topic: "t".into(), count, assignments };
-        match added(&candidates, &growth, &znode) {
+        let growth = Growth { count, assignments };
+        match added(&candidates, "t", &growth, &znode) {
             Ok(added) => {
                 assert_eq!(added.keys().next(), Some(&2));
                 Ok(added.into_values().collect())

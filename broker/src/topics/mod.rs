@@ -2,6 +2,7 @@
 //! that name a topic which is not there, the group coordinator. Knows nothing of who leads a
 //! partition.
 
+pub mod admin;
 pub mod auto;
 pub mod create;
 pub mod delete;

@@ -7,11 +7,10 @@ use client::{CallError, Versions};
 use coordinator::shard::Producer;
 use coordinator::transaction::service::TRANSACTIONS_TOPIC;
 use coordinator::transaction::verification::{
-    Asked, Outcome, Question, Questions, Unverified, answers, request_of,
+    Asked, Doubt, Outcome, Question, Questions, Unverified, answers, request_of,
 };
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, TopicPartition, VerificationGuard};
 use tokio::sync::{Notify, oneshot};
 
@@ -19,7 +18,6 @@ use super::Transactions;
 use super::peers::{PeerAccess, PeerError, Peers};
 use crate::authorizer::{Authorized, Topic, TransactionalId, op};
 use crate::clock::Clock;
-use crate::handlers::transaction_error;
 use crate::replication::manager::ReplicaManager;
 
 /// From here on AddPartitionsToTxn may only verify.
@@ -79,9 +77,9 @@ impl Verifier {
         id: &Authorized<'_, op::Write, TransactionalId>,
         about: About,
     ) -> impl Future<Output = Unverified> + Send + use<> {
-        let About { producer, partitions, knows_abortable } = about;
-        let question = Question { id: id.name().to_owned(), producer, partitions, knows_abortable };
-        let unavailable = question.all(ErrorCode::COORDINATOR_NOT_AVAILABLE);
+        let About { producer, partitions } = about;
+        let question = Question { id: id.name().to_owned(), producer, partitions };
+        let unavailable = question.all(Doubt::NoCoordinator);
         let partition = self.transactions.partition_for(id);
         let cluster = self.access.metadata.load();
         let leader = cluster.partition(TRANSACTIONS_TOPIC, partition).map(|known| known.leader);
@@ -110,12 +108,10 @@ impl Verifier {
         id: &Authorized<'_, op::Write, TransactionalId>,
         question: Question,
     ) -> impl Future<Output = Unverified> + Send + use<> {
-        let partitions = question.partitions.clone();
-        let answer = self.transactions.verify(id, question.producer, partitions);
+        let answer = self.transactions.verify(id, question.producer, question.partitions);
         async move {
             let answer = answer.await.into_iter();
-            let refused = answer.filter_map(|(partition, error)| Some((partition, error?)));
-            refused.map(|(tp, error)| (tp, question.told(transaction_error::code(error)))).collect()
+            answer.filter_map(|(tp, error)| Some((tp, Doubt::Refused(error?)))).collect()
         }
     }
 
@@ -174,6 +170,4 @@ impl Verifier {
 pub struct About {
     pub producer: Producer,
     pub partitions: Vec<TopicPartition>,
-    /// The producer knows TRANSACTION_ABORTABLE.
-    pub knows_abortable: bool,
 }

@@ -11,6 +11,7 @@ use protocol::messages::add_partitions_to_txn::{
     AddPartitionsToTxnTransaction,
 };
 
+use super::TransactionError;
 use crate::shard::Producer;
 
 /// Whether partitions are in a transaction.
@@ -20,12 +21,27 @@ pub struct Question {
     pub producer: Producer,
     /// No topic's partitions are apart.
     pub partitions: Vec<TopicPartition>,
-    /// The client knows TRANSACTION_ABORTABLE.
-    pub knows_abortable: bool,
 }
 
-/// The partitions that must not be appended to, with what the client is to be told.
-pub type Unverified = Vec<(TopicPartition, ErrorCode)>;
+/// Why a partition is not known to be in a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// Nobody coordinates the transaction now.
+    NoCoordinator,
+    /// The question or its answer was lost, or the same was asked again.
+    Lost,
+    /// A producer of a later epoch asks for the same transactional id.
+    Fenced,
+    /// The coordinator here says so.
+    Refused(TransactionError),
+    /// The coordinator of another broker says so of the partition.
+    Answered(ErrorCode),
+    /// Another broker says so of the whole request.
+    AnsweredAll(ErrorCode),
+}
+
+/// The partitions that must not be appended to.
+pub type Unverified = Vec<(TopicPartition, Doubt)>;
 
 /// A question and where its answer goes.
 #[derive(Debug)]
@@ -63,8 +79,8 @@ impl<R> Default for Questions<R> {
 }
 
 impl<R> Questions<R> {
-    /// Takes a question. There is one at a time for an id: gives back the one that has to go, and
-    /// what its asker is to be told.
+    /// Takes a question. There is one at a time for an id: gives back the one that has to go, with
+    /// its answer.
     pub fn accept(&mut self, to: BrokerId, asked: Asked<R>) -> Option<(R, Unverified)> {
         let fresh = || Queue { waiting: BTreeMap::new(), in_flight: false };
         let waiting = &mut self.brokers.entry(to).or_insert_with(fresh).waiting;
@@ -72,15 +88,13 @@ impl<R> Questions<R> {
         let (known, asks) =
             (known.map(|known| known.question.producer.epoch), asked.question.producer.epoch);
         if known.is_some_and(|known| known > asks) {
-            let fenced = asked.question.all(ErrorCode::INVALID_PRODUCER_EPOCH);
+            let fenced = asked.question.all(Doubt::Fenced);
             return Some((asked.reply, fenced));
         }
         let replaced = waiting.insert(asked.question.id.clone(), asked)?;
         // Of one epoch: its client seems to have asked again.
         let fenced = replaced.question.producer.epoch < asks;
-        let code =
-            if fenced { ErrorCode::INVALID_PRODUCER_EPOCH } else { ErrorCode::NETWORK_EXCEPTION };
-        let refused = replaced.question.all(code);
+        let refused = replaced.question.all(if fenced { Doubt::Fenced } else { Doubt::Lost });
         Some((replaced.reply, refused))
     }
 
@@ -105,20 +119,9 @@ impl<R> Questions<R> {
 }
 
 impl Question {
-    /// The same error for all its partitions.
-    pub fn all(&self, code: ErrorCode) -> Unverified {
-        self.partitions.iter().map(|partition| (partition.clone(), code)).collect()
-    }
-
-    /// What the client is told instead of the coordinator's word: codes that it knows.
-    pub fn told(&self, code: ErrorCode) -> ErrorCode {
-        match code {
-            ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,
-            ErrorCode::TRANSACTION_ABORTABLE if !self.knows_abortable => {
-                ErrorCode::INVALID_TXN_STATE
-            }
-            code => code,
-        }
+    /// The same doubt about all its partitions.
+    pub fn all(&self, doubt: Doubt) -> Unverified {
+        self.partitions.iter().map(|partition| (partition.clone(), doubt)).collect()
     }
 
     fn transaction(&self) -> AddPartitionsToTxnTransaction {
@@ -155,25 +158,24 @@ pub fn answers<R>(asked: Vec<Asked<R>>, outcome: &Outcome<'_>) -> Vec<(R, Unveri
         Outcome::Unsupported | Outcome::Lost => BTreeMap::new(),
     };
     let judge = |question: &Question, partition: &TopicPartition| match outcome {
-        Outcome::Unsupported => ErrorCode::NONE,
-        Outcome::Lost => ErrorCode::NETWORK_EXCEPTION,
+        Outcome::Unsupported => None,
+        Outcome::Lost => Some(Doubt::Lost),
         Outcome::Answered(response) => match ErrorCode(response.error_code) {
             ErrorCode::NONE => {
                 let key = (question.id.as_str(), partition.topic.as_str(), partition.partition);
-                let code = results.get(&key).copied();
-                question.told(code.unwrap_or(ErrorCode::NETWORK_EXCEPTION))
+                match results.get(&key) {
+                    Some(code) => (!code.is_ok()).then_some(Doubt::Answered(*code)),
+                    None => Some(Doubt::Lost),
+                }
             }
-            // A fault between brokers, which no client is to take for its own.
-            ErrorCode::CLUSTER_AUTHORIZATION_FAILED => ErrorCode::INVALID_TXN_STATE,
-            code => code,
+            code => Some(Doubt::AnsweredAll(code)),
         },
     };
     asked
         .into_iter()
         .map(|Asked { question, reply }| {
-            let judged = question.partitions.iter().map(|tp| (tp.clone(), judge(&question, tp)));
-            let unverified = judged.filter(|(_, code)| !code.is_ok()).collect();
-            (reply, unverified)
+            let judged = |tp: &TopicPartition| Some((tp.clone(), judge(&question, tp)?));
+            (reply, question.partitions.iter().filter_map(judged).collect())
         })
         .collect()
 }
@@ -202,7 +204,7 @@ mod tests {
     fn asked(id: &str, epoch: i16, partitions: &[i32], reply: u32) -> Asked<u32> {
         let partitions = partitions.iter().map(|p| TopicPartition::new("t", *p)).collect();
         let (id, producer) = (id.to_owned(), Producer { id: 7, epoch });
-        let question = Question { id, producer, partitions, knows_abortable: false };
+        let question = Question { id, producer, partitions };
         Asked { question, reply }
     }
 
@@ -222,7 +224,7 @@ mod tests {
         AddPartitionsToTxnResponse { results_by_transaction: vec![result], ..Default::default() }
     }
 
-    fn code_of(told: &Unverified) -> ErrorCode {
+    fn doubt_of(told: &Unverified) -> Doubt {
         told[0].1
     }
 
@@ -232,11 +234,11 @@ mod tests {
         assert!(questions.accept(1, asked("a", 3, &[0], 1)).is_none());
         assert!(questions.accept(1, asked("b", 0, &[0], 2)).is_none());
         let (who, told) = questions.accept(1, asked("a", 3, &[1], 3)).unwrap();
-        assert_eq!((who, code_of(&told)), (1, ErrorCode::NETWORK_EXCEPTION));
+        assert_eq!((who, doubt_of(&told)), (1, Doubt::Lost));
         let (who, told) = questions.accept(1, asked("a", 2, &[1], 4)).unwrap();
-        assert_eq!((who, code_of(&told)), (4, ErrorCode::INVALID_PRODUCER_EPOCH));
+        assert_eq!((who, doubt_of(&told)), (4, Doubt::Fenced));
         let (who, told) = questions.accept(1, asked("a", 4, &[2], 5)).unwrap();
-        assert_eq!((who, code_of(&told)), (3, ErrorCode::INVALID_PRODUCER_EPOCH));
+        assert_eq!((who, doubt_of(&told)), (3, Doubt::Fenced));
         let (broker, sent) = questions.take_next().unwrap();
         let replies: Vec<_> = sent.iter().map(|asked| asked.reply).collect();
         assert_eq!((broker, replies), (1, vec![5, 2]));
@@ -258,17 +260,13 @@ mod tests {
             vec![asked("a", 0, &[0, 1, 2, 3], 1)],
             &Outcome::Answered(&response("a", &known)),
         );
-        let codes: Vec<_> = told[0].1.iter().map(|(tp, code)| (tp.partition, *code)).collect();
+        let doubts: Vec<_> = told[0].1.iter().map(|(tp, doubt)| (tp.partition, *doubt)).collect();
         let expected = [
-            (1, ErrorCode::INVALID_PRODUCER_EPOCH),
-            (2, ErrorCode::INVALID_TXN_STATE),
-            (3, ErrorCode::NETWORK_EXCEPTION),
+            (1, Doubt::Answered(ErrorCode::PRODUCER_FENCED)),
+            (2, Doubt::Answered(ErrorCode::TRANSACTION_ABORTABLE)),
+            (3, Doubt::Lost),
         ];
-        assert_eq!(codes, expected);
-        let mut newer = asked("a", 0, &[2], 1);
-        newer.question.knows_abortable = true;
-        let told = answers(vec![newer], &Outcome::Answered(&response("a", &known)));
-        assert_eq!(code_of(&told[0].1), ErrorCode::TRANSACTION_ABORTABLE);
+        assert_eq!(doubts, expected);
     }
 
     #[test]
@@ -277,16 +275,13 @@ mod tests {
             error_code: code.0,
             ..Default::default()
         };
-        for (code, expected) in [
-            (ErrorCode::CLUSTER_AUTHORIZATION_FAILED, ErrorCode::INVALID_TXN_STATE),
-            (ErrorCode::UNKNOWN_SERVER_ERROR, ErrorCode::UNKNOWN_SERVER_ERROR),
-        ] {
+        for code in [ErrorCode::CLUSTER_AUTHORIZATION_FAILED, ErrorCode::UNKNOWN_SERVER_ERROR] {
             let response = of(code);
             let told = answers(vec![asked("a", 0, &[0], 1)], &Outcome::Answered(&response));
-            assert_eq!(code_of(&told[0].1), expected);
+            assert_eq!(doubt_of(&told[0].1), Doubt::AnsweredAll(code));
         }
         let told = answers(vec![asked("a", 0, &[0], 1)], &Outcome::Lost);
-        assert_eq!(code_of(&told[0].1), ErrorCode::NETWORK_EXCEPTION);
+        assert_eq!(doubt_of(&told[0].1), Doubt::Lost);
         let told = answers(vec![asked("a", 0, &[0], 1)], &Outcome::Unsupported);
         assert!(told[0].1.is_empty(), "nothing is verified with an old coordinator");
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use broker::authorizer::Internal;
 use broker::delayed::offset::Countdown;
+use broker::handlers::partition_error::not_here;
 use broker::handlers::produce::{ack_code, code_of};
 use broker::replication::partition::{AckOutcome, AppendTerms};
 use coordinator::shard::directory::NotHere;
@@ -142,7 +143,8 @@ impl Broker {
             let batch = end.batch(0, now_ms, -1, producer_id, epoch).expect("a small marker");
             for topic in marker.topics {
                 for index in topic.partition_indexes {
-                    let appended = self.replicas.find(&topic.name, index).and_then(|partition| {
+                    let found = self.replicas.find(&topic.name, index).map_err(not_here);
+                    let appended = found.and_then(|partition| {
                         let origin = AppendOrigin::Coordinator;
                         let terms =
                             AppendTerms { origin, acks_all: true, leader_epoch: None, guard: None };

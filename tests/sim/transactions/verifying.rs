@@ -6,7 +6,7 @@ use broker::handlers::transaction_error;
 use bytes::Bytes;
 use coordinator::shard::Producer;
 use coordinator::transaction::verification::{
-    Asked as Verify, Outcome, Question, Unverified, answers, request_of,
+    Asked as Verify, Doubt, Outcome, Question, Unverified, answers, request_of,
 };
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, TopicPartition, VerificationGuard};
@@ -59,8 +59,7 @@ impl Broker {
             let held = Held { tp, records, guard: Some(VerificationGuard::NONE), to };
             return self.append_held(held, &Unverified::default(), ctx);
         };
-        let question =
-            Question { id, producer, partitions: vec![tp.clone()], knows_abortable: true };
+        let question = Question { id, producer, partitions: vec![tp.clone()] };
         let held = Held { tp, records, guard: Some(guard), to };
         self.verify(question, held, ctx);
     }
@@ -74,14 +73,13 @@ impl Broker {
             let answer = service.verify(&question.id, question.producer, partitions);
             let verified = self.coordinating.verified.clone();
             return self.coordinating.tasks.spawn(async move {
-                let refused = answer.await.into_iter().filter_map(|(tp, e)| Some((tp, e?)));
-                let told = |error| question.told(transaction_error::code(error));
-                let refused = refused.map(|(tp, error)| (tp, told(error))).collect();
-                verified.lock().push((held, refused));
+                let answer = answer.await.into_iter();
+                let refused = answer.filter_map(|(tp, error)| Some((tp, Doubt::Refused(error?))));
+                verified.lock().push((held, refused.collect()));
             });
         }
         let Some(leader) = leader.filter(|leader| *leader >= 0) else {
-            let unavailable = question.all(ErrorCode::COORDINATOR_NOT_AVAILABLE);
+            let unavailable = question.all(Doubt::NoCoordinator);
             return self.append_held(held, &unavailable, ctx);
         };
         let replaced = self.coordinating.questions.accept(leader, Verify { question, reply: held });
@@ -126,11 +124,11 @@ impl Broker {
     pub fn append_held(&mut self, held: Held, unverified: &Unverified, ctx: &mut Context<'_>) {
         let Held { tp, records, guard, to } = held;
         let refused = unverified.iter().find(|(refused, _)| *refused == tp);
-        let Some((_, code)) = refused else {
+        let Some((_, doubt)) = refused else {
             return self.produce(&tp, -1, &records, guard, to, ctx);
         };
         // As producers are told: these are tried again.
-        let code = match *code {
+        let code = match transaction_error::unverified(*doubt, true) {
             ErrorCode::CONCURRENT_TRANSACTIONS
             | ErrorCode::NETWORK_EXCEPTION
             | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS

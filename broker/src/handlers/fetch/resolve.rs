@@ -10,7 +10,9 @@ use super::{Fetch, Standing};
 use crate::authorizer::{Authorized, Authorizer, CLUSTER, Cluster, Topic, op};
 use crate::fetch::plan::Source;
 use crate::fetch::wanted::Wanted;
+use crate::handlers::partition_error::not_here;
 use crate::metadata_cache::TopicMetadata;
+use crate::replication::manager::NotHere;
 
 /// A topic that may be read.
 type Known<'a> = (Authorized<'static, op::Read, Topic>, &'a TopicMetadata);
@@ -60,8 +62,8 @@ impl Fetch {
                         Standing::Source(self.sources.len() - 1)
                     }
                     // Deleted since the metadata was looked at.
-                    Err(code @ ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => Standing::Refused(code),
-                    Err(code) => Standing::Failed(code),
+                    Err(gone @ NotHere::Unknown) => Standing::Refused(not_here(gone)),
+                    Err(error) => Standing::Failed(not_here(error)),
                 },
             };
             self.items.push((item, standing));

@@ -11,6 +11,7 @@ use protocol::records::batch::{BatchHeader, MAGIC_AT};
 
 use super::failure::Failure;
 use super::screen::Screened;
+use crate::handlers::transaction_error;
 use crate::transactions::verification::{About, Verifier};
 
 /// From here on producers know TRANSACTION_ABORTABLE.
@@ -29,6 +30,8 @@ pub struct Verified {
 /// What is still to be asked.
 pub struct Open {
     pub about: About,
+    /// The producer knows TRANSACTION_ABORTABLE.
+    knows_abortable: bool,
     verified: Verified,
 }
 
@@ -54,7 +57,9 @@ impl Verified {
 
 impl Open {
     pub fn answered(mut self, unverified: Unverified) -> Verified {
-        self.verified.refused.extend(unverified);
+        let code = |doubt| transaction_error::unverified(doubt, self.knows_abortable);
+        let refused = unverified.into_iter().map(|(tp, doubt)| (tp, code(doubt)));
+        self.verified.refused.extend(refused);
         self.verified
     }
 }
@@ -110,12 +115,9 @@ pub fn begin(verifier: &Verifier, version: i16, screened: &Screened) -> Result<B
     }
     match producer {
         Some(producer) if !verified.guards.is_empty() => {
-            let about = About {
-                producer,
-                partitions: verified.guards.keys().cloned().collect(),
-                knows_abortable: version >= ABORTABLE_FROM,
-            };
-            Ok(Begun::Asks(Open { about, verified }))
+            let about = About { producer, partitions: verified.guards.keys().cloned().collect() };
+            let knows_abortable = version >= ABORTABLE_FROM;
+            Ok(Begun::Asks(Open { about, knows_abortable, verified }))
         }
         _ => Ok(Begun::Ready(verified)),
     }

@@ -22,7 +22,7 @@ pub fn carry_out(own: &Following, fetcher: &Fetcher, orders: Vec<PartitionOrder>
             Order::Diverged { leader, offset } => {
                 cut(own, fetcher, &partition, leader_epoch, Cut::Diverged { leader, offset });
             }
-            Order::Delayed(code) => delayed(&partition, fetcher.leader, code),
+            Order::Delayed(code) => delayed(&partition, fetcher.leader, &code),
             Order::Failed => {
                 tracing::info!(%partition, leader_epoch, "fenced until the controller speaks");
                 own.replicas.fetchers().note_failed(&partition);

@@ -16,6 +16,19 @@ use super::{FetcherTask, LIST_OFFSETS_VERSION, delayed};
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 
+/// Why a follower does not know where to go on.
+#[derive(Debug, thiserror::Error)]
+enum Unsettled {
+    #[error("the leader answered {0:?}")]
+    Refused(ErrorCode),
+    #[error("the leader does not answer")]
+    Silence,
+    #[error("the leader tells no offset")]
+    Untold,
+    #[error("it is not followed here any more")]
+    NotHere,
+}
+
 impl FetcherTask {
     /// Finds out where to go on and goes there, or pauses.
     pub(super) async fn settle(
@@ -24,12 +37,32 @@ impl FetcherTask {
         partition: TopicPartition,
         leader_epoch: LeaderEpoch,
     ) {
-        let Err(code) = self.try_settle(connection, &partition, leader_epoch).await else { return };
+        let settled = self.try_settle(connection, &partition, leader_epoch).await;
+        let Err(reason) = settled else { return };
+        if self.put_off(&partition, leader_epoch, &reason) {
+            self.own.replicas.fetchers().note_failed(&partition);
+        } else {
+            delayed(&partition, self.fetcher.leader, &reason);
+        }
+    }
+
+    /// Asks again after a pause, unless the partition is followed no more: that is told.
+    fn put_off(
+        &self,
+        partition: &TopicPartition,
+        leader_epoch: LeaderEpoch,
+        reason: &Unsettled,
+    ) -> bool {
         let now_ms = self.now_ms();
-        let order = self.fetcher.follower.lock().refused(&partition, leader_epoch, code, now_ms);
-        match order {
-            Order::Failed => self.own.replicas.fetchers().note_failed(&partition),
-            _ => delayed(&partition, self.fetcher.leader, code),
+        let mut follower = self.fetcher.follower.lock();
+        match reason {
+            Unsettled::Refused(code) => {
+                matches!(follower.refused(partition, leader_epoch, *code, now_ms), Order::Failed)
+            }
+            Unsettled::Silence | Unsettled::Untold | Unsettled::NotHere => {
+                follower.delay(partition, leader_epoch, now_ms);
+                false
+            }
         }
     }
 
@@ -38,10 +71,11 @@ impl FetcherTask {
         connection: &mut Option<Connection>,
         partition: &TopicPartition,
         leader_epoch: LeaderEpoch,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<(), Unsettled> {
         let leader_end = self.offset(connection, partition, leader_epoch, LATEST).await?;
-        let hosted = self.own.replicas.hosted(&partition.topic, partition.partition)?;
-        let gone = |_| ErrorCode::NOT_LEADER_OR_FOLLOWER;
+        let hosted = self.own.replicas.hosted(&partition.topic, partition.partition);
+        let hosted = hosted.map_err(|_| Unsettled::NotHere)?;
+        let gone = |_| Unsettled::NotHere;
         let log_end = hosted.follower_end(leader_epoch).map_err(gone)?.offset;
         let went_on = match after_latest(leader_end, log_end) {
             AfterLatest::Truncate(offset) => {
@@ -78,7 +112,7 @@ impl FetcherTask {
         partition: &TopicPartition,
         leader_epoch: LeaderEpoch,
         timestamp: i64,
-    ) -> Result<Offset, ErrorCode> {
+    ) -> Result<Offset, Unsettled> {
         let request = ListOffsetsRequest {
             replica_id: self.own.identity.broker_id,
             isolation_level: 0,
@@ -95,17 +129,17 @@ impl FetcherTask {
         let called = self.call(connection, &request, LIST_OFFSETS_VERSION).await;
         let response = called.map_err(|error| {
             tracing::warn!(%partition, leader = self.fetcher.leader, %error, "asking for offsets");
-            ErrorCode::NETWORK_EXCEPTION
+            Unsettled::Silence
         })?;
         let topics = response.topics.into_iter().filter(|topic| topic.name == partition.topic);
         let found = topics
             .flat_map(|topic| topic.partitions)
             .find(|found| found.partition_index == partition.partition)
-            .ok_or(ErrorCode::UNKNOWN_SERVER_ERROR)?;
+            .ok_or(Unsettled::Untold)?;
         match ErrorCode(found.error_code) {
             ErrorCode::NONE if found.offset >= 0 => Ok(found.offset),
-            ErrorCode::NONE => Err(ErrorCode::UNKNOWN_SERVER_ERROR),
-            code => Err(code),
+            ErrorCode::NONE => Err(Unsettled::Untold),
+            code => Err(Unsettled::Refused(code)),
         }
     }
 }

@@ -87,15 +87,18 @@ fn order(index: i32, topic_id: u8, leader_epoch: i32) -> RoleOrder {
     }
 }
 
-/// The code of each order's answer.
-fn codes(manager: &ReplicaManager, orders: &[RoleOrder]) -> Vec<ErrorCode> {
+/// What became of each order, in a word.
+fn outcomes(manager: &ReplicaManager, orders: &[RoleOrder]) -> Vec<&'static str> {
     let obeyed = manager
         .take_roles(&controller(), 1, orders, NOW_MS)
         .expect("the controller is no former one");
-    let code = |result: &Result<(), OrderError>| {
-        result.as_ref().map_or_else(OrderError::code, |()| ErrorCode::NONE)
+    let word = |result: &Result<(), OrderError>| match result {
+        Ok(()) => "taken",
+        Err(OrderError::InconsistentTopicId { .. }) => "another id",
+        Err(OrderError::Offline | OrderError::Storage(_)) => "no disk",
+        Err(other) => panic!("{other}"),
     };
-    obeyed.results.iter().map(code).collect()
+    obeyed.results.iter().map(word).collect()
 }
 
 fn append(manager: &ReplicaManager, index: i32) -> Offset {
@@ -118,9 +121,9 @@ fn append(manager: &ReplicaManager, index: i32) -> Offset {
 fn a_topic_id_that_differs_leaves_the_log_alone_until_it_is_mended() {
     let disk = MemoryDisk::default();
     let first = manager(&disk, &["/data"]);
-    assert_eq!(codes(&first, &[order(0, 7, 0)]), [ErrorCode::NONE]);
+    assert_eq!(outcomes(&first, &[order(0, 7, 0)]), ["taken"]);
     assert_eq!(append(&first, 0), 0);
-    assert_eq!(codes(&first, &[order(0, 8, 1)]), [ErrorCode::INCONSISTENT_TOPIC_ID]);
+    assert_eq!(outcomes(&first, &[order(0, 8, 1)]), ["another id"]);
     assert_eq!(append(&first, 0), 1, "it leads on, as before");
     drop(first);
 
@@ -131,7 +134,7 @@ fn a_topic_id_that_differs_leaves_the_log_alone_until_it_is_mended() {
     };
     let new = RoleOrder { is_new: true, ..order(0, 8, 1) };
     for order in [elsewhere, new, order(0, 8, 1)] {
-        assert_eq!(codes(&second, &[order]), [ErrorCode::INCONSISTENT_TOPIC_ID]);
+        assert_eq!(outcomes(&second, &[order]), ["another id"]);
         let partition = second.find("t", 0).expect("it is hosted, without a role");
         assert!(partition.log().is_none() && !partition.is_leader());
         assert_eq!(partition.topic_id(), Some(Uuid([7; 16])), "who fetches by id is told");
@@ -140,7 +143,7 @@ fn a_topic_id_that_differs_leaves_the_log_alone_until_it_is_mended() {
         disk.list(Path::new("/data")).unwrap().into_iter().map(|entry| entry.name).collect();
     assert_eq!(names.iter().filter(|name| name.starts_with("t-0")).count(), 1, "{names:?}");
     // An operator wrote the id back; the epoch is the one that was refused.
-    assert_eq!(codes(&second, &[order(0, 7, 1)]), [ErrorCode::NONE]);
+    assert_eq!(outcomes(&second, &[order(0, 7, 1)]), ["taken"]);
     assert_eq!(append(&second, 0), 2, "behind what was acknowledged before");
 }
 
@@ -148,7 +151,7 @@ fn a_topic_id_that_differs_leaves_the_log_alone_until_it_is_mended() {
 fn a_topic_made_again_has_a_log_of_its_own_once_the_former_one_was_deleted() {
     let disk = MemoryDisk::default();
     let first = manager(&disk, &["/data"]);
-    assert_eq!(codes(&first, &[order(0, 7, 0)]), [ErrorCode::NONE]);
+    assert_eq!(outcomes(&first, &[order(0, 7, 0)]), ["taken"]);
     append(&first, 0);
     drop(first);
     // The deletion waits for a replica that is away; this is the first that it is told.
@@ -163,13 +166,13 @@ fn a_topic_made_again_has_a_log_of_its_own_once_the_former_one_was_deleted() {
         second.stop(&controller(), 1, std::slice::from_ref(&stop), NOW_MS).as_deref(),
         Ok([Ok(())])
     ));
-    assert_eq!(codes(&second, &[order(0, 8, 0)]), [ErrorCode::NONE]);
+    assert_eq!(outcomes(&second, &[order(0, 8, 0)]), ["taken"]);
     assert_eq!(second.find("t", 0).unwrap().topic_id(), Some(Uuid([8; 16])));
     assert_eq!(append(&second, 0), 0);
     // Also after an order that was refused.
-    assert_eq!(codes(&second, &[order(0, 9, 1)]), [ErrorCode::INCONSISTENT_TOPIC_ID]);
+    assert_eq!(outcomes(&second, &[order(0, 9, 1)]), ["another id"]);
     assert!(matches!(second.stop(&controller(), 1, &[stop], NOW_MS).as_deref(), Ok([Ok(())])));
-    assert_eq!(codes(&second, &[order(0, 9, 0)]), [ErrorCode::NONE]);
+    assert_eq!(outcomes(&second, &[order(0, 9, 0)]), ["taken"]);
     assert_eq!(append(&second, 0), 0);
 }
 
@@ -183,28 +186,25 @@ fn a_controller_that_repeats_itself_is_no_former_one() {
     assert!(matches!(take(2), Ok(())));
     assert!(matches!(take(2), Err(OrderError::KnownEpoch)));
     assert!(matches!(take(1), Err(OrderError::StaleEpoch)));
-    // On the wire they are the same.
-    let codes = codes(&manager, &[order(0, 7, 2), order(0, 7, 1)]);
-    assert_eq!(codes, [ErrorCode::STALE_CONTROLLER_EPOCH; 2]);
 }
 
 #[test]
 fn a_directory_that_fails_while_logs_are_made_takes_only_its_own_partitions() {
     let disk = MemoryDisk::default();
     let manager = manager(&disk, &["/one", "/two"]);
-    assert_eq!(codes(&manager, &[order(0, 7, 0)]), [ErrorCode::NONE]);
+    assert_eq!(outcomes(&manager, &[order(0, 7, 0)]), ["taken"]);
     let change = disk.changes() + 2;
     disk.set_fault(Some(Fault::ErrorAt { change, errno: libc::EIO }));
     let orders = [order(1, 7, 0), order(2, 7, 0), order(3, 7, 0)];
-    let expected = [ErrorCode::KAFKA_STORAGE_ERROR, ErrorCode::NONE, ErrorCode::NONE];
-    assert_eq!(codes(&manager, &orders), expected);
+    let expected = ["no disk", "taken", "taken"];
+    assert_eq!(outcomes(&manager, &orders), expected);
     let offline: Vec<bool> = manager.logs().dirs().iter().map(LogDir::is_offline).collect();
     assert_eq!(offline, [false, true]);
-    assert_eq!(manager.find("t", 1).unwrap_err(), ErrorCode::KAFKA_STORAGE_ERROR);
+    assert_eq!(manager.find("t", 1).unwrap_err(), NotHere::Offline);
     assert_eq!((append(&manager, 0), append(&manager, 2), append(&manager, 3)), (0, 0, 0));
     // A log that was there before may be in the directory that failed.
     let known_before = RoleOrder { is_new: false, ..order(4, 7, 3) };
-    assert_eq!(codes(&manager, &[known_before]), [ErrorCode::KAFKA_STORAGE_ERROR]);
+    assert_eq!(outcomes(&manager, &[known_before]), ["no disk"]);
 }
 
 #[test]
@@ -213,8 +213,8 @@ fn a_full_disk_is_not_a_failed_one() {
     let manager = manager(&disk, &["/data"]);
     let change = disk.changes() + 4;
     disk.set_fault(Some(Fault::ErrorAt { change, errno: libc::ENOSPC }));
-    let codes = codes(&manager, &[order(0, 7, 0), order(1, 7, 0)]);
-    assert_eq!(codes, [ErrorCode::KAFKA_STORAGE_ERROR, ErrorCode::NONE]);
+    let found = outcomes(&manager, &[order(0, 7, 0), order(1, 7, 0)]);
+    assert_eq!(found, ["no disk", "taken"]);
     assert!(!manager.logs().dirs()[0].is_offline());
 }
 
@@ -226,13 +226,13 @@ fn only_a_log_that_goes_on_behind_the_first_offset_is_cut_before_it_is_fetched()
         let mut order = order(index, 7, 1);
         order.assignment.leader = 2;
         order.assignment.replicas = vec![1, 2];
-        assert_eq!(codes(&manager, &[order.clone()]), [ErrorCode::NONE]);
+        assert_eq!(outcomes(&manager, &[order.clone()]), ["taken"]);
         let name = TopicPartition::new("t", index);
         let start = manager.follow_order(&order, &name).expect("its leader is known").start;
         (start.offset, start.last_epoch, start.stage)
     };
     assert_eq!(follows(0), (0, None, Stage::Fetching), "a new log");
-    assert_eq!(codes(&manager, &[order(1, 7, 0)]), [ErrorCode::NONE]);
+    assert_eq!(outcomes(&manager, &[order(1, 7, 0)]), ["taken"]);
     append(&manager, 1);
     // What the follower has beyond its leader the leader tells.
     assert_eq!(follows(1), (1, Some(0), Stage::Fetching));

@@ -54,6 +54,12 @@ pub fn rust(path: &str, text: &str, exceptions: &mut BTreeMap<String, usize>) ->
     if let Some(finding) = limit(exceptions, &format!("broker {path}"), wholes, 0) {
         found.push(format!("{finding}: only `server` and `dispatch` see the broker whole"));
     }
+    if let Some(number) = error_code(path, &lines) {
+        found.push(format!(
+            "{path}:{number}: names an error code: only `handlers` choose them, errors of the \
+             part's own say what went wrong"
+        ));
+    }
     for (name, size) in functions(&lines) {
         let what = format!("fn {path}:{name}");
         found.extend(limit(exceptions, &what, size, FUNCTION_LINES_MAX));
@@ -78,6 +84,28 @@ fn whole_brokers(path: &str, lines: &[&str]) -> usize {
         })
     };
     lines.iter().filter(names).count()
+}
+
+/// The first line of the broker's code that names the protocol's error codes though it neither
+/// answers requests nor reads what another broker answered.
+fn error_code(path: &str, lines: &[&str]) -> Option<usize> {
+    const SERVER: &[&str] = &["broker/src/", "broker/replica/src/", "coordinator/", "storage/"];
+    const MAY: &[&str] = &[
+        "broker/src/handlers/",
+        "broker/src/controller_channel.rs",
+        "broker/src/replication/fetcher/out_of_range.rs",
+        "broker/replica/src/alter_partition.rs",
+        "broker/replica/src/follower.rs",
+        "broker/replica/src/follower/",
+        "coordinator/src/transaction/markers.rs",
+        "coordinator/src/transaction/verification.rs",
+    ];
+    let begins = |begin: &&str| path.starts_with(begin);
+    if !SERVER.iter().any(begins) || MAY.iter().any(begins) {
+        return None;
+    }
+    let names = |line: &&str| line.split("//").next().unwrap_or_default().contains("ErrorCode");
+    lines.iter().position(names).map(|at| at + 1)
 }
 
 fn limit(
@@ -147,6 +175,20 @@ mod tests {
         let lines = ["fn a(b: &Broker) {", "b: &Arc<Broker>,", "c: &BrokerConfig,", "// &Broker"];
         assert_eq!(whole_brokers("broker/src/handlers/fetch.rs", &lines), 2);
         assert_eq!(whole_brokers("broker/src/dispatch.rs", &lines), 0);
+    }
+
+    #[test]
+    fn error_codes_are_for_handlers_and_for_who_reads_answers() {
+        let lines = ["// not ErrorCode", "use protocol::error_code::ErrorCode;"];
+        for may in ["broker/src/handlers/fetch.rs", "coordinator/src/transaction/markers.rs"] {
+            assert_eq!(error_code(may, &lines), None, "{may}");
+        }
+        for other in ["tests/it/admin.rs", "client/src/error.rs", "broker/tests/records.rs"] {
+            assert_eq!(error_code(other, &lines), None, "{other}");
+        }
+        for not in ["broker/src/topics/create.rs", "storage/src/log.rs"] {
+            assert_eq!(error_code(not, &lines), Some(2), "{not}");
+        }
     }
 
     #[test]
