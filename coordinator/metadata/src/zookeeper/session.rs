@@ -101,6 +101,7 @@ impl Session {
             if let Event::Submit { id, .. } = event {
                 self.answer(id, Err(StoreError::Closed));
             }
+            self.check(now_ms);
             return std::mem::take(&mut self.effects);
         }
         match event {
@@ -119,6 +120,7 @@ impl Session {
             Event::Close => self.close(now_ms),
         }
         self.tick(now_ms);
+        self.check(now_ms);
         std::mem::take(&mut self.effects)
     }
 
@@ -437,6 +439,7 @@ impl Session {
     }
 }
 
+mod check;
 mod event;
 #[cfg(test)]
 mod tests;
