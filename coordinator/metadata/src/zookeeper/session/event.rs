@@ -1,5 +1,5 @@
-//! What goes into a ZooKeeper session and what comes out of it. Knows nothing of how one becomes the
-//! other.
+//! What goes into a ZooKeeper session and what comes out of it. Knows nothing of what happens in
+//! between.
 
 use bytes::Bytes;
 
