@@ -111,8 +111,8 @@ mod tests {
         core.controller = Some(1);
         let broker = Broker { epoch: 1, registration: registration(1) };
         core.cluster.brokers.insert(1, broker);
-        let mut topic = Topic::default();
-        topic.partitions = (0..600).map(|index| (index, Partition::default())).collect();
+        let partitions = (0..600).map(|index| (index, Partition::default()));
+        let topic = Topic { partitions: partitions.collect(), ..Topic::default() };
         core.cluster.topics.insert("t".to_owned(), topic);
         core.check();
         core
