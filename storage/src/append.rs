@@ -13,6 +13,7 @@ use crate::config::{LogConfig, TimestampType};
 use crate::disk::Durable;
 use crate::error::{AppendError, DiskError};
 use crate::log::{Boundary, Changes, Log};
+use crate::piece::Piece;
 use crate::produced::{check, seal_header};
 use crate::producer_state::{AppendOrigin, BatchMetadata, ProducerUpdates};
 use crate::segment::Segment;
@@ -261,6 +262,7 @@ impl Log {
             active = self.roll_at(changes, piece.batches[0].base_offset, now_ms)?;
         }
         let position = active.size();
+        piece.assert_follows(self.log_end_offset(), active.base_offset, position);
         self.write_end(changes, config, &active, piece.parts, position, now_ms)?;
         self.index(changes, config, &active, piece, position)?;
         let next = piece.batches.last().expect("a piece has a batch").next_offset();
@@ -367,12 +369,6 @@ impl Log {
             flush_due: changes.unflushed >= config.flush_messages || silent_ms >= config.flush_ms,
         }
     }
-}
-
-/// Batches that are written together, and their bytes in order.
-struct Piece<'a> {
-    batches: &'a [LogBatch],
-    parts: &'a [&'a [u8]],
 }
 
 /// The offset after a batch's last one must be an offset too: it is the log's end then.

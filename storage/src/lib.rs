@@ -33,6 +33,7 @@ mod inventory;
 mod judge;
 mod later;
 mod partition_files;
+mod piece;
 mod produced;
 mod producer_snapshot;
 mod recovery;
