@@ -1,5 +1,4 @@
-//! Batches that are written together, and what must hold of them at the last moment before. Knows no
-//! file.
+//! Batches that are written together, and what must hold of them right before. Knows no file.
 
 use protocol::ids::Offset;
 
