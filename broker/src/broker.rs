@@ -14,6 +14,7 @@ use crate::consumer_protocol::ConsumerProtocol;
 use crate::controller_channel::ControllerChannel;
 use crate::controller_client::Departure;
 use crate::controller_link::{self, IdleController};
+use crate::dialer::Dialer;
 use crate::dynamic_config::changes::ConfigChanges;
 use crate::fetch::session::FetchSessions;
 use crate::finalized_features::FinalizedFeatures;
@@ -23,6 +24,7 @@ use crate::handlers::fetch::FetchServer;
 use crate::handlers::metadata::MetadataServer;
 use crate::handlers::produce::Appender;
 use crate::handlers::write_txn_markers::MarkerWriter;
+use crate::host::Host;
 use crate::identity::Identity;
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::RequestMetrics;
@@ -52,6 +54,8 @@ pub struct Broker {
     pub config: Arc<LiveConfig>,
     pub clock: Clock,
     pub tasks: Arc<Tasks>,
+    /// The way to other brokers.
+    pub dialer: Dialer,
     pub authorizer: Arc<Authorizer>,
     /// What the broker may do on its own account.
     pub internal: Internal,
@@ -116,6 +120,7 @@ struct Base {
     internal: Internal,
     clock: Clock,
     tasks: Arc<Tasks>,
+    dialer: Dialer,
     config: Arc<LiveConfig>,
     identity: Arc<Identity>,
     store: Arc<dyn MetadataStore>,
@@ -126,7 +131,7 @@ struct Base {
 impl Broker {
     pub fn new(
         config: BrokerConfig,
-        clock: Clock,
+        host: &Host,
         store: Arc<dyn MetadataStore>,
         broker_id: i32,
         cluster_id: String,
@@ -135,10 +140,12 @@ impl Broker {
         #[allow(clippy::disallowed_methods, reason = "here a broker is put together")]
         let internal = Internal::of_this_broker();
         let Hosting { metadata, topic_configs, replicas } = hosting;
+        let tasks = Arc::new(Tasks::run_by(host.runner.clone()));
         let base = Base {
             internal,
-            clock,
-            tasks: Arc::new(Tasks::new()),
+            clock: host.clock,
+            dialer: Dialer::new(host.network.transport(), tasks.clone()),
+            tasks,
             config: Arc::new(LiveConfig::from_pointee(config)),
             identity: Arc::new(Identity::new(broker_id, cluster_id)),
             store,
@@ -207,6 +214,7 @@ impl Base {
             internal: self.internal,
             clock: self.clock,
             tasks: self.tasks,
+            dialer: self.dialer,
             config: self.config,
             identity: self.identity,
             store: self.store,
@@ -221,7 +229,7 @@ impl Base {
             self.config.clone(),
             self.metadata.clone(),
             self.store.clone(),
-            self.tasks.clone(),
+            self.dialer.clone(),
             controller,
         )
     }
@@ -236,6 +244,7 @@ impl Base {
             self.config.clone(),
             self.metadata.clone(),
             self.store.clone(),
+            self.dialer.clone(),
             controller,
             to_controller,
         )
@@ -290,6 +299,7 @@ impl Base {
             identity: self.identity.clone(),
             metadata: self.metadata.clone(),
             tasks: self.tasks.clone(),
+            dialer: self.dialer.clone(),
         }
     }
 
@@ -322,6 +332,7 @@ impl Base {
             config: self.config.clone(),
             clock: self.clock,
             tasks: self.tasks.clone(),
+            dialer: self.dialer.clone(),
             identity: self.identity.clone(),
             replicas: self.replicas.clone(),
             lost_leaders,

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{CallError, Connection, Endpoint, OpenError, Options, TcpTransport, Versions};
+use client::{CallError, Connection, Endpoint, OpenError, Options, Versions};
 use controller::Role;
 use controller::event::RequestError;
 use controller::run::ControllerHandle;
@@ -19,9 +19,9 @@ use protocol::ids::BrokerId;
 use protocol::wire::Request;
 
 use crate::config::LiveConfig;
+use crate::dialer::Dialer;
 use crate::identity::Identity;
 use crate::metadata_cache::MetadataCache;
-use crate::tasks::Tasks;
 
 /// Pause before another try, as in Kafka.
 pub const RETRY: Duration = Duration::from_millis(50);
@@ -53,7 +53,7 @@ pub struct ControllerChannel {
     config: Arc<LiveConfig>,
     metadata: Arc<MetadataCache>,
     store: Arc<dyn MetadataStore>,
-    tasks: Arc<Tasks>,
+    dialer: Dialer,
     /// This broker's own part in the office.
     controller: ControllerHandle,
     open: Mutex<Option<ToController>>,
@@ -79,11 +79,11 @@ impl ControllerChannel {
         config: Arc<LiveConfig>,
         metadata: Arc<MetadataCache>,
         store: Arc<dyn MetadataStore>,
-        tasks: Arc<Tasks>,
+        dialer: Dialer,
         controller: ControllerHandle,
     ) -> ControllerChannel {
         let open = Mutex::default();
-        ControllerChannel { identity, config, metadata, store, tasks, controller, open }
+        ControllerChannel { identity, config, metadata, store, dialer, controller, open }
     }
 
     /// The connection to the present controller, opened if need be.
@@ -96,13 +96,11 @@ impl ControllerChannel {
             return Ok(open.clone());
         }
         let endpoint = self.endpoint_of(id).await?;
-        let opening =
-            Connection::open(&TcpTransport, &endpoint, self.options(), Versions::Negotiate);
-        let (connection, driver) = tokio::select! {
+        let opening = self.dialer.open(&endpoint, self.options(), Versions::Negotiate);
+        let connection = tokio::select! {
             opened = opening => opened?,
             () = self.deposed(id) => return Err(AskError::NoController),
         };
-        self.tasks.spawn_until_stop(driver);
         tracing::info!(controller = id, %endpoint, "connected to the controller");
         let open = ToController { id, connection };
         *self.open.lock() = Some(open.clone());

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Connection, TcpTransport, Versions};
+use client::Versions;
 use controller::Role;
 use controller::run::ControllerHandle;
 use metadata::retry;
@@ -17,6 +17,7 @@ use protocol::wire::Request;
 
 use crate::config::LiveConfig;
 use crate::controller_channel::{AskError, ControllerChannel};
+use crate::dialer::Dialer;
 use crate::identity::Identity;
 use crate::metadata_cache::MetadataCache;
 
@@ -41,6 +42,7 @@ pub struct Departure {
     config: Arc<LiveConfig>,
     metadata: Arc<MetadataCache>,
     store: Arc<dyn MetadataStore>,
+    dialer: Dialer,
     /// This broker's own part in the office.
     controller: ControllerHandle,
     channel: Arc<ControllerChannel>,
@@ -52,10 +54,11 @@ impl Departure {
         config: Arc<LiveConfig>,
         metadata: Arc<MetadataCache>,
         store: Arc<dyn MetadataStore>,
+        dialer: Dialer,
         controller: ControllerHandle,
         channel: Arc<ControllerChannel>,
     ) -> Departure {
-        Departure { identity, config, metadata, store, controller, channel }
+        Departure { identity, config, metadata, store, dialer, controller, channel }
     }
 
     /// Asks once for leave to stop; gives the partitions that this broker still leads though others
@@ -191,14 +194,9 @@ impl Departure {
         let endpoint = self.channel.endpoint_of(controller).await?;
         let options = self.channel.options();
         let versions = Versions::Pinned([version].into_iter().collect());
-        let (connection, driver) =
-            Connection::open(&TcpTransport, &endpoint, options, versions).await?;
-        let answer = async {
-            let response = connection.call(request).await;
-            connection.close();
-            response
-        };
-        let (response, ()) = futures::join!(answer, driver);
+        let connection = self.dialer.open(&endpoint, options, versions).await?;
+        let response = connection.call(request).await;
+        connection.close();
         Ok(response?)
     }
 }

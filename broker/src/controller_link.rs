@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Connection, Endpoint, Options, TcpTransport, Transport, Versions};
+use client::{Connection, Endpoint, Options, Versions};
 use controller::run::{ControllerHandle, Shell, controller};
 use controller::{ControlRequest, ControlResponse, Effect, Settings};
 use futures::future::BoxFuture;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use self::message::ControlMessage;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
+use crate::dialer::Dialer;
 use crate::identity::Identity;
 use crate::metadata_cache::MetadataCache;
 use crate::random;
@@ -101,6 +102,7 @@ pub fn start(
     controller: &IdleController,
     config: &BrokerConfig,
     identity: &Identity,
+    dialer: &Dialer,
     tasks: &Arc<Tasks>,
 ) {
     let Some(Parts { run, effects }) = controller.parts.lock().take() else { return };
@@ -108,6 +110,7 @@ pub fn start(
     let links = Links {
         handle: controller.handle.clone(),
         tasks: tasks.clone(),
+        dialer: dialer.clone(),
         request_timeout: Duration::from_millis(u64::try_from(timeout).unwrap_or(0).max(1)),
         broker_id: identity.broker_id,
         to_self: controller.to_self.clone(),
@@ -126,12 +129,13 @@ pub async fn first_word(
     metadata: &MetadataCache,
     identity: &Identity,
     tasks: &Tasks,
+    dialer: Dialer,
     advertised: Option<Endpoint>,
 ) {
     let (failed, unreachable) = oneshot::channel();
     if let Some(advertised) = advertised {
         tasks.spawn_until_stop(async move {
-            if !is_reached(&advertised).await {
+            if !is_reached(&dialer, &advertised).await {
                 // The start may be over already.
                 let _ = failed.send(());
             }
@@ -153,10 +157,10 @@ pub async fn first_word(
 }
 
 /// Whether this broker can connect to what it advertises to others; told once if not.
-async fn is_reached(advertised: &Endpoint) -> bool {
-    let connecting = TcpTransport.connect(advertised);
+async fn is_reached(dialer: &Dialer, advertised: &Endpoint) -> bool {
+    let connecting = dialer.probe(advertised);
     let reason = match tokio::time::timeout(SELF_CHECK_TIMEOUT, connecting).await {
-        Ok(Ok(_)) => return true,
+        Ok(Ok(())) => return true,
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("no answer within {} s", SELF_CHECK_TIMEOUT.as_secs()),
     };
@@ -175,6 +179,7 @@ const SELF_CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 struct Links {
     handle: ControllerHandle,
     tasks: Arc<Tasks>,
+    dialer: Dialer,
     request_timeout: Duration,
     broker_id: BrokerId,
     to_self: watch::Sender<usize>,
@@ -223,7 +228,7 @@ impl Links {
             broker,
             endpoints: own.into_iter().chain([Endpoint::new(to.host, port)]).collect(),
             handle: self.handle.clone(),
-            tasks: self.tasks.clone(),
+            dialer: self.dialer.clone(),
             unanswered,
             options: Options {
                 client_id: Some(self.broker_id.to_string()),
@@ -264,7 +269,7 @@ struct ChannelTask {
     /// Tried in turn; there is at least one.
     endpoints: Vec<Endpoint>,
     handle: ControllerHandle,
-    tasks: Arc<Tasks>,
+    dialer: Dialer,
     /// Of the channel to this very broker.
     unanswered: Option<watch::Sender<usize>>,
     options: Options,
@@ -333,10 +338,8 @@ impl ChannelTask {
             _ => {
                 let versions = Versions::Pinned(VERSIONS.into_iter().collect());
                 let options = self.options.clone();
-                let opened = Connection::open(&TcpTransport, endpoint, options, versions);
-                let (opened, driver) = opened.await.map_err(|error| error.to_string())?;
-                self.tasks.spawn_until_stop(driver);
-                connection.insert(opened)
+                let opened = self.dialer.open(endpoint, options, versions).await;
+                connection.insert(opened.map_err(|error| error.to_string())?)
             }
         };
         message.call(open).await.map_err(|error| error.to_string())

@@ -1,5 +1,7 @@
 //! The only place of the broker that draws random numbers. Knows nothing of what they are for.
 
+use std::cell::Cell;
+
 use protocol::ids::Uuid;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -23,8 +25,30 @@ pub fn seed() -> u64 {
     u64::from_le_bytes(bytes[..8].try_into().expect("sixteen bytes hold eight"))
 }
 
+/// Numbers that only look random, for the thread of a simulation.
+#[derive(Clone, Copy)]
+struct Drawn {
+    seed: u64,
+    count: u64,
+}
+
+thread_local! {
+    static DRAWN: Cell<Option<Drawn>> = const { Cell::new(None) };
+}
+
+/// From now on this thread draws what follows from `seed`: a simulation is to be replayed.
+pub fn follow(seed: u64) {
+    DRAWN.set(Some(Drawn { seed, count: 0 }));
+}
+
 fn bytes() -> [u8; 16] {
     let mut bytes = [0; 16];
+    if let Some(Drawn { seed, count }) = DRAWN.get() {
+        DRAWN.set(Some(Drawn { seed, count: count + 2 }));
+        bytes[..8].copy_from_slice(&mixed(seed, count).to_le_bytes());
+        bytes[8..].copy_from_slice(&mixed(seed, count + 1).to_le_bytes());
+        return bytes;
+    }
     let mut filled = 0;
     while filled < bytes.len() {
         match getrandom(&mut bytes[filled..], GetRandomFlags::empty()) {
@@ -36,6 +60,14 @@ fn bytes() -> [u8; 16] {
     bytes
 }
 
+/// The number at a place of a seed's sequence (SplitMix64).
+fn mixed(seed: u64, place: u64) -> u64 {
+    let mut z = seed.wrapping_add((place + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,5 +77,19 @@ mod tests {
         let (a, b) = (uuid(), uuid());
         assert_ne!(a, b);
         assert_eq!((a.0[6] >> 4, a.0[8] >> 6), (4, 2));
+    }
+
+    #[test]
+    fn a_thread_that_follows_a_seed_draws_the_same_again() {
+        let drawn = |seed: u64| {
+            let draw = move || {
+                follow(seed);
+                (uuid(), uuid(), super::seed())
+            };
+            std::thread::spawn(draw).join().expect("it draws")
+        };
+        assert_eq!(drawn(7), drawn(7));
+        assert_ne!(drawn(7), drawn(8));
+        assert_ne!(drawn(7).0, drawn(7).1);
     }
 }

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use ::metadata::registration::{self, RegistrationError};
 use ::metadata::store::{MetadataStore, StoreError};
-use storage::disk::{Disk, OsDisk, OsDiskOptions};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::data_dirs::DataDirs;
@@ -24,11 +23,12 @@ use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::dynamic_config::changes;
 use crate::guard::{Guard, GuardProcess};
+use crate::host::Host;
 use crate::metrics;
 use crate::network::listener::BindError;
 use crate::notify::notify;
 use crate::replication::{Hosting, dir_failures, isr_sender, mover, upkeep};
-use crate::tasks::Tasks;
+use crate::tasks::{Runner, Tasks};
 use crate::{consumer_protocol, controller_link};
 
 pub const EXIT_CONFIGURATION: u8 = 2;
@@ -130,7 +130,7 @@ fn stop_at_once() -> ! {
 
 /// As Kafka's broker does when its last log directory has failed: nothing is left to serve or to
 /// close well.
-fn end_without_directories() {
+pub fn end_without_directories() {
     tracing::error!("every log directory has failed: the broker ends at once");
     std::process::exit(i32::from(EXIT_DATA_DIR));
 }
@@ -147,6 +147,7 @@ pub struct Running {
     ready: Arc<AtomicBool>,
     store: Arc<dyn MetadataStore>,
     guard: Option<Guard>,
+    runner: Runner,
     /// What the store needs until the very end.
     store_tasks: Tasks,
 }
@@ -163,39 +164,33 @@ async fn start_guarded(config: BrokerConfig, clock: Clock) -> Result<Running, St
         }
         None => None,
     };
-    start(config, clock, guard).await
-}
-
-/// The real one, without what `ottla.io.disable` names.
-fn open_disk(disabled: &[String]) -> Arc<dyn Disk> {
-    let enabled = |probe: &str| !disabled.iter().any(|item| item == probe);
-    let options = OsDiskOptions { map: enabled("populate_write"), mount_id: enabled("mount_id") };
-    Arc::new(OsDisk::new(options))
+    let host = Host::computer(clock, config.list("ottla.io.disable"), end_without_directories);
+    start(config, host, guard).await
 }
 
 /// Starts everything in the order of Kafka's own broker; returns once requests are served.
 pub async fn start(
     config: BrokerConfig,
-    clock: Clock,
+    host: Host,
     guard: Option<GuardProcess>,
 ) -> Result<Running, StartError> {
     let descriptors_max = network::raise_descriptor_limit();
     let disabled = config.list("ottla.io.disable").to_vec();
-    let disk = open_disk(&disabled);
+    let (clock, disk) = (host.clock, host.disk.clone());
     let data_dirs = DataDirs::open(&disk, &config.log_dirs(), config.zookeeper().is_none())?;
-    let known = data_dirs.known.clone();
 
-    let store_tasks = Tasks::new();
+    let store_tasks = Tasks::run_by(host.runner.clone());
     let (store, guard) =
-        metadata::open(&config, &data_dirs.paths[0], clock, &store_tasks, guard).await?;
+        metadata::open(&config, &data_dirs.paths[0], &host, &store_tasks, guard).await?;
     let beside_zookeeper = config.zookeeper().is_some();
     if beside_zookeeper {
         history::check(&*store, data_dirs.mark).await?;
     }
     registration::create_containers(&*store).await?;
-    let (known_cluster, known_id) =
-        known.as_ref().map_or((None, None), |meta| (meta.cluster_id.as_deref(), meta.broker_id));
+    let known = data_dirs.known.as_ref();
+    let known_cluster = known.and_then(|meta| meta.cluster_id.as_deref());
     let cluster_id = metadata::cluster_id(&*store, known_cluster).await?;
+    let known_id = known.and_then(|meta| meta.broker_id);
     let broker_id = metadata::broker_id(&*store, &config, known_id).await?;
     let config = metadata::with_dynamic(&*store, config, broker_id).await?;
     let topics = Arc::new(metadata::topic_configs(&*store, &config).await?);
@@ -209,13 +204,12 @@ pub async fn start(
     let hosting = Hosting::new(broker_id, &config, topics, logs);
 
     let metadata_shown = metadata_shown(&config);
-    let bound = network::bind(&config)?;
+    let bound = network::bind(&*host.network, &config)?;
     let listeners: Vec<_> = bound.iter().map(|one| (one.name.clone(), one.local)).collect();
-    let broker =
-        Arc::new(Broker::new(config, clock, store.clone(), broker_id, cluster_id, hosting));
-    broker.groups.learn_partition_count(&*store).await?;
-    broker.transactions.learn_partition_count(&*store).await?;
-    start_tasks(&broker);
+    let broker = Broker::new(config, &host, store.clone(), broker_id, cluster_id, hosting);
+    let broker = Arc::new(broker);
+    learn_partition_counts(&broker).await?;
+    start_tasks(&broker, host.end);
     features::watch(&broker).await?;
     if beside_zookeeper {
         history::keep(&broker, disk, dirs, mark);
@@ -241,12 +235,19 @@ pub async fn start(
         ready,
         store,
         guard,
+        runner: host.runner,
         store_tasks,
     })
 }
 
+/// Of the coordinators' topics, where they exist.
+async fn learn_partition_counts(broker: &Broker) -> Result<(), StoreError> {
+    broker.groups.learn_partition_count(&*broker.store).await?;
+    broker.transactions.learn_partition_count(&*broker.store).await
+}
+
 /// What runs beside requests from the first on, each with nothing to do yet.
-fn start_tasks(broker: &Arc<Broker>) {
+fn start_tasks(broker: &Arc<Broker>, end: fn()) {
     broker.markers.start();
     broker.verifier.start();
     upkeep::start(&broker.upkeep);
@@ -256,7 +257,7 @@ fn start_tasks(broker: &Arc<Broker>) {
         broker.store.clone(),
         broker.identity.broker_id,
         &broker.tasks,
-        end_without_directories,
+        end,
     );
     broker.following.start();
     mover::start(&broker.mover);
@@ -265,13 +266,15 @@ fn start_tasks(broker: &Arc<Broker>) {
 
 fn start_controller(broker: &Broker) {
     let config = broker.config.load();
-    controller_link::start(&broker.controller, &config, &broker.identity, &broker.tasks);
+    let (identity, dialer) = (&broker.identity, &broker.dialer);
+    controller_link::start(&broker.controller, &config, identity, dialer, &broker.tasks);
 }
 
 async fn hear_controller(broker: &Broker, advertised: Option<client::Endpoint>) {
     let (controller, metadata) = (&broker.controller, &broker.metadata);
     let (identity, tasks) = (&broker.identity, &broker.tasks);
-    controller_link::first_word(controller, metadata, identity, tasks, advertised).await;
+    let dialer = broker.dialer.clone();
+    controller_link::first_word(controller, metadata, identity, tasks, dialer, advertised).await;
 }
 
 async fn dismiss(guard: Option<Guard>) {
@@ -329,7 +332,7 @@ impl Running {
     async fn close_logs(&self) {
         let replicas = self.broker.replicas.clone();
         // The broker's own tasks are over by now.
-        let closing = Tasks::new();
+        let closing = Tasks::run_by(self.runner.clone());
         closing
             .blocking(move || {
                 replicas.checkpoint_high_watermarks();

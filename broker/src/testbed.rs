@@ -31,6 +31,7 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, Source};
 use crate::groups::CommitHeader;
+use crate::host::Host;
 use crate::replication::Hosting;
 use crate::replication::manager::RoleOrder;
 use crate::replication::partition::AppendTerms;
@@ -77,6 +78,7 @@ impl Testbed {
         }
         let clock = Clock::system();
         let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::default());
+        let host = Host { disk: disk.clone(), ..Host::computer(clock, &[], || {}) };
         let topics = Arc::new(TopicConfigs::new(&config));
         let dir = LogDir::open(disk.clone(), Path::new("/data")).expect("a directory");
         let logs = LogManager::new(disk, vec![dir], false, clock.now_ms()).expect("no logs");
@@ -87,7 +89,7 @@ impl Testbed {
         let store = embedded::open(&temporary.path().join("store"), wall);
         let (store, driver) = store.expect("a new store");
         let cluster = "test-cluster".to_owned();
-        let broker = Broker::new(config, clock, store, ID, cluster, hosting);
+        let broker = Broker::new(config, &host, store, ID, cluster, hosting);
         broker.tasks.spawn(driver.run());
         Testbed { broker, _dir: temporary }
     }

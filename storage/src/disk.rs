@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use protocol::ids::TimestampMs;
@@ -68,6 +68,18 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// A text that changes whenever something that was written to `dir` but never synced may have
     /// gone: the machine booted, or the file system was mounted anew. `None` where nobody knows.
     fn witness(&self, dir: &Path) -> io::Result<Option<String>>;
+    /// The one absolute path of something that exists.
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
+    /// Room on the file system that holds `dir`.
+    fn space(&self, dir: &Path) -> io::Result<Space>;
+}
+
+/// Room on a file system, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    pub total: u64,
+    /// What is free for this process.
+    pub usable: u64,
 }
 
 /// An open file. Positions and lengths are bytes.

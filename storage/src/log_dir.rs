@@ -13,7 +13,7 @@ use crate::checkpoint::{
     LOG_START_FILE, META_PROPERTIES_FILE, MetaProperties, Offsets, RECOVERY_POINT_FILE,
     SMALL_BYTES_MAX, WITNESS_FILE, read_offsets, read_text, write_offsets,
 };
-use crate::disk::{Disk, Durable, remove_if_there, replace_file};
+use crate::disk::{Disk, Durable, Space, remove_if_there, replace_file};
 use crate::error::{At, DiskError, StorageError};
 use crate::refusals::{LOADING_FILE, NOT_LOOKED_AT, Refusals, Suspicion, loading_text};
 
@@ -382,6 +382,11 @@ impl LogDir {
 
     pub(crate) fn set_checkpoints_stale(&self, stale: bool) {
         self.stale.store(stale, Ordering::Release);
+    }
+
+    /// Room on the file system below.
+    pub fn space(&self) -> std::io::Result<Space> {
+        self.disk.space(&self.path)
     }
 
     pub fn is_offline(&self) -> bool {

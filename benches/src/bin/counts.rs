@@ -12,6 +12,7 @@ use anyhow::{Context, bail, ensure};
 use broker::clock::Clock;
 use broker::config::{BrokerConfig, Source};
 use broker::dispatch::{Dispatch, Dispatcher, Outcome};
+use broker::host::Host;
 use broker::request::ConnectionContext;
 use broker::server::{self, Running};
 use bytes::Bytes;
@@ -83,7 +84,8 @@ async fn start(data: &tempfile::TempDir) -> anyhow::Result<Running> {
     for (key, value) in settings {
         config.set(Source::Static, key, value).map_err(|e| anyhow::anyhow!("{key}: {e:?}"))?;
     }
-    Ok(server::start(config, Clock::system(), None).await?)
+    let host = Host::computer(Clock::system(), &[], server::end_without_directories);
+    Ok(server::start(config, host, None).await?)
 }
 
 fn connection(running: &Running) -> ConnectionContext {

@@ -5,7 +5,9 @@
 //!
 //! Errors: CLUSTER_AUTHORIZATION_FAILED; per directory KAFKA_STORAGE_ERROR.
 //!
-//! Differs from Apache: sizes are those of the records, not of preallocated files.
+//! Differs from Apache: sizes are those of the records, not of preallocated files. Topics are in
+//! the order of their names and partitions are in the order of their numbers; Apache's are in that
+//! of a hash map.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -79,18 +81,17 @@ fn describe(
         .iter()
         .map(|dir| {
             let log_dir = dir.path().display().to_string();
-            let sizes = rustix::fs::statvfs(dir.path());
-            let (false, Ok(sizes)) = (dir.is_offline(), sizes) else {
+            let (false, Ok(space)) = (dir.is_offline(), dir.space()) else {
                 let error_code = ErrorCode::KAFKA_STORAGE_ERROR.0;
                 return DescribeLogDirsResult { error_code, log_dir, ..Default::default() };
             };
-            let bytes = |blocks: u64| i64::try_from(blocks * sizes.f_frsize).unwrap_or(i64::MAX);
+            let bytes = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
             DescribeLogDirsResult {
                 error_code: 0,
                 log_dir,
                 topics: topics(replicas, by_dir.get(dir.path()).map_or(&[][..], Vec::as_slice)),
-                total_bytes: bytes(sizes.f_blocks),
-                usable_bytes: bytes(sizes.f_bavail),
+                total_bytes: bytes(space.total),
+                usable_bytes: bytes(space.usable),
             }
         })
         .collect();

@@ -14,12 +14,12 @@ use futures::future::BoxFuture;
 use protocol::frame::{self, FrameError};
 use protocol::wire::Rope;
 use storage::LogSlice;
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::memory::Lease;
 use super::outbox::{self, Flush, Outbox};
 use super::shared::Shared;
+use super::socket::Socket;
 use super::throttle::Slot;
 use crate::clock::Clock;
 use crate::dispatch::{Dispatch, Dispatcher, Outcome, Waiting};
@@ -79,7 +79,7 @@ pub struct Serving {
 }
 
 pub struct Connection {
-    stream: TcpStream,
+    socket: Socket,
     shared: Arc<Shared>,
     serving: Arc<Serving>,
     dispatcher: Dispatcher,
@@ -122,7 +122,7 @@ enum Woke {
 
 impl Connection {
     pub fn new(
-        stream: TcpStream,
+        socket: Socket,
         serving: Arc<Serving>,
         shared: Arc<Shared>,
         context: Arc<ConnectionContext>,
@@ -131,7 +131,7 @@ impl Connection {
         let active_ms = serving.clock.monotonic_ms();
         serving.metrics.connections.increment(1);
         Connection {
-            stream,
+            socket,
             dispatcher: serving.dispatch.dispatcher(context.clone()),
             serving,
             context,
@@ -303,7 +303,7 @@ impl Connection {
 
     async fn send(&mut self) -> Result<(), Closed> {
         while !self.blocked {
-            let flushed = self.outbox.flush(&self.stream, &self.shared.residency);
+            let flushed = self.outbox.flush(&self.socket, &self.shared.residency);
             if let (Err(error), Some(slice)) = (&flushed, self.outbox.front_slice()) {
                 self.blame_disk(slice, error);
             }
@@ -366,9 +366,9 @@ impl Connection {
         let woke = tokio::select! {
             biased;
             reply = reply, if waits => Woke::Reply(reply),
-            _ = self.stream.writable(), if self.blocked => Woke::Writable,
+            () = self.socket.writable(), if self.blocked => Woke::Writable,
             lease = lease => Woke::Memory(lease),
-            _ = self.stream.readable(), if reads => Woke::Readable,
+            () = self.socket.readable(), if reads => Woke::Readable,
             () = timer => return Woke::Timer,
             () = stopping => return Woke::Stop,
         };

@@ -2,38 +2,26 @@
 //! are served. Knows nothing of frames.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::unconstrained;
 
 use super::connection::{Connection, Serving};
 use super::shared::Shared;
+use super::socket::{Acceptor, Socket, SocketOptions};
 use super::throttle::{Place, Throttle};
 use crate::config::listeners::Endpoint;
+use crate::host::Network;
 use crate::request::ConnectionContext;
 
-/// Socket options of a listener and of what it accepts.
-#[derive(Debug, Clone, Copy)]
-pub struct SocketOptions {
-    /// Connections that the system keeps until they are accepted.
-    pub backlog: i32,
-    /// `socket.receive.buffer.bytes` if it is set; else the system adapts it.
-    pub receive_buffer_bytes: Option<usize>,
-    /// `socket.send.buffer.bytes` if it is set; else the system adapts it.
-    pub send_buffer_bytes: Option<usize>,
-}
-
 /// A bound socket under its listener's name.
-#[derive(Debug)]
 pub struct Listener {
     pub name: Arc<str>,
     pub local: SocketAddr,
-    socket: TcpListener,
+    acceptor: Acceptor,
     options: SocketOptions,
 }
 
@@ -42,7 +30,7 @@ const BURST_MAX: usize = 512;
 
 /// A connection that is not served yet.
 struct Accepted {
-    stream: TcpStream,
+    socket: Socket,
     peer: SocketAddr,
     place: Place,
 }
@@ -57,17 +45,15 @@ pub struct BindError {
 
 impl Listener {
     /// Binds; connections wait in the backlog until `accept`. Must be called inside the runtime.
-    pub fn bind(endpoint: &Endpoint, options: SocketOptions) -> Result<Listener, BindError> {
+    pub fn bind(
+        network: &dyn Network,
+        endpoint: &Endpoint,
+        options: SocketOptions,
+    ) -> Result<Listener, BindError> {
         let bound = || -> io::Result<Listener> {
-            let socket = socket(endpoint, options)?;
-            socket.set_nonblocking(true)?;
-            let socket = TcpListener::from_std(socket.into())?;
-            Ok(Listener {
-                name: endpoint.name.as_str().into(),
-                local: socket.local_addr()?,
-                socket,
-                options,
-            })
+            let acceptor = network.bind(endpoint, options)?;
+            let local = acceptor.local_addr()?;
+            Ok(Listener { name: endpoint.name.as_str().into(), local, acceptor, options })
         };
         bound().map_err(|error| BindError { endpoint: endpoint.clone(), error })
     }
@@ -103,8 +89,8 @@ impl Listener {
     async fn one(&self, place: Place) -> Option<Accepted> {
         /// Descriptors or memory ran out: others must close before it can go on.
         const PAUSE: Duration = Duration::from_millis(100);
-        match self.socket.accept().await {
-            Ok((stream, peer)) => Some(Accepted { stream, peer, place }),
+        match self.acceptor.accept().await {
+            Ok((socket, peer)) => Some(Accepted { socket, peer, place }),
             // Others are not to wait for that.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => None,
             Err(error) => {
@@ -123,17 +109,17 @@ impl Listener {
         shared: &Arc<Shared>,
         throttle: &Arc<Throttle>,
     ) {
-        let Accepted { stream, peer, place } = accepted;
+        let Accepted { socket, peer, place } = accepted;
         let Some(slot) = throttle.enter(peer.ip(), place) else {
             serving.metrics.connections_refused.increment(1);
             tracing::info!(%peer, "connection refused: its address has its share already");
             return;
         };
-        match self.prepare(&stream, peer, index) {
+        match self.prepare(&socket, peer, index) {
             Ok(context) => {
                 serving.metrics.connections_accepted.increment(1);
                 let connection =
-                    Connection::new(stream, serving.clone(), shared.clone(), context, slot);
+                    Connection::new(socket, serving.clone(), shared.clone(), context, slot);
                 serving.tasks.spawn(connection.run());
             }
             Err(error) => tracing::debug!(%peer, %error, "connection lost while accepted"),
@@ -142,17 +128,12 @@ impl Listener {
 
     fn prepare(
         &self,
-        stream: &TcpStream,
+        socket: &Socket,
         peer: SocketAddr,
         index: u64,
     ) -> io::Result<Arc<ConnectionContext>> {
-        stream.set_nodelay(true)?;
-        let socket = SockRef::from(stream);
-        socket.set_keepalive(true)?;
-        if let Some(bytes) = self.options.send_buffer_bytes {
-            socket.set_send_buffer_size(bytes)?;
-        }
-        let local = stream.local_addr()?;
+        socket.prepare(self.options)?;
+        let local = socket.local_addr()?;
         Ok(Arc::new(ConnectionContext {
             id: format!("{local}-{peer}-{index}"),
             peer,
@@ -161,40 +142,4 @@ impl Listener {
             principal: "User:ANONYMOUS".into(),
         }))
     }
-}
-
-fn socket(endpoint: &Endpoint, options: SocketOptions) -> io::Result<Socket> {
-    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "no such host");
-    for address in addresses(endpoint)? {
-        let open = || -> io::Result<Socket> {
-            let domain = Domain::for_address(address);
-            let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-            socket.set_reuse_address(true)?;
-            if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
-                // One socket for both families, as Java opens it.
-                socket.set_only_v6(false)?;
-            }
-            if let Some(bytes) = options.receive_buffer_bytes {
-                // Accepted sockets inherit it; it must be set before they offer a window.
-                socket.set_recv_buffer_size(bytes)?;
-            }
-            socket.bind(&address.into())?;
-            socket.listen(options.backlog)?;
-            Ok(socket)
-        };
-        match open() {
-            Ok(socket) => return Ok(socket),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// Candidates in order; the first that can be bound is taken.
-fn addresses(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
-    if endpoint.host.is_empty() {
-        let any = |ip| SocketAddr::new(ip, endpoint.port);
-        return Ok(vec![any(Ipv6Addr::UNSPECIFIED.into()), any(Ipv4Addr::UNSPECIFIED.into())]);
-    }
-    Ok((endpoint.host.as_str(), endpoint.port).to_socket_addrs()?.collect())
 }

@@ -7,4 +7,5 @@ pub mod outbox;
 pub mod payload;
 pub mod residency;
 pub mod shared;
+pub mod socket;
 pub mod throttle;

@@ -8,13 +8,11 @@ use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
 use protocol::wire::{Chunk, Rope};
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use storage::LogSlice;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 
 use super::payload::FilePayload;
 use super::residency::{Residency, read_past_the_cache};
+use super::socket::Socket;
 
 /// One `sendfile` sends at most this, so that a worker is never long in the kernel.
 pub const SLICE_BYTES_MAX: u64 = 1 << 20;
@@ -109,12 +107,12 @@ impl Outbox {
 
     /// Sends as much as the socket takes. An error ends the connection; so does a file that turns
     /// out shorter than the length already sent (`UnexpectedEof`).
-    pub fn flush(&mut self, stream: &TcpStream, residency: &Residency) -> io::Result<Flush> {
+    pub fn flush(&mut self, socket: &Socket, residency: &Residency) -> io::Result<Flush> {
         for _ in 0..TURN_SLICES {
             self.copy_small(residency);
             let sent = match self.pieces.front() {
                 None => return Ok(Flush::Empty),
-                Some(Piece::Bytes(_)) => self.send_memory(stream),
+                Some(Piece::Bytes(_)) => self.send_memory(socket),
                 Some(Piece::File(range)) => {
                     let mut slice = range.clone();
                     slice.len = slice.len.min(SLICE_BYTES_MAX);
@@ -126,7 +124,7 @@ impl Outbox {
                             _ => return Ok(Flush::Cold(slice)),
                         }
                     }
-                    self.send_file(stream, &slice)
+                    self.send_file(socket, &slice)
                 }
             };
             match sent {
@@ -179,7 +177,7 @@ impl Outbox {
         }
     }
 
-    fn send_memory(&mut self, stream: &TcpStream) -> io::Result<()> {
+    fn send_memory(&mut self, socket: &Socket) -> io::Result<()> {
         let mut slices = [IoSlice::new(&[]); PIECES_MAX];
         let mut count = 0;
         for piece in self.pieces.iter().take(PIECES_MAX) {
@@ -188,11 +186,7 @@ impl Outbox {
             count += 1;
         }
         let more = self.pieces.len() > count;
-        let flags = SendFlags::NOSIGNAL | if more { SendFlags::MORE } else { SendFlags::empty() };
-        let sent = stream.try_io(Interest::WRITABLE, || {
-            let mut ancillary = SendAncillaryBuffer::default();
-            Ok(sendmsg(stream, &slices[..count], &mut ancillary, flags)?)
-        })?;
+        let sent = socket.try_send(&slices[..count], more)?;
         self.advance_memory(sent);
         Ok(())
     }
@@ -210,14 +204,11 @@ impl Outbox {
         }
     }
 
-    fn send_file(&mut self, stream: &TcpStream, slice: &LogSlice) -> io::Result<()> {
+    fn send_file(&mut self, socket: &Socket, slice: &LogSlice) -> io::Result<()> {
         let fd = slice.file.fd().ok_or(io::ErrorKind::Unsupported)?;
         let wanted = slice.len.min(self.warm);
         let count = usize::try_from(wanted).unwrap_or(usize::MAX);
-        let sent = stream.try_io(Interest::WRITABLE, || {
-            let mut position = slice.position;
-            Ok(rustix::fs::sendfile(stream, fd, Some(&mut position), count)?)
-        })? as u64;
+        let sent = socket.try_send_file(fd, slice.position, count)? as u64;
         if sent == 0 {
             let text = "the file is shorter than the length that was sent";
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{CallError, Connection, OpenError, Options, TcpTransport, Versions};
+use client::{CallError, Connection, OpenError, Options, Versions};
 use protocol::api::ApiKey;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{Offset, TimestampMs, TopicPartition};
@@ -21,6 +21,7 @@ use super::manager::ReplicaManager;
 use super::partition::{Cut, FollowError};
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, LiveConfig};
+use crate::dialer::Dialer;
 use crate::identity::Identity;
 use crate::quota::{FOLLOWER_REPLICAS, Quotas};
 use crate::tasks::Tasks;
@@ -47,6 +48,7 @@ pub struct Following {
     pub config: Arc<LiveConfig>,
     pub clock: Clock,
     pub tasks: Arc<Tasks>,
+    pub dialer: Dialer,
     pub identity: Arc<Identity>,
     pub replicas: Arc<ReplicaManager>,
     pub lost_leaders: Arc<LostLeaders>,
@@ -283,10 +285,7 @@ impl FetcherTask {
                 let versions = [(ApiKey::ListOffsets, LIST_OFFSETS_VERSION)];
                 let versions = Versions::Pinned(versions.into_iter().collect());
                 let (to, options) = (&self.fetcher.endpoint, self.options.clone());
-                let opening = Connection::open(&TcpTransport, to, options, versions);
-                let (opened, driver) = opening.await?;
-                self.own.tasks.spawn_until_stop(driver);
-                connection.insert(opened)
+                connection.insert(self.own.dialer.open(to, options, versions).await?)
             }
         };
         Ok(open.call_in(request, version).await?)

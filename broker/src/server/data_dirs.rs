@@ -62,7 +62,7 @@ impl DataDirs {
 
     fn add(&mut self, disk: &Arc<dyn Disk>, path: &Path) -> Result<(), NotAdded> {
         disk.create_dir(path).map_err(|error| NotAdded::Unreadable(error.to_string()))?;
-        let path = std::fs::canonicalize(path);
+        let path = disk.canonical(path);
         let path = path.map_err(|error| NotAdded::Unreadable(error.to_string()))?;
         let dir = LogDir::open(disk.clone(), &path)?;
         if let Some(meta) = dir.meta() {

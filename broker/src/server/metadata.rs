@@ -12,10 +12,10 @@ use metadata::zookeeper::{Config, ConnectString};
 use metadata::{embedded, registration, retry, zookeeper};
 
 use super::StartError;
-use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::dynamic_config::entity;
 use crate::guard::{Guard, GuardProcess};
+use crate::host::Host;
 use crate::random;
 use crate::replication::topic_configs::TopicConfigs;
 use crate::tasks::Tasks;
@@ -28,14 +28,15 @@ pub const EMBEDDED_FILE: &str = "ottla-metadata.redb";
 pub async fn open(
     config: &BrokerConfig,
     first_log_dir: &Path,
-    clock: Clock,
+    host: &Host,
     tasks: &Tasks,
     guard: Option<GuardProcess>,
 ) -> Result<(Arc<dyn MetadataStore>, Option<Guard>), StartError> {
     match config.zookeeper() {
-        Some(connect) => ensemble(config, connect, clock, tasks, guard).await,
+        Some(connect) => ensemble(config, connect, host, tasks, guard).await,
         None => {
             let path = first_log_dir.join(EMBEDDED_FILE);
+            let clock = host.clock;
             let wall = Arc::new(move || u64::try_from(clock.now_ms()).unwrap_or(0));
             let (store, driver) = embedded::open(&path, wall)
                 .map_err(|error| StartError::DataDir(format!("{}: {error}", path.display())))?;
@@ -48,15 +49,17 @@ pub async fn open(
 async fn ensemble(
     config: &BrokerConfig,
     connect: ConnectString,
-    clock: Clock,
+    host: &Host,
     tasks: &Tasks,
     guard: Option<GuardProcess>,
 ) -> Result<(Arc<dyn MetadataStore>, Option<Guard>), StartError> {
+    let clock = host.clock;
     let limit_ms = u64::try_from(config.zookeeper_connection_timeout_ms()).unwrap_or(0);
     let session = Config {
         session_timeout_ms: u32::try_from(config.int("zookeeper.session.timeout.ms")).unwrap_or(0),
         in_flight_max: usize::try_from(config.int("zookeeper.max.in.flight.requests")).unwrap_or(1),
         seed: random::seed(),
+        connector: host.zookeeper_connector(),
         ..Config::new(connect.clone(), Arc::new(move || clock.boot_ms()))
     };
     let (store, driver) = zookeeper::connect(session);

@@ -16,12 +16,14 @@ use tokio::sync::Semaphore;
 use crate::broker::Broker;
 use crate::config::BrokerConfig;
 use crate::dispatch::Dispatch;
+use crate::host;
 use crate::metrics::gauges::Gauges;
 use crate::network::connection::Serving;
-use crate::network::listener::{BindError, Listener, SocketOptions};
+use crate::network::listener::{BindError, Listener};
 use crate::network::memory::MemoryPool;
 use crate::network::residency::Residency;
 use crate::network::shared::{Settings, Shared};
+use crate::network::socket::SocketOptions;
 use crate::network::throttle::{Limits, Throttle};
 use crate::replication::gauges;
 use crate::{http, metrics};
@@ -49,7 +51,10 @@ pub fn raise_descriptor_limit() -> usize {
 }
 
 /// Binds every listener; nobody is served yet.
-pub fn bind(config: &BrokerConfig) -> Result<Vec<Listener>, BindError> {
+pub fn bind(
+    network: &dyn host::Network,
+    config: &BrokerConfig,
+) -> Result<Vec<Listener>, BindError> {
     let set = |name: &str| {
         let bytes = usize::try_from(config.long(name)).ok();
         if config.is_set(name) { bytes } else { None }
@@ -62,7 +67,8 @@ pub fn bind(config: &BrokerConfig) -> Result<Vec<Listener>, BindError> {
         receive_buffer_bytes: set("socket.receive.buffer.bytes"),
         send_buffer_bytes: set("socket.send.buffer.bytes"),
     };
-    config.listeners().iter().map(|endpoint| Listener::bind(endpoint, options)).collect()
+    let bind = |endpoint: &_| Listener::bind(network, endpoint, options);
+    config.listeners().iter().map(bind).collect()
 }
 
 /// Tells `broker` where its listener for brokers is bound.

@@ -6,12 +6,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{CallError, Connection, Endpoint, OpenError, Options, TcpTransport, Versions};
+use client::{CallError, Connection, Endpoint, OpenError, Options, Versions};
 use parking_lot::Mutex;
 use protocol::ids::BrokerId;
 use protocol::wire::Request;
 
 use crate::config::LiveConfig;
+use crate::dialer::Dialer;
 use crate::identity::Identity;
 use crate::metadata_cache::MetadataCache;
 use crate::tasks::Tasks;
@@ -39,6 +40,7 @@ pub struct PeerAccess {
     pub identity: Arc<Identity>,
     pub metadata: Arc<MetadataCache>,
     pub tasks: Arc<Tasks>,
+    pub dialer: Dialer,
 }
 
 /// One connection per broker that was asked.
@@ -118,10 +120,7 @@ impl Peers {
             ..Options::default()
         };
         let versions = self.versions.clone();
-        let opened = Connection::open(&TcpTransport, endpoint, options, versions).await;
-        let (connection, driver) = opened?;
-        access.tasks.spawn_until_stop(driver);
-        Ok(connection)
+        Ok(access.dialer.open(endpoint, options, versions).await?)
     }
 
     fn endpoint_of(&self, to: BrokerId) -> Result<Endpoint, PeerError> {

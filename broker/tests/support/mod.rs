@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use broker::clock::Clock;
 use broker::config::{BrokerConfig, Source};
+use broker::host::Host;
 use broker::server::{self, Running};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -41,7 +42,8 @@ pub async fn start(settings: &[(&str, &str)]) -> TestBroker {
             None => config.set_other(Source::Static, key, value),
         }
     }
-    let running = server::start(config, Clock::system(), None).await.expect("the broker starts");
+    let host = Host::computer(Clock::system(), &[], server::end_without_directories);
+    let running = server::start(config, host, None).await.expect("the broker starts");
     let address = running.listeners[0].1;
     TestBroker { running, address, _data: data }
 }

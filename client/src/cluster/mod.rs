@@ -7,10 +7,12 @@ mod offsets;
 mod transactions;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::{CallError, Connection, Endpoint, Options, TcpTransport, Transport, Versions};
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, TopicPartition};
@@ -25,7 +27,10 @@ pub use group::Coordinator;
 pub use offsets::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
 pub use transactions::Marker;
 
-use crate::Properties;
+use crate::{
+    CallError, Connection, Endpoint, OpenError, Options, Properties, TcpTransport, Transport,
+    Versions,
+};
 
 /// `default.api.timeout.ms` of Kafka's admin client.
 pub const API_TIMEOUT: Duration = Duration::from_secs(60);
@@ -36,7 +41,7 @@ pub const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Connections to one cluster, opened as they are needed.
 pub struct Cluster {
-    transport: Box<dyn Transport>,
+    transport: Arc<dyn Transport>,
     bootstrap: Vec<Endpoint>,
     options: Options,
     timeout: Duration,
@@ -52,9 +57,17 @@ enum Lane {
     Group,
 }
 
+/// What a connection is for, and where it goes.
+type Key = (Lane, Endpoint);
+
+/// A connection that is being opened, for all who want it: over two of them, what one caller sends
+/// could overtake what it sent before.
+type Opening = Shared<BoxFuture<'static, Result<Connection, OpenError>>>;
+
 #[derive(Default)]
 struct State {
-    connections: BTreeMap<(Lane, Endpoint), Connection>,
+    connections: BTreeMap<Key, Connection>,
+    opening: BTreeMap<Key, Opening>,
     brokers: BTreeMap<BrokerId, Endpoint>,
     controller: Option<BrokerId>,
 }
@@ -87,7 +100,7 @@ impl Cluster {
         };
         let id = properties.get("client.id").map_or(client_id, String::as_str);
         Ok(Cluster {
-            transport: Box::new(TcpTransport),
+            transport: Arc::new(TcpTransport),
             bootstrap: endpoints,
             options: Options {
                 client_id: Some(id.to_owned()),
@@ -98,6 +111,12 @@ impl Cluster {
             state: Mutex::new(State::default()),
             warned: AtomicBool::new(false),
         })
+    }
+
+    /// The same, over another transport than TCP.
+    pub fn over(mut self, transport: Arc<dyn Transport>) -> Cluster {
+        self.transport = transport;
+        self
     }
 
     /// The same, giving up after `timeout`.
@@ -151,22 +170,47 @@ impl Cluster {
 
     async fn connect(&self, lane: Lane, to: &Endpoint) -> Result<Connection, ClusterError> {
         let key = (lane, to.clone());
-        let known = self.state.lock().connections.get(&key).cloned();
-        if let Some(connection) = known
-            && !connection.is_closed()
-        {
-            return Ok(connection);
+        let opening = {
+            let mut state = self.state.lock();
+            let known = state.connections.get(&key);
+            if let Some(open) = known.filter(|connection| !connection.is_closed()) {
+                return Ok(open.clone());
+            }
+            state.opening.entry(key.clone()).or_insert_with(|| self.open(&key)).clone()
+        };
+        let opened = opening.clone().await;
+        let mut state = self.state.lock();
+        // Whoever hears of it first notes it.
+        if state.opening.get(&key).is_some_and(|known| known.ptr_eq(&opening)) {
+            state.opening.remove(&key);
+            if let Ok(connection) = &opened {
+                state.connections.insert(key, connection.clone());
+            }
         }
+        opened.map_err(ClusterError::Open)
+    }
+
+    fn open(&self, (lane, to): &Key) -> Opening {
         let mut options = self.options.clone();
-        if lane == Lane::Group {
+        if *lane == Lane::Group {
             options.request_timeout = options.request_timeout.max(JOIN_TIMEOUT);
         }
-        let opened = Connection::open(&*self.transport, to, options, Versions::Negotiate).await;
-        let (connection, driver) = opened.map_err(ClusterError::Open)?;
-        #[allow(clippy::disallowed_methods, reason = "a driver ends with its connection")]
-        tokio::spawn(driver);
-        self.state.lock().connections.insert(key, connection.clone());
-        Ok(connection)
+        let (transport, to) = (self.transport.clone(), to.clone());
+        let opening = async move {
+            let opened = Connection::open(&*transport, &to, options, Versions::Negotiate).await;
+            let (connection, driver) = opened?;
+            #[allow(clippy::disallowed_methods, reason = "a driver ends with its connection")]
+            tokio::spawn(driver);
+            Ok(connection)
+        };
+        opening.boxed().shared()
+    }
+
+    /// The connection to a broker that is open already.
+    pub(crate) fn open_to(&self, id: BrokerId) -> Option<Connection> {
+        let state = self.state.lock();
+        let open = state.connections.get(&(Lane::Data, state.brokers.get(&id)?.clone()))?;
+        Some(open).filter(|open| !open.is_closed()).cloned()
     }
 
     /// A connection to a broker that the metadata named.
@@ -320,5 +364,45 @@ fn leader_of(metadata: &MetadataResponse, wanted: &TopicPartition) -> Result<Bro
     match partition.ok_or(unknown)?.leader_id {
         id if id >= 0 => Ok(id),
         _ => Err(ErrorCode::LEADER_NOT_AVAILABLE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::Duplex;
+
+    /// Refuses after a while, and counts.
+    #[derive(Default)]
+    struct Refusing(AtomicUsize);
+
+    impl Transport for Refusing {
+        fn connect<'a>(&'a self, _: &'a Endpoint) -> BoxFuture<'a, io::Result<Box<dyn Duplex>>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                Err(io::ErrorKind::ConnectionRefused.into())
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_at_once_share_a_connection_and_later_ones_try_again() {
+        let transport = Arc::new(Refusing::default());
+        let cluster = Cluster::new("a:1", &Properties::new(), "test").expect("an address");
+        let cluster = cluster.over(transport.clone());
+        let to = Endpoint::new("a", 1);
+        let opened = tokio::join!(
+            cluster.connect(Lane::Data, &to),
+            cluster.connect(Lane::Data, &to),
+            cluster.connect(Lane::Group, &to),
+        );
+        assert!(opened.0.is_err() && opened.1.is_err() && opened.2.is_err());
+        assert_eq!(transport.0.load(Ordering::Relaxed), 2, "one for each lane");
+        assert!(cluster.connect(Lane::Data, &to).await.is_err());
+        assert_eq!(transport.0.load(Ordering::Relaxed), 3);
     }
 }

@@ -12,7 +12,7 @@ mod queue;
 mod request;
 mod transaction;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,12 +26,13 @@ use protocol::messages::produce::{ProduceRequest, TopicProduceData};
 use protocol::records::record::Header;
 use tokio::time::Instant;
 
+use crate::Connection;
 use crate::clock;
 use crate::cluster::{Cluster, ClusterError, exception_class, is_final_for_topic};
 use crate::murmur2::murmur2;
 pub use options::Options;
 use queue::{Format, Queue};
-use request::{Event, ask_identity, ask_leaders, leaders_of, produce, produce_data};
+use request::{Event, ask_identity, ask_leaders, connect, leaders_of, produce, produce_data};
 use transaction::Transaction;
 
 /// Counted for each record beside its key and value.
@@ -100,6 +101,8 @@ pub struct Producer<T> {
     leaders: Vec<Option<BrokerId>>,
     leaders_wanted: bool,
     leaders_asked: bool,
+    /// Leaders that connections are being opened to.
+    connecting: BTreeSet<BrokerId>,
     /// Requests on their way, by leader.
     inflight: BTreeMap<BrokerId, usize>,
     identity: Identity,
@@ -128,6 +131,7 @@ impl<T> Producer<T> {
             leaders: Vec::new(),
             leaders_wanted: false,
             leaders_asked: false,
+            connecting: BTreeSet::new(),
             inflight: BTreeMap::new(),
             transaction,
             flights: FuturesUnordered::new(),
@@ -308,6 +312,7 @@ impl<T> Producer<T> {
         let added = |transaction: &Transaction| transaction.has(partition as i32);
         matches!(self.identity, Identity::None | Identity::Known(..))
             && self.transaction.as_ref().is_none_or(added)
+            && !self.connecting.contains(leader)
             && self.inflight.get(leader).is_none_or(|count| *count < self.options.inflight_max)
     }
 
@@ -343,12 +348,23 @@ impl<T> Producer<T> {
             }
         }
         for (leader, partitions) in ready {
-            while self.has_place(partitions[0]) && self.send_to(leader, &partitions, now) {}
+            let Some(open) = self.cluster.open_to(leader) else {
+                self.connecting.insert(leader);
+                self.flights.push(connect(self.cluster.clone(), leader).boxed());
+                continue;
+            };
+            while self.has_place(partitions[0]) && self.send_to(leader, &open, &partitions, now) {}
         }
     }
 
     /// One request with a batch of each of the partitions that has one due; false if none has.
-    fn send_to(&mut self, leader: BrokerId, partitions: &[usize], now: Instant) -> bool {
+    fn send_to(
+        &mut self,
+        leader: BrokerId,
+        open: &Connection,
+        partitions: &[usize],
+        now: Instant,
+    ) -> bool {
         let identity = match self.identity {
             Identity::Known(id, epoch) => Some((id, epoch)),
             _ => None,
@@ -384,7 +400,7 @@ impl<T> Producer<T> {
             }],
         };
         *self.inflight.entry(leader).or_default() += 1;
-        self.flights.push(produce(self.cluster.clone(), leader, request, sent).boxed());
+        self.flights.push(produce(open.clone(), leader, request, sent).boxed());
         true
     }
 

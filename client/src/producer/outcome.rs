@@ -21,6 +21,11 @@ impl<T> Producer<T> {
             }
             Event::Identity(Ok((id, epoch))) => self.identity = Identity::Known(id, epoch),
             Event::Identity(Err(error)) => self.identity_failed(error),
+            Event::Connected(leader, connected) => {
+                self.connecting.remove(&leader);
+                // Perhaps another one leads by now.
+                self.leaders_wanted |= connected.is_err();
+            }
             Event::Added(partitions, added) => self.added_to_transaction(&partitions, added),
             Event::Answered { leader, sent, answer } => {
                 if let Some(count) = self.inflight.get_mut(&leader) {

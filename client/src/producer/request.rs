@@ -10,6 +10,7 @@ use protocol::messages::init_producer_id::InitProducerIdRequest;
 use protocol::messages::metadata::{MetadataRequest, MetadataResponsePartition};
 use protocol::messages::produce::{PartitionProduceData, ProduceRequest, ProduceResponse};
 
+use crate::Connection;
 use crate::cluster::{Cluster, ClusterError, RETRY_BACKOFF};
 
 /// What a leader says of one batch.
@@ -24,6 +25,8 @@ pub struct Answer {
 pub enum Event {
     Leaders(Result<Vec<Option<BrokerId>>, ClusterError>),
     Identity(Result<(ProducerId, ProducerEpoch), ClusterError>),
+    /// There is a connection to this leader, or none was to be had.
+    Connected(BrokerId, Result<(), ClusterError>),
     /// These partitions are part of the transaction now.
     Added(Vec<i32>, Result<(), ClusterError>),
     /// Batches by partition and number.
@@ -84,15 +87,24 @@ pub async fn ask_identity(cluster: Arc<Cluster>) -> Event {
     Event::Identity(asked)
 }
 
+/// A connection to a leader, in which batches keep their order: each is sent over one that is open.
+pub async fn connect(cluster: Arc<Cluster>, leader: BrokerId) -> Event {
+    let connected = cluster.broker(leader).await;
+    // Whoever asks in vain asks again, but not at once.
+    if connected.is_err() {
+        tokio::time::sleep(RETRY_BACKOFF).await;
+    }
+    Event::Connected(leader, connected.map(drop))
+}
+
 /// Sends batches to their leader.
 pub async fn produce(
-    cluster: Arc<Cluster>,
+    connection: Connection,
     leader: BrokerId,
     request: ProduceRequest,
     sent: Vec<(i32, u64)>,
 ) -> Event {
     let called = async {
-        let connection = cluster.broker(leader).await?;
         if request.acks == 0 {
             connection.send(&request).await?;
             // Nobody answers that; this answer says that it went out.

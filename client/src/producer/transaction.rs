@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use futures::FutureExt;
 use protocol::error_code::ErrorCode;
+use protocol::ids::{ProducerEpoch, ProducerId};
 use protocol::messages::add_partitions_to_txn::{
     AddPartitionsToTxnRequest, AddPartitionsToTxnTopic,
 };
@@ -90,6 +91,14 @@ impl<T> Producer<T> {
         Ok(())
     }
 
+    /// Who this producer is, once it has been told.
+    pub fn identity(&self) -> Option<(ProducerId, ProducerEpoch)> {
+        match self.identity {
+            Identity::Known(id, epoch) => Some((id, epoch)),
+            Identity::None | Identity::Unknown | Identity::Asked => None,
+        }
+    }
+
     /// Sends what waits and commits; the next record begins another transaction.
     pub async fn commit_transaction(&mut self) -> Result<(), ClusterError> {
         self.flush().await;
@@ -97,6 +106,18 @@ impl<T> Producer<T> {
         if let Some(error) = transaction.failed.take() {
             return Err(ClusterError::Unreadable(error.to_string()));
         }
+        self.end_transaction(true).await
+    }
+
+    /// Sends what waits and takes all of it back; the next record begins another transaction.
+    pub async fn abort_transaction(&mut self) -> Result<(), ClusterError> {
+        self.flush().await;
+        self.transaction.as_mut().expect("only a transactional producer").failed = None;
+        self.end_transaction(false).await
+    }
+
+    async fn end_transaction(&mut self, committed: bool) -> Result<(), ClusterError> {
+        let transaction = self.transaction.as_mut().expect("only a transactional producer");
         let Identity::Known(producer_id, producer_epoch) = self.identity else {
             return Err(ClusterError::from_code(ErrorCode::INVALID_PRODUCER_EPOCH));
         };
@@ -106,8 +127,7 @@ impl<T> Producer<T> {
         transaction.partitions.clear();
         let id = transaction.id.clone();
         let transactional_id = id.clone();
-        let request =
-            EndTxnRequest { transactional_id, producer_id, producer_epoch, committed: true };
+        let request = EndTxnRequest { transactional_id, producer_id, producer_epoch, committed };
         call(&self.cluster, &id, (&request, i16::MAX), |response| response.error_code).await?;
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use protocol::ids::TimestampMs;
 
-use super::{DirEntry, Disk, DiskFile, OpenHow, ReadMap, Stat, Window};
+use super::{DirEntry, Disk, DiskFile, OpenHow, ReadMap, Space, Stat, Window};
 
 mod state;
 
@@ -224,6 +224,17 @@ impl Disk for MemoryDisk {
         let state = self.state.lock();
         state.alive()?;
         Ok(Some(format!("boot {}", state.boots)))
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        self.state.lock().alive()?;
+        Ok(path.to_owned())
+    }
+
+    fn space(&self, _dir: &Path) -> io::Result<Space> {
+        self.state.lock().alive()?;
+        const GIB: u64 = 1 << 30;
+        Ok(Space { total: GIB, usable: GIB })
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,7 +15,7 @@ use rustix::fs::{FallocateFlags, OFlags};
 
 use protocol::ids::TimestampMs;
 
-use super::{DirEntry, Disk, DiskFile, OpenHow, PAGE_BYTES, ReadMap, Stat, Window};
+use super::{DirEntry, Disk, DiskFile, OpenHow, PAGE_BYTES, ReadMap, Space, Stat, Window};
 
 /// What may be used; all of it is probed and falls back.
 #[derive(Debug, Clone, Copy)]
@@ -151,6 +151,16 @@ impl Disk for OsDisk {
         }
         let mount = unique_mount_id(dir)?;
         Ok(mount.map(|mount| format!("boot {boot} mount {mount}")))
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        std::fs::canonicalize(path)
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        let sizes = rustix::fs::statvfs(dir)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(sizes.f_frsize);
+        Ok(Space { total: bytes(sizes.f_blocks), usable: bytes(sizes.f_bavail) })
     }
 }
 

@@ -2,9 +2,7 @@
 //! does. Knows nothing of what a frame says.
 
 use bytes::BufMut;
-use futures::FutureExt;
 use protocol::frame::{self, FrameError};
-use tokio::io::AsyncReadExt;
 
 use super::{Closed, Connection, Lease, Partial};
 
@@ -37,7 +35,7 @@ impl Connection {
         }
         let most = read_most(&self.buffer, self.shared.settings.frame_bytes_max)?;
         let mut into = (&mut self.buffer).limit(most);
-        match self.stream.read_buf(&mut into).now_or_never() {
+        match self.socket.try_read(&mut into) {
             // Readiness was a false alarm.
             None => {}
             Some(Ok(0)) => self.ended = true,

@@ -2,16 +2,18 @@
 //! in time and carries answers and events out. It decides nothing.
 
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use tokio::net::TcpStream;
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::Config;
+use super::connector::{Connecting, Stream};
 use super::exchange;
 use super::session::{Effect, Event, RequestId, Session, Settings};
 use crate::inbox::{Answers, Inbox};
@@ -21,8 +23,6 @@ use crate::store::{Reply, StoreError, StoreEvent};
 const CORE_OPS_MAX: usize = 4096;
 const READ_BYTES: usize = 64 * 1024;
 
-type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
-
 /// Runs a ZooKeeper store. Dropping it leaves the session to its timeout.
 #[must_use = "a store does nothing without its driver"]
 pub struct Driver {
@@ -30,7 +30,7 @@ pub struct Driver {
     inbox: Arc<Inbox>,
     session: Session,
     connecting: Option<Connecting>,
-    stream: Option<TcpStream>,
+    stream: Option<Box<dyn Stream>>,
     output: BytesMut,
     input: BytesMut,
     batches: BTreeMap<u64, Answers>,
@@ -40,9 +40,12 @@ pub struct Driver {
 
 /// What woke the driver.
 enum Woken {
-    Connected(io::Result<TcpStream>),
-    Readable,
-    Writable,
+    Connected(io::Result<Box<dyn Stream>>),
+    /// So many bytes were received; 0: the server closed.
+    Read(usize),
+    /// So much of the output is on its way.
+    Written(usize),
+    Broken(io::Error),
     Timer,
     Inbox,
 }
@@ -79,15 +82,23 @@ impl Driver {
         self.step(Event::Tick);
         while !self.ended {
             self.take_from_inbox();
-            self.flush();
+            if self.stream.is_none() {
+                self.output.clear();
+            }
             if self.ended {
                 break;
             }
             match self.woken().await {
                 Woken::Connected(result) => self.connected(result),
-                Woken::Readable => self.read(),
+                Woken::Read(0) => self.disconnected(None),
+                Woken::Read(_) => {
+                    let bytes = self.input.split().freeze();
+                    self.step(Event::Received(bytes));
+                }
+                Woken::Written(count) => self.output.advance(count),
+                Woken::Broken(error) => self.disconnected(Some(error)),
                 Woken::Timer => self.step(Event::Tick),
-                Woken::Writable | Woken::Inbox => {}
+                Woken::Inbox => {}
             }
         }
     }
@@ -112,22 +123,22 @@ impl Driver {
         let now_ms = (self.config.boot_clock)();
         let wait_ms = self.session.next_tick_ms().map_or(0, |at| at.saturating_sub(now_ms));
         let timer = tokio::time::sleep(Duration::from_millis(wait_ms));
-        let has_output = !self.output.is_empty();
-        let (connecting, stream) = (&mut self.connecting, &self.stream);
+        let Driver { connecting, stream, output, input, .. } = self;
+        let moved = poll_fn(|cx| match stream {
+            Some(stream) => poll_stream(stream, output, input, cx),
+            None => Poll::Pending,
+        });
         tokio::select! {
             biased;
             result = async { connecting.as_mut().expect("checked by the guard").await },
                 if connecting.is_some() => Woken::Connected(result),
-            _ = async { stream.as_ref().expect("checked by the guard").readable().await },
-                if stream.is_some() => Woken::Readable,
-            _ = async { stream.as_ref().expect("checked by the guard").writable().await },
-                if stream.is_some() && has_output => Woken::Writable,
+            moved = moved => moved,
             () = self.inbox.arrived() => Woken::Inbox,
             () = timer => Woken::Timer,
         }
     }
 
-    fn connected(&mut self, result: io::Result<TcpStream>) {
+    fn connected(&mut self, result: io::Result<Box<dyn Stream>>) {
         self.connecting = None;
         match result {
             Ok(stream) => {
@@ -137,32 +148,6 @@ impl Driver {
             Err(error) => {
                 tracing::debug!(%error, "no connection to ZooKeeper");
                 self.step(Event::Disconnected);
-            }
-        }
-    }
-
-    fn read(&mut self) {
-        let Some(stream) = &self.stream else { return };
-        self.input.clear();
-        self.input.reserve(READ_BYTES);
-        match stream.try_read_buf(&mut self.input) {
-            Ok(0) => self.disconnected(None),
-            Ok(_) => {
-                let bytes = self.input.split().freeze();
-                self.step(Event::Received(bytes));
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => self.disconnected(Some(error)),
-        }
-    }
-
-    fn flush(&mut self) {
-        while !self.output.is_empty() {
-            let Some(stream) = &self.stream else { return self.output.clear() };
-            match stream.try_write(&self.output) {
-                Ok(written) => drop(self.output.split_to(written)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => self.disconnected(Some(error)),
             }
         }
     }
@@ -210,7 +195,7 @@ impl Driver {
         match effect {
             Effect::Connect { server } => {
                 let (host, port) = self.config.connect.servers[server].clone();
-                self.connecting = Some(Box::pin(open(host, port)));
+                self.connecting = Some((self.config.connector)(host, port));
             }
             Effect::Disconnect => self.forget_connection(),
             Effect::Send(frame) => self.output.extend_from_slice(&frame),
@@ -246,9 +231,20 @@ impl Drop for Driver {
     }
 }
 
-/// A connection to one server, at the first of its addresses that answers.
-pub(super) async fn open(host: String, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host.as_str(), port)).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+/// Sends what is to be sent, or else receives what there is.
+fn poll_stream(
+    stream: &mut Box<dyn Stream>,
+    output: &BytesMut,
+    input: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<Woken> {
+    if !output.is_empty() {
+        match Pin::new(&mut *stream).poll_write(cx, output) {
+            Poll::Ready(Ok(count)) => return Poll::Ready(Woken::Written(count)),
+            Poll::Ready(Err(error)) => return Poll::Ready(Woken::Broken(error)),
+            Poll::Pending => {}
+        }
+    }
+    input.reserve(READ_BYTES);
+    pin!(stream.read_buf(input)).poll(cx).map(|read| read.map_or_else(Woken::Broken, Woken::Read))
 }

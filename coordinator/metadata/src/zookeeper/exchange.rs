@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::Config;
 use super::connect_string::ConnectString;
-use super::driver::open;
+use super::connector::{Connector, Stream, tcp};
 use super::jute::{JuteError, Reader, take_packet};
 use super::messages::{self, Chroot};
 use crate::path;
@@ -64,7 +63,7 @@ async fn close_at(
     credentials: &Credentials,
     session_timeout_ms: u32,
 ) -> Result<(), ExchangeError> {
-    match Exchange::open(server, session_timeout_ms, Some(credentials)).await? {
+    match Exchange::open(&tcp(), server, session_timeout_ms, Some(credentials)).await? {
         Some(mut exchange) => exchange.close().await,
         None => Ok(()),
     }
@@ -94,7 +93,7 @@ async fn create_chroot_at(
     server: &(String, u16),
     config: &Config,
 ) -> Result<Result<(), StoreError>, ExchangeError> {
-    let opened = Exchange::open(server, config.session_timeout_ms, None).await?;
+    let opened = Exchange::open(&config.connector, server, config.session_timeout_ms, None).await?;
     let mut exchange = opened.ok_or(ExchangeError::Timeout)?;
     let mut missing = vec![config.connect.chroot.clone()];
     let mut outcome = Ok(());
@@ -122,7 +121,7 @@ async fn create_chroot_at(
 }
 
 struct Exchange {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     input: BytesMut,
     xid: i32,
 }
@@ -130,11 +129,12 @@ struct Exchange {
 impl Exchange {
     /// `None`: the server says that the session is over.
     async fn open(
+        connector: &Connector,
         (host, port): &(String, u16),
         timeout_ms: u32,
         credentials: Option<&Credentials>,
     ) -> Result<Option<Self>, ExchangeError> {
-        let stream = in_time(open(host.clone(), *port)).await??;
+        let stream = in_time(connector(host.clone(), *port)).await??;
         let mut exchange = Exchange { stream, input: BytesMut::new(), xid: 0 };
         let timeout_ms = i32::try_from(timeout_ms).unwrap_or(i32::MAX);
         exchange.stream.write_all(&messages::connect_request(0, timeout_ms, credentials)).await?;

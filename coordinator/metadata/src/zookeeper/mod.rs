@@ -3,6 +3,7 @@
 
 mod backoff;
 pub mod connect_string;
+mod connector;
 mod driver;
 mod exchange;
 pub mod jute;
@@ -13,6 +14,7 @@ mod watches;
 use std::sync::Arc;
 
 pub use self::connect_string::{ConnectString, ConnectStringError};
+pub use self::connector::{Connector, Stream};
 pub use self::driver::Driver;
 pub use self::exchange::{ExchangeError, close_session};
 use super::inbox::{Callers, Inbox};
@@ -32,10 +34,12 @@ pub struct Config {
     pub boot_clock: ClockMs,
     /// Chooses the first server and spreads reconnects; any number.
     pub seed: u64,
+    /// Opens a connection to one server.
+    pub connector: Connector,
 }
 
 impl Config {
-    /// Kafka's defaults.
+    /// Kafka's defaults, and plain TCP.
     pub fn new(connect: ConnectString, boot_clock: ClockMs) -> Self {
         let seed = boot_clock();
         Config {
@@ -45,6 +49,7 @@ impl Config {
             packet_bytes_max: 4 * 1024 * 1024,
             boot_clock,
             seed,
+            connector: connector::tcp(),
         }
     }
 }
