@@ -185,7 +185,8 @@ impl MetadataCache {
     /// checked the epochs. Gives the names of topics that are new here.
     pub fn apply(&self, update: &UpdateMetadataRequest) -> Vec<String> {
         let _one = self.updating.lock();
-        let mut next = (*self.current.load_full()).clone();
+        let before = self.current.load_full();
+        let mut next = (*before).clone();
         next.controller_id = (update.controller_id >= 0).then_some(update.controller_id);
         next.controller_epoch = update.controller_epoch;
         next.version += 1;
@@ -217,6 +218,7 @@ impl MetadataCache {
         for topic in &update.topic_states {
             next.take(topic);
         }
+        next.check(&before, update.topic_states.iter().map(|topic| topic.topic_name.as_str()));
         self.current.store(Arc::new(next));
         self.updates.send_modify(|count| *count += 1);
         new
@@ -235,6 +237,8 @@ impl MetadataCache {
         }
     }
 }
+
+mod check;
 
 #[cfg(test)]
 mod tests {

@@ -90,6 +90,9 @@ pub enum StorageError {
     /// The log was deleted or moved away while it was worked on: nothing is wrong with the disk.
     #[error("log of {0} was deleted or moved")]
     Gone(String),
+    /// No log can be cut there.
+    #[error("{0} is no offset")]
+    NoOffset(Offset),
 }
 
 impl StorageError {

@@ -186,6 +186,34 @@ impl Isr {
             IsrAnswer::Failed => IsrOutcome::Resend,
         }
     }
+
+    /// What must hold of the change in flight, in the epochs of a leader.
+    #[track_caller]
+    pub(crate) fn check(&self, leader_epoch: LeaderEpoch, partition_epoch: i32) {
+        let committed = &self.committed;
+        let Some(pending) = &self.pending else {
+            assert!(!self.outdated, "no change is in flight that could be outdated");
+            return;
+        };
+        let sent = pending.sent();
+        assert_eq!(
+            (sent.leader_epoch, sent.partition_epoch),
+            (leader_epoch, partition_epoch),
+            "an ISR change outlives the leader and partition epochs that it was asked in"
+        );
+        match pending {
+            Pending::Expand { joining, .. } => assert!(
+                !committed.contains(joining) && sent.new_isr.contains(joining),
+                "replica {joining} is to join the ISR {committed:?} by the change to {:?}",
+                sent.new_isr
+            ),
+            Pending::Shrink { .. } => assert!(
+                sent.new_isr.len() < committed.len() || planted::is(Planted::ShrinkTooEarly),
+                "the ISR {committed:?} does not shrink by the change to {:?}",
+                sent.new_isr
+            ),
+        }
+    }
 }
 
 fn change(new_isr: Vec<BrokerId>, leader_epoch: LeaderEpoch, partition_epoch: i32) -> IsrChange {
@@ -250,6 +278,43 @@ mod tests {
         let committed = IsrAnswer::Committed { leader_epoch: 7, partition_epoch: 5, isr: vec![1] };
         assert_eq!(isr.answered(&sent, &committed, 4), IsrOutcome::Committed);
         assert_eq!(isr.ask_again(), None);
+    }
+
+    fn growing() -> Isr {
+        let mut isr = Isr::committed(vec![1, 2]);
+        isr.expand(3, 7, 4).expect("nothing is in flight");
+        isr.check(7, 4);
+        isr
+    }
+
+    #[test]
+    #[should_panic(expected = "an ISR change outlives the leader and partition epochs")]
+    fn a_change_of_a_former_epoch_is_in_flight() {
+        growing().check(7, 5);
+    }
+
+    #[test]
+    #[should_panic(expected = "replica 3 is to join the ISR [1, 2, 3] by the change to [1, 2, 3]")]
+    fn a_member_is_to_join() {
+        let mut isr = growing();
+        isr.committed.push(3);
+        isr.check(7, 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "the ISR [1] does not shrink by the change to [1]")]
+    fn a_shrink_takes_nobody_out() {
+        let mut isr = Isr::committed(vec![1, 2]);
+        isr.shrink(&[2], 7, 4).expect("nothing is in flight");
+        isr.check(7, 4);
+        isr.committed.pop();
+        isr.check(7, 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "no change is in flight that could be outdated")]
+    fn nothing_is_outdated() {
+        Isr { outdated: true, ..Isr::committed(vec![1]) }.check(7, 4);
     }
 
     #[test]

@@ -234,6 +234,7 @@ impl PartitionState {
         self.followers = others.map(|id| (id, known.remove(&id).unwrap_or_default())).collect();
         self.leader = self.local;
         if !new_epoch {
+            self.check();
             return MadeLeader::SameEpoch;
         }
         // Unlike Apache's: after an epoch that was missed here another may have led, and followers
@@ -244,6 +245,7 @@ impl PartitionState {
         }
         self.leader_epoch = assignment.leader_epoch;
         self.epoch_start = Some(log_end);
+        self.check();
         MadeLeader::NewEpoch { epoch: self.leader_epoch, start: log_end, was_leader }
     }
 
@@ -260,10 +262,14 @@ impl PartitionState {
         self.isr = Isr::default();
         self.followers.clear();
         self.epoch_start = None;
+        self.check();
         Some(new_epoch)
     }
 
+    /// Of an assignment that was judged.
     fn take_over(&mut self, assignment: &PartitionAssignment) {
+        let (ours, theirs) = (self.leader_epoch, assignment.leader_epoch);
+        debug_assert!(theirs >= ours, "the leader epoch goes back from {ours} to {theirs}");
         self.controller_epoch = assignment.controller_epoch;
         self.partition_epoch = assignment.partition_epoch;
         self.replicas.clone_from(&assignment.replicas);
@@ -354,6 +360,7 @@ impl PartitionState {
         }
         let moved = follower.log_end != fetch.offset;
         follower.fetched(fetch, now_ms);
+        self.check();
         Ok(moved)
     }
 
@@ -374,7 +381,9 @@ impl PartitionState {
         if !in_sync || !self.is_leader() || !alive(replica) {
             return None;
         }
-        self.isr.expand(replica, self.leader_epoch, self.partition_epoch)
+        let change = self.isr.expand(replica, self.leader_epoch, self.partition_epoch);
+        self.check();
+        change
     }
 
     /// Asks for every follower that lags longer than `max_lag_ms` to leave the ISR.
@@ -400,12 +409,16 @@ impl PartitionState {
                     .is_some_and(|follower| follower.is_caught_up(log_end, now_ms, max_lag_ms))
             })
             .collect();
-        self.isr.shrink(&lagging, self.leader_epoch, self.partition_epoch)
+        let change = self.isr.shrink(&lagging, self.leader_epoch, self.partition_epoch);
+        self.check();
+        change
     }
 
     /// See [`Isr::ask_again`].
     pub fn ask_isr_again(&mut self) -> Option<IsrChange> {
-        self.isr.ask_again()
+        let change = self.isr.ask_again();
+        self.check();
+        change
     }
 
     /// Takes the controller's answer to `asked`.
@@ -422,6 +435,7 @@ impl PartitionState {
                 self.followers.entry(*id).and_modify(FollowerProgress::await_no_more);
             }
         }
+        self.check();
         outcome
     }
 
@@ -432,5 +446,6 @@ impl PartitionState {
     }
 }
 
+mod check;
 #[cfg(test)]
 mod tests;

@@ -339,6 +339,11 @@ impl Partition {
                 next = synced;
             }
         }
+        debug_assert!(
+            next <= log.log_end_offset(),
+            "the high watermark of {self:?} goes to {next}, beyond the log's end at {}",
+            log.log_end_offset()
+        );
         if self.high_watermark.fetch_max(next, Ordering::AcqRel) >= next {
             return false;
         }

@@ -23,6 +23,13 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.leader_and_isr.is_empty()
+            && self.update_metadata_to.is_empty()
+            && self.update_metadata.is_empty()
+            && self.stop_replica.is_empty()
+    }
+
     /// Tells `brokers` the partition's leader, ISR and replicas as known here, and everybody the
     /// metadata. Whoever has been told "new" once in a batch is not told otherwise.
     pub(super) fn leader_and_isr(

@@ -57,6 +57,8 @@ pub(super) struct Core {
     /// Nor does it while this is set: it is about to stop.
     pub(super) retired: bool,
     random: u64,
+    /// Where the look over the partitions goes on, in builds that look.
+    check_from: Option<(String, i32)>,
 }
 
 impl Core {
@@ -75,29 +77,36 @@ impl Core {
             stand_again_ms: None,
             retired: false,
             random: seed,
+            check_from: None,
         }
     }
 
     pub(super) async fn run(mut self) {
         loop {
             let event = self.io.event().await;
-            let Err(halt) = self.handle(event).await else { continue };
-            self.batch = Batch::default();
-            match halt {
-                // The shell tells of the new session; until then there is nothing to do.
-                Halt::SessionOver => self.resign(),
-                Halt::Moved => {
-                    tracing::warn!("a write was refused: perhaps another controller was elected");
-                    if let Err(error) = self.look_who_moved().await {
-                        tracing::error!(%error, "cannot read who is controller");
-                        self.resign();
-                        self.look_again();
-                    }
-                }
-                error => {
-                    tracing::error!(%error, "controller event failed");
+            if let Err(halt) = self.handle(event).await {
+                self.batch = Batch::default();
+                self.recover(halt).await;
+            }
+            self.check();
+        }
+    }
+
+    async fn recover(&mut self, halt: Halt) {
+        match halt {
+            // The shell tells of the new session; until then there is nothing to do.
+            Halt::SessionOver => self.resign(),
+            Halt::Moved => {
+                tracing::warn!("a write was refused: perhaps another controller was elected");
+                if let Err(error) = self.look_who_moved().await {
+                    tracing::error!(%error, "cannot read who is controller");
+                    self.resign();
                     self.look_again();
                 }
+            }
+            error => {
+                tracing::error!(%error, "controller event failed");
+                self.look_again();
             }
         }
     }
@@ -392,3 +401,5 @@ impl Core {
 fn decides_who_controls(path: &str) -> bool {
     [controller::PATH, controller_epoch::PATH, migration::PATH].contains(&path)
 }
+
+mod check;

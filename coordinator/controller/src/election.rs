@@ -57,10 +57,46 @@ impl Elected {
             recovering: self.recovering,
         }
     }
+
+    /// What must hold of every outcome, in debug builds: nobody is made up, and who leads has what
+    /// was acknowledged unless it need not.
+    #[track_caller]
+    fn check(&self, c: &Candidates<'_>) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        let Elected { leader, isr, recipients, .. } = self;
+        let replicas = &c.assignment.replicas;
+        assert!(replicas.contains(leader), "elected leader {leader} is no replica of {replicas:?}");
+        assert!(
+            c.online.contains(leader) || c.shutting_down.contains(leader),
+            "elected leader {leader} cannot serve: {:?} can, and {:?} are about to stop",
+            c.online,
+            c.shutting_down
+        );
+        let strangers = recipients.iter().filter(|id| !replicas.contains(id));
+        assert_eq!(strangers.count(), 0, "told: {recipients:?}, replicas: {replicas:?}");
+        if planted::is(Planted::ElectOutsideIsr) {
+            return;
+        }
+        assert!(isr.contains(leader), "elected leader {leader} is not in its ISR {isr:?}");
+        let was_in_sync = isr.iter().all(|id| c.state.isr.contains(id));
+        assert!(
+            was_in_sync || (c.unclean_allowed && self.recovering && *isr == [*leader]),
+            "the ISR {isr:?} of a clean election does not come from {:?}",
+            c.state.isr
+        );
+    }
 }
 
 /// `None`: nobody may lead.
 pub fn elect(strategy: Strategy, c: &Candidates<'_>) -> Option<Elected> {
+    let elected = choose(strategy, c)?;
+    elected.check(c);
+    Some(elected)
+}
+
+fn choose(strategy: Strategy, c: &Candidates<'_>) -> Option<Elected> {
     let replicas = &c.assignment.replicas;
     let in_isr = |id: &BrokerId| c.state.isr.contains(id) || planted::is(Planted::ElectOutsideIsr);
     let online = |id: &BrokerId| c.online.contains(id);
@@ -185,6 +221,60 @@ mod tests {
             });
             assert_eq!(found, expected, "{line}");
         }
+    }
+
+    /// The outcome for replicas 1 to 3, of which 1 and 2 are in sync and online, once changed.
+    #[cfg(debug_assertions)]
+    fn broken(breaks: impl FnOnce(&mut Elected)) {
+        let assignment = ReplicaAssignment::settled(vec![1, 2, 3]);
+        let (leader, isr) = (1, vec![1, 2]);
+        let (leader_epoch, controller_epoch, recovering) = (5, 1, false);
+        let state = PartitionState { leader, leader_epoch, isr, controller_epoch, recovering };
+        let candidates = Candidates {
+            assignment: &assignment,
+            state: &state,
+            online: &BTreeSet::from([1, 2]),
+            shutting_down: &BTreeSet::new(),
+            unclean_allowed: false,
+        };
+        let mut elected = elect(Strategy::Preferred, &candidates).expect("1 may lead");
+        breaks(&mut elected);
+        elected.check(&candidates);
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    #[should_panic(expected = "elected leader 4 is no replica of [1, 2, 3]")]
+    fn a_stranger_leads() {
+        broken(|elected| elected.leader = 4);
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    #[should_panic(expected = "elected leader 3 cannot serve")]
+    fn who_is_offline_leads() {
+        broken(|elected| elected.leader = 3);
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    #[should_panic(expected = "told: [1, 2, 3, 4], replicas: [1, 2, 3]")]
+    fn a_stranger_is_told() {
+        broken(|elected| elected.recipients.push(4));
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    #[should_panic(expected = "elected leader 1 is not in its ISR [2]")]
+    fn the_leader_is_not_in_sync() {
+        broken(|elected| elected.isr = vec![2]);
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    #[should_panic(expected = "the ISR [1, 2, 3] of a clean election does not come from [1, 2]")]
+    fn the_isr_grows() {
+        broken(|elected| elected.isr.push(3));
     }
 
     proptest! {

@@ -471,13 +471,9 @@ impl Group {
         let names: BTreeSet<&String> = protocols.iter().map(|protocol| &protocol.name).collect();
         for name in names {
             let count = self.supporters.entry(name.clone()).or_default();
-            if added {
-                *count += 1;
-            } else {
-                *count -= 1;
-                if *count == 0 {
-                    self.supporters.remove(name);
-                }
+            *count = if added { *count + 1 } else { *count - 1 };
+            if *count == 0 {
+                self.supporters.remove(name);
             }
         }
     }
@@ -498,3 +494,5 @@ fn restore_member(protocol: &str, member: MemberSnapshot) -> Member {
         is_new: false,
     }
 }
+
+mod check;

@@ -75,6 +75,7 @@ pub struct GroupShard {
     pub(super) next_incarnation: u64,
     next_expiry_ms: Option<i64>,
     loading: Option<Box<Loading>>,
+    checks: check::Checks,
 }
 
 impl GroupShard {
@@ -88,6 +89,7 @@ impl GroupShard {
             next_incarnation: 0,
             next_expiry_ms: None,
             loading: Some(Box::default()),
+            checks: check::Checks::default(),
         }
     }
 
@@ -201,16 +203,8 @@ impl GroupShard {
             }
         }
     }
-}
 
-impl Shard for GroupShard {
-    type Request = Request;
-    type Answer = Answer;
-    type Record = GroupRecord;
-    type Pending = Pending;
-    type Outgoing = std::convert::Infallible;
-
-    fn handle(&mut self, caller: Ticket, request: Request, now: Now, out: &mut Out) {
+    fn serve(&mut self, caller: Ticket, request: Request, now: Now, out: &mut Out) {
         match request {
             Request::Join { group, join, topics } => {
                 self.join(caller, &group, join, &topics, now, out);
@@ -265,7 +259,7 @@ impl Shard for GroupShard {
         }
     }
 
-    fn appended(
+    fn take_outcome(
         &mut self,
         pending: Pending,
         outcome: Result<Offset, AppendError>,
@@ -309,10 +303,38 @@ impl Shard for GroupShard {
             }
         }
     }
+}
+
+impl Shard for GroupShard {
+    type Request = Request;
+    type Answer = Answer;
+    type Record = GroupRecord;
+    type Pending = Pending;
+    type Outgoing = std::convert::Infallible;
+
+    fn handle(&mut self, caller: Ticket, request: Request, now: Now, out: &mut Out) {
+        let group = check::group_of(&request);
+        self.serve(caller, request, now, out);
+        self.check_after(group.as_ref());
+    }
+
+    fn appended(
+        &mut self,
+        pending: Pending,
+        outcome: Result<Offset, AppendError>,
+        now: Now,
+        out: &mut Out,
+    ) {
+        let group = pending.group.clone();
+        self.take_outcome(pending, outcome, now, out);
+        self.check_after(Some(&group));
+    }
 
     fn expire(&mut self, now: Now, out: &mut Out) {
         while let Some(key) = self.timers.pop_due(now.steady_ms) {
+            let group = check::group_of_timer(&key);
             self.on_timer(key, now, out);
+            self.check_after(group.as_ref());
         }
         self.expire_offsets_when_due(now, out);
     }
@@ -331,6 +353,7 @@ impl Shard for GroupShard {
         if let Some(loading) = self.loading.take() {
             self.adopt(*loading, now, out);
             self.next_expiry_ms = Some(now.steady_ms);
+            self.check_all();
         }
     }
 
@@ -383,3 +406,5 @@ impl GroupConfig {
         if self.commit_needs_isr { Acks::All } else { Acks::Leader }
     }
 }
+
+mod check;

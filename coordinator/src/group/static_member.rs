@@ -115,6 +115,8 @@ impl Group {
             }
         }
         step.answer_join(pending.caller, answer);
+        // While it waited its session could not end; from here on it can.
+        self.arm_session(step, &pending.new_id);
     }
 
     fn undo_return(&mut self, step: &mut Step<'_>, pending: &PendingStaticMember) {

@@ -22,12 +22,14 @@ impl<K: Ord + Clone> Timers<K> {
             self.by_time.remove(&(old_ms, key.clone()));
         }
         self.by_time.insert((at_ms, key));
+        self.check();
     }
 
     pub fn cancel(&mut self, key: &K) {
         if let Some((key, at_ms)) = self.by_key.remove_entry(key) {
             self.by_time.remove(&(at_ms, key));
         }
+        self.check();
     }
 
     /// Takes the earliest key whose deadline is not after `now_ms`.
@@ -38,6 +40,7 @@ impl<K: Ord + Clone> Timers<K> {
         }
         let (_, key) = self.by_time.pop_first()?;
         self.by_key.remove(&key);
+        self.check();
         Some(key)
     }
 
@@ -61,6 +64,11 @@ impl<K: Ord + Clone> Timers<K> {
         self.by_key.clear();
         self.by_time.clear();
     }
+
+    fn check(&self) {
+        let (by_time, by_key) = (self.by_time.len(), self.by_key.len());
+        debug_assert_eq!(by_time, by_key, "deadlines in the order of time, and keys that have one");
+    }
 }
 
 #[cfg(test)]
@@ -82,5 +90,14 @@ mod tests {
         assert_eq!(timers.pop_due(40), Some("b"));
         assert_eq!(timers.pop_due(i64::MAX), None);
         assert!(timers.is_empty() && !timers.is_armed(&"a"));
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    #[should_panic(expected = "deadlines in the order of time, and keys that have one")]
+    fn a_deadline_without_a_key() {
+        let mut timers = Timers::default();
+        timers.by_time.insert((5, "a"));
+        timers.arm("b", 7);
     }
 }

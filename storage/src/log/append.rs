@@ -11,6 +11,7 @@ use protocol::records::view::{Batches, RecordsError};
 use crate::config::{LogConfig, TimestampType};
 use crate::disk::Durable;
 use crate::error::{AppendError, DiskError};
+use crate::log::piece::Piece;
 use crate::log::produced::{check, seal_header};
 use crate::log::{Boundary, Changes, Log};
 use crate::producers::producer_state::{AppendOrigin, BatchMetadata, ProducerUpdates};
@@ -261,6 +262,7 @@ impl Log {
             active = self.roll_at(changes, piece.batches[0].base_offset, now_ms)?;
         }
         let position = active.size();
+        piece.assert_follows(self.log_end_offset(), active.base_offset, position);
         self.write_end(changes, config, &active, piece.parts, position, now_ms)?;
         self.index(changes, config, &active, piece, position)?;
         let next = piece.batches.last().expect("a piece has a batch").next_offset();
@@ -367,12 +369,6 @@ impl Log {
             flush_due: changes.unflushed >= config.flush_messages || silent_ms >= config.flush_ms,
         }
     }
-}
-
-/// Batches that are written together, and their bytes in order.
-struct Piece<'a> {
-    batches: &'a [LogBatch],
-    parts: &'a [&'a [u8]],
 }
 
 /// The offset after a batch's last one must be an offset too: it is the log's end then.

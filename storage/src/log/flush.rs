@@ -130,6 +130,13 @@ impl Log {
         if work.dir {
             self.dir.sync()?;
         }
+        // A start would believe what lies below it. Whoever cuts the log waits for this.
+        assert!(
+            work.up_to <= self.log_end_offset(),
+            "the recovery point goes to {}, beyond the log's end at {}",
+            work.up_to,
+            self.log_end_offset()
+        );
         self.recovery_point.fetch_max(work.up_to, Ordering::AcqRel);
         Ok(())
     }

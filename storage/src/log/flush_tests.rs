@@ -110,3 +110,14 @@ fn upkeep_of_a_log_that_moved_away_reports_nothing() {
     assert!(report.errors.is_empty(), "{:?}", report.errors);
     assert_eq!(manager.log(&tp()).unwrap().log_end_offset(), 3);
 }
+
+#[test]
+#[should_panic(expected = "the recovery point goes to 3, beyond the log's end at 1")]
+fn a_recovery_point_beyond_the_end() {
+    let temp = tempfile::tempdir().unwrap();
+    let (_manager, log) = unsynced(temp.path());
+    // Nobody may: `truncate_to` waits for whoever flushes.
+    let work = log.flush_work(&mut log.changes.lock()).unwrap();
+    log.truncate_to(1, NOW).unwrap();
+    let _ = log.sync(&work);
+}

@@ -41,7 +41,19 @@ impl LeaderEpochs {
         }
         self.entries.retain(|e| e.epoch < epoch && e.start_offset < start_offset);
         self.entries.push(EpochEntry { epoch, start_offset });
+        self.check();
         true
+    }
+
+    fn check(&self) {
+        let rises = |pair: &[EpochEntry]| {
+            pair[0].epoch < pair[1].epoch && pair[0].start_offset < pair[1].start_offset
+        };
+        debug_assert!(
+            self.entries.windows(2).all(rises),
+            "leader epochs and their starts do not rise: {:?}",
+            self.entries
+        );
     }
 
     /// The largest epoch at or below `epoch`, and where it ended: the start of the next known
@@ -80,6 +92,7 @@ impl LeaderEpochs {
         }
         self.entries.drain(..below - 1);
         self.entries[0].start_offset = start_offset;
+        self.check();
         true
     }
 
@@ -169,6 +182,15 @@ mod tests {
         assert!(epochs.truncate_from_start(20));
         assert_eq!(epochs, cache(&[(4, 20)]));
         assert!(!epochs.truncate_from_start(20));
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    #[should_panic(expected = "leader epochs and their starts do not rise")]
+    fn epochs_that_fall() {
+        let mut epochs = cache(&[(2, 10), (4, 20), (7, 30)]);
+        epochs.entries.swap(0, 1);
+        epochs.assign(8, 40);
     }
 
     #[test]

@@ -419,3 +419,27 @@ fn a_batch_whose_answer_a_crash_took_is_recognised_after_the_recovery() {
         assert_eq!(log.log_end_offset(), 16);
     }
 }
+
+#[test]
+fn no_log_is_cut_at_what_is_no_offset() {
+    let (_temp, _files, log) = made(&[]);
+    append(&log, 3, 0);
+    let refused = log.truncate_to(-1, NOW);
+    assert!(matches!(refused, Err(crate::StorageError::NoOffset(-1))), "{refused:?}");
+    assert_eq!(batches(&log, 0), [(0, 2)]);
+}
+
+#[test]
+#[should_panic(expected = "a log is to begin anew at -1, to be read from -1")]
+fn a_log_that_is_to_begin_before_the_first_offset() {
+    let (_temp, _files, log) = made(&[]);
+    let _ = log.truncate_fully_and_start_at(-1, None, NOW);
+}
+
+#[test]
+#[should_panic(expected = "a segment of 2 is to follow that of 0, which ends at 3")]
+fn a_segment_that_is_to_begin_in_another() {
+    let (_temp, _files, log) = made(&[]);
+    append(&log, 3, 0);
+    let _ = log.roll_at(&mut log.changes.lock(), 2, NOW);
+}

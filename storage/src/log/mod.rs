@@ -9,6 +9,7 @@ pub(crate) mod topic_id;
 
 mod creation;
 mod flush;
+mod piece;
 mod produced;
 mod retention;
 mod state;

@@ -400,6 +400,12 @@ impl Log {
         if old.size() == 0 && old.base_offset == base_offset {
             return Ok(old);
         }
+        assert!(
+            base_offset > old.base_offset && base_offset >= self.log_end_offset(),
+            "a segment of {base_offset} is to follow that of {}, which ends at {}",
+            old.base_offset,
+            self.log_end_offset()
+        );
         self.seal(changes, &old)?;
         if self.recovery_point() >= base_offset {
             // No later flush and no recovery would look at this segment again.

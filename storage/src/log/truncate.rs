@@ -26,6 +26,9 @@ impl Log {
         let _flushing = self.flushing.lock();
         let mut changes = self.changes.lock();
         self.check_usable(&changes)?;
+        if offset < 0 {
+            return Err(StorageError::NoOffset(offset));
+        }
         if offset >= self.log_end_offset() {
             if self.epochs.write().truncate_from_end(offset) {
                 self.write_epochs(&mut changes, Durable::Now)?;
@@ -64,6 +67,10 @@ impl Log {
         log_start: Offset,
         now_ms: TimestampMs,
     ) -> Result<(), StorageError> {
+        assert!(
+            offset >= 0 && log_start >= 0,
+            "a log is to begin anew at {offset}, to be read from {log_start}"
+        );
         let old = self.segments();
         self.retire(changes, &self.active(), false)?;
         self.condemn(changes, &old, now_ms)?;
@@ -90,6 +97,12 @@ impl Log {
     ) -> Result<(), StorageError> {
         let old = self.segments();
         let kept = old.partition_point(|s| s.base_offset <= offset);
+        assert!(
+            kept > 0 && offset < self.log_end_offset(),
+            "a log of {} to {} is to be cut at {offset}",
+            old[0].base_offset,
+            self.log_end_offset()
+        );
         self.retire(changes, &self.active(), false)?;
         // The last one first: a kill between leaves a log without a hole.
         for gone in old[kept..].iter().rev() {
@@ -258,5 +271,26 @@ impl Log {
         }
         self.producers.write().forget_replicated(offset);
         changes.epochs_dirty |= self.epochs.write().truncate_from_start(offset);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::ids::TopicPartition;
+
+    use super::*;
+    use crate::log_dir::LogDir;
+    use crate::log_manager::LogManager;
+
+    #[test]
+    #[should_panic(expected = "a log of 0 to 0 is to be cut at 5")]
+    fn a_log_is_cut_behind_its_end() {
+        let temp = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn crate::disk::Disk> = Arc::new(crate::disk::OsDisk::default());
+        let dir = LogDir::open(disk.clone(), temp.path()).unwrap();
+        let manager = LogManager::new(disk, vec![dir], false, 0).unwrap();
+        let tp = TopicPartition::new("t", 0);
+        let log = manager.get_or_create(&tp, Arc::default(), None, 0).unwrap();
+        let _ = log.cut(&mut log.changes.lock(), 5, 0);
     }
 }

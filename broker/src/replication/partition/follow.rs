@@ -113,7 +113,9 @@ impl Partition {
         match log.append_as_follower(records, leader_epoch, now_ms) {
             // The leader's log starts within a batch, and ours is empty: the batch comes whole.
             Err(AppendError::UnexpectedOffset { first, last, log_end })
-                if log_end == log.log_start_offset() && first < log_end && last >= log_end =>
+                if log_end == log.log_start_offset()
+                    && (0..log_end).contains(&first)
+                    && last >= log_end =>
             {
                 tracing::info!(partition = ?self, first, log_end, "starting within a batch");
                 logs.truncate_fully_and_start_at(&self.name(), first, now_ms)?;
@@ -139,6 +141,9 @@ impl Partition {
                 truncation::truncation_point(&*log, leader, offset).offset
             }
         };
+        if offset < 0 {
+            return Err(FollowError::WrongOffset { fetched: offset, log_end });
+        }
         tracing::info!(partition = ?self, offset, log_end, leader_epoch, ?cut, "truncating");
         if offset < high_watermark {
             tracing::warn!(partition = ?self, offset, high_watermark, "below the high watermark");

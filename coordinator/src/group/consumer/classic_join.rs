@@ -45,6 +45,8 @@ impl Group {
         };
         let (id, wish) = consumer.check_join(step, join, topics)?;
         consumer.find_classic(step, &group, &id, join)?;
+        let session = TimerKey::Member { group: group.clone(), member: id.clone() };
+        step.timers.arm(session, step.after_ms(i64::from(join.session_timeout_ms)));
         let bumps = consumer.subscribe_classic(&id, join, &wish);
         consumer.advance(step, bumps, topics);
         let reconciled = consumer.reconcile(step, &group, &id, Some(&wish.owned));
@@ -52,8 +54,6 @@ impl Group {
         let epoch = consumer.member(&id).map_or(-1, |member| member.current.epoch);
         step.timers.cancel(&rejoin(&group, &id));
         step.timers.cancel(&revocation(&group, &id));
-        let session_ms = i64::from(join.session_timeout_ms);
-        step.timers.arm(self.session_key(&id), step.after_ms(session_ms));
         let sync_ms = i64::from(join.rebalance_timeout_ms.max(0));
         step.timers.arm(sync(&group, &id), step.after_ms(sync_ms));
         Ok(JoinAnswer {

@@ -198,7 +198,11 @@ impl Group {
         let mut records = consumer.tombstones(&self.id);
         for member in consumer.members() {
             self.cancel_member_timers(step, &member.id);
-            let stays = member.id != *without;
+            // Records may name several members of an instance: the others are fenced.
+            let is_fenced = member.subscription.instance_id.as_ref().is_some_and(|instance_id| {
+                consumer.static_members.get(instance_id) != Some(&member.id)
+            });
+            let stays = member.id != *without && !is_fenced;
             if let Some(classic) = member.subscription.classic.as_ref().filter(|_| stays) {
                 self.add(back(member, classic), CONSUMER_PROTOCOL_TYPE);
             }

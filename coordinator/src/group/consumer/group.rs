@@ -310,3 +310,5 @@ impl ConsumerGroup {
         }
     }
 }
+
+mod check;

@@ -179,6 +179,8 @@ impl Group {
         };
         consumer.check_size(&heartbeat.member_id, step.config.consumer.max_size)?;
         let (id, before) = consumer.find_member(step, &group_id, &heartbeat)?;
+        let session = TimerKey::Member { group: group_id.clone(), member: id.clone() };
+        step.timers.arm(session, step.after_ms(i64::from(step.config.consumer.session_timeout_ms)));
         let bumps = consumer.subscribe(&id, &heartbeat);
         consumer.advance(step, bumps, topics);
         let full = joins
@@ -186,9 +188,6 @@ impl Group {
                 && (heartbeat.topics.is_some() || heartbeat.regex.is_some())
                 && heartbeat.owned.is_some());
         consumer.reconcile(step, &group_id, &id, heartbeat.owned.as_ref())?;
-        let session_ms = i64::from(step.config.consumer.session_timeout_ms);
-        step.timers.arm(self.session_key(&id), step.after_ms(session_ms));
-        let consumer = self.consumer.as_deref().expect("it was here a moment ago");
         let member = consumer.member(&id).expect("it was found or made above");
         let changed = before.is_none_or(|before| before != member.current.assigned);
         Ok(ConsumerAnswer {

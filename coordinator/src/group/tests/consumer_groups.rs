@@ -137,15 +137,20 @@ impl Groups {
             return Err(failure);
         }
         self.written += append.records.len();
+        Ok(self.write(&append.records))
+    }
+
+    /// Puts records into the log, of whoever.
+    pub fn write(&mut self, records: &[GroupRecord]) -> i64 {
         let base = self.end_offset;
-        let records = append.records.iter().zip(base..).map(|(record, offset)| {
+        let records = records.iter().zip(base..).map(|(record, offset)| {
             let stored = records::encode(record).expect("records are small here");
             StoredRecord { offset, key: Some(stored.key), value: stored.value }
         });
         let records: Vec<StoredRecord> = records.collect();
         self.end_offset += records.len() as i64;
         self.log.push(StoredBatch::Records { transaction: None, records });
-        Ok(base)
+        base
     }
 
     /// Keys of the log's records, the newest value of each: `None` for a tombstone.

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 
 use super::classic_client::Classic;
 use super::consumer_groups::{Client, Groups, T};
+use crate::group::consumer::records::ConsumerRecord;
 use crate::group::consumer::{ConsumerGroupConfig, LEAVE_EPOCH, MigrationPolicy};
+use crate::group::records::GroupRecord;
 use crate::group::request::*;
 use crate::group::{GroupConfig, GroupError};
 
@@ -316,4 +318,24 @@ fn a_static_member_changes_its_protocol_without_a_farewell() {
         .push(Classic { instance_id: Some("i".to_owned()), ..Classic::new(&["t"], false) });
     assert_eq!(mixed.calm(), [2, 2, 2]);
     assert_eq!(mixed.kind(), (GroupKind::Consumer, "Stable"), "as in Kafka 3.9");
+}
+
+#[test]
+fn a_log_that_names_an_instance_twice_does_not_stop_a_group_from_changing_back() {
+    let mut mixed = two_classic(false);
+    mixed
+        .classic
+        .push(Classic { instance_id: Some("i".to_owned()), ..Classic::new(&["t"], false) });
+    mixed.calm();
+    mixed.new.push(Client::join(&mut mixed.groups, "n", &["t"]));
+    mixed.calm();
+    let fixed = mixed.classic[2].id.clone();
+    let group = mixed.groups.shard.group("g").expect("it is there");
+    let subscription = group.consumer_member(&fixed).expect("it is in it").subscription.clone();
+    let double = ConsumerRecord::Member(" double".into(), Some(subscription));
+    mixed.groups.write(&[GroupRecord::Consumer { group: "g".into(), record: double }]);
+    mixed.reload();
+    mixed.leave_new(0);
+    assert_eq!(mixed.calm(), [2, 2, 2]);
+    assert_eq!(mixed.kind(), (GroupKind::Classic, "Stable"));
 }

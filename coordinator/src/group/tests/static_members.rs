@@ -223,3 +223,26 @@ fn an_administrator_removes_an_instance_by_its_name() {
         ",
     ));
 }
+
+#[test]
+fn one_that_came_back_while_the_log_was_slow_still_times_out() {
+    check(&after(
+        TWO,
+        "
+        hold
+        join c new static=i2 session=6000
+        wait 7000
+        heartbeat a
+          a: heartbeat ok
+        store
+          log: group generation 1 range leader i1#1 i1#1='for-i1#1' i2#3='for-i2#2'
+          c: join ok as i2#3 generation 1 range leader i1#1
+        wait 5000
+        heartbeat a
+          a: heartbeat ok
+        wait 1000
+        heartbeat a
+          a: heartbeat RebalanceInProgress
+        ",
+    ));
+}
