@@ -11,7 +11,7 @@ use storage::log_dir::LogDir;
 use super::*;
 use crate::authorizer::{CLUSTER, Internal};
 use crate::replication::cluster_view::{BrokerEndpoint, Leader};
-use crate::replication::partition::AppendTerms;
+use crate::replication::partition::{AppendTerms, Cut, Fetched, FollowError};
 
 /// Whoever gives orders.
 fn controller() -> Authorized<'static, op::ClusterAction, Cluster> {
@@ -236,4 +236,25 @@ fn only_a_log_that_goes_on_behind_the_first_offset_is_cut_before_it_is_fetched()
     append(&manager, 1);
     // What the follower has beyond its leader the leader tells.
     assert_eq!(follows(1), (1, Some(0), Stage::Fetching));
+}
+
+#[test]
+fn a_leader_that_names_offsets_below_zero_is_not_followed_there() {
+    let manager = manager(&MemoryDisk::default(), &["/data"]);
+    let mut order = order(0, 7, 0);
+    (order.assignment.leader, order.assignment.replicas) = (2, vec![1, 2]);
+    assert_eq!(codes(&manager, &[order]), [ErrorCode::NONE]);
+    let partition = manager.find("t", 0).expect("it is hosted");
+    let mut builder = BatchBuilder::new(BatchOptions { base_offset: -5, ..Default::default() });
+    builder.append(NOW_MS, None, Some(b"v"), &[]).unwrap();
+    builder.keep_last_offset(5);
+    let records = builder.finish().unwrap();
+    let fetched = Fetched { records: &records, offset: 0, high_watermark: 0, log_start: 0 };
+    let refused = partition.append_fetched(0, &fetched, manager.logs(), NOW_MS);
+    assert!(matches!(refused, Err(FollowError::Append(_))), "{refused:?}");
+    for cut in [Cut::At(-1), Cut::StartOver(-1)] {
+        let refused = partition.cut(0, cut, manager.logs(), NOW_MS);
+        assert!(matches!(refused, Err(FollowError::WrongOffset { .. })), "{refused:?}");
+    }
+    assert_eq!(partition.follower_end(0).map(|end| end.offset).ok(), Some(0));
 }
