@@ -21,7 +21,8 @@ pub fn client_of(value: u64) -> u64 {
     value >> 40
 }
 
-/// Whether a value was written once, by a producer that looks for duplicates.
+/// Whether a value is written once, whatever happens: by a transactional producer, or an idempotent
+/// one with one request on its way.
 pub fn is_idempotent(value: u64) -> bool {
     (1..0xff).contains(&client_of(value))
 }

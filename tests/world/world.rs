@@ -122,7 +122,7 @@ impl World {
         }
         vec![
             tokio::spawn(self.after_topics(produce(at(1), how(LASTING, "all", "1")))),
-            tokio::spawn(self.after_topics(produce(at(2), how(LASTING, "all", "5")))),
+            tokio::spawn(self.after_topics(produce(at(0x103), how(LASTING, "all", "5")))),
             tokio::spawn(self.after_topics(produce(at(0x101), how(LASTING, "1", "5")))),
             tokio::spawn(self.after_topics(produce(at(0x102), how(VOLATILE, "all", "5")))),
             // Two that fence each other, and one alone.

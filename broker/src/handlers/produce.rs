@@ -418,7 +418,8 @@ fn respond(
             .into_iter()
             .map(|topic| TopicProduceResponse {
                 name: name(topic),
-                partition_responses: Vec::new(),
+                // Most requests have one partition of a topic.
+                partition_responses: Vec::with_capacity(1),
             })
             .collect(),
         ..Default::default()

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use super::{Payload, Records, STRING_BYTES_MAX, Version, WireError};
 
@@ -74,7 +74,8 @@ impl Rope {
 /// Builds a [`Rope`].
 #[derive(Debug)]
 pub struct Writer {
-    buffer: BytesMut,
+    /// A vector, whose small appends are a few instructions each; `BytesMut` has a call for each.
+    buffer: Vec<u8>,
     /// Pieces, each with the position in `buffer` before which it stands.
     pieces: Vec<(usize, Chunk)>,
     pieces_bytes: usize,
@@ -99,7 +100,7 @@ impl Writer {
     /// For a message without a frame around it.
     pub fn new() -> Writer {
         Writer {
-            buffer: BytesMut::with_capacity(INITIAL_BYTES),
+            buffer: Vec::with_capacity(INITIAL_BYTES),
             pieces: Vec::new(),
             pieces_bytes: 0,
             framed: false,
@@ -124,35 +125,35 @@ impl Writer {
     }
 
     pub fn i8(&mut self, value: i8) {
-        self.buffer.put_i8(value);
+        self.buffer.push(value as u8);
     }
 
     pub fn i16(&mut self, value: i16) {
-        self.buffer.put_i16(value);
+        self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
     pub fn u16(&mut self, value: u16) {
-        self.buffer.put_u16(value);
+        self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
     pub fn i32(&mut self, value: i32) {
-        self.buffer.put_i32(value);
+        self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
     pub fn i64(&mut self, value: i64) {
-        self.buffer.put_i64(value);
+        self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
     pub fn f64(&mut self, value: f64) {
-        self.buffer.put_f64(value);
+        self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
     pub fn uvarint(&mut self, mut value: u32) {
         while value >= 0x80 {
-            self.buffer.put_u8(value as u8 | 0x80);
+            self.buffer.push(value as u8 | 0x80);
             value >>= 7;
         }
-        self.buffer.put_u8(value as u8);
+        self.buffer.push(value as u8);
     }
 
     /// Copies `bytes`.
@@ -245,7 +246,7 @@ impl Writer {
             let prefix = i32::try_from(body).map_err(|_| WireError::TooLong(body))?;
             self.buffer[..PREFIX_BYTES].copy_from_slice(&prefix.to_be_bytes());
         }
-        let mut rest = self.buffer.freeze();
+        let mut rest = Bytes::from(self.buffer);
         let mut chunks = Vec::with_capacity(2 * self.pieces.len() + 1);
         let mut done = 0;
         for (at, piece) in self.pieces {

@@ -15,7 +15,8 @@ pub struct How {
     pub topic: &'static str,
     pub acks: &'static str,
     /// Requests on their way to a broker. With several, a broker that starts again knows the last
-    /// batch only, and refuses those before it that are sent again, as Kafka's does.
+    /// batch only, and refuses those before it that are sent again, as Kafka's does; the others
+    /// are sent anew under another name then, and may be there twice.
     pub inflight_max: &'static str,
 }
 

@@ -32,7 +32,7 @@ pub fn push(response: &mut FetchResponse, target: &FetchTarget, data: PartitionD
     match response.responses.last_mut() {
         Some(topic) if same(topic) => topic.partitions.push(data),
         _ => response.responses.push(FetchableTopicResponse {
-            topic: target.topic.to_string(),
+            topic: String::from(&*target.topic),
             topic_id: target.topic_id,
             partitions: vec![data],
         }),

@@ -69,6 +69,8 @@ pub fn screen(
         Err(failure) => whole = Some(failure),
     }
     let Screened { topics, entries, .. } = &mut screened;
+    topics.reserve_exact(request.topic_data.len());
+    entries.reserve_exact(request.topic_data.iter().map(|topic| topic.partition_data.len()).sum());
     // One topic, or one partition, needs no table.
     let many = request.topic_data.len() > 1;
     let mut known: HashMap<String, usize> = HashMap::new();
@@ -171,6 +173,10 @@ fn admit(
         if batches.next().transpose().map_err(plain)?.is_some() {
             return Err(invalid());
         }
+        if is_cut(first.bytes) {
+            end(unreadable());
+        }
+        return Ok(());
     }
     for batch in Batches::new(set) {
         match batch {
