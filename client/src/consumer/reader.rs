@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::fetcher::{FetchOptions, fetch};
 use super::member::{Member, Timeouts};
 use super::{Assignor, ConsumedRecord};
-use crate::cluster::{Cluster, ClusterError, LATEST_TIMESTAMP, is_final_for_topic};
+use crate::cluster::{Cluster, ClusterError, LATEST_TIMESTAMP, RETRY_BACKOFF, is_final_for_topic};
 use crate::topic_filter::TopicFilter;
 use crate::{Properties, clock};
 
@@ -233,7 +233,10 @@ impl Reader {
     }
 
     async fn round(&mut self) -> Result<Next, ClusterError> {
-        if self.looked_at.is_none_or(|at| at.elapsed() > METADATA_AGE_MAX) {
+        // A partition without a leader has one soon.
+        let is_whole = self.positions.keys().all(|partition| self.leaders.contains_key(partition));
+        let age_max = if is_whole { METADATA_AGE_MAX } else { RETRY_BACKOFF };
+        if self.looked_at.is_none_or(|at| at.elapsed() >= age_max) {
             self.look().await?;
         }
         self.keep_membership().await?;
@@ -246,9 +249,7 @@ impl Reader {
         }
         if by_leader.is_empty() {
             tokio::time::sleep(IDLE_PAUSE).await;
-            if self.positions.is_empty() && self.member.is_none()
-                || self.leaders.len() < self.positions.len()
-            {
+            if self.positions.is_empty() && self.member.is_none() {
                 self.looked_at = None;
             }
             return Ok(Next::Nothing);

@@ -6,6 +6,7 @@
 //! from Apache's producer: a batch that the broker finds too large fails, it is not split, and
 //! sticky partitions do not look at how busy their brokers are.
 
+mod leaders;
 mod options;
 mod outcome;
 mod queue;
@@ -30,9 +31,10 @@ use crate::Connection;
 use crate::clock;
 use crate::cluster::{Cluster, ClusterError, exception_class, is_final_for_topic};
 use crate::murmur2::murmur2;
+use leaders::Leaders;
 pub use options::Options;
 use queue::{Format, Queue};
-use request::{Event, ask_identity, ask_leaders, connect, leaders_of, produce, produce_data};
+use request::{Event, ask_identity, ask_leaders, connect, produce, produce_data};
 use transaction::Transaction;
 
 /// Counted for each record beside its key and value.
@@ -98,7 +100,7 @@ pub struct Producer<T> {
     options: Options,
     topic: String,
     queues: Vec<Queue<(T, usize)>>,
-    leaders: Vec<Option<BrokerId>>,
+    leaders: Leaders,
     leaders_wanted: bool,
     leaders_asked: bool,
     /// Leaders that connections are being opened to.
@@ -128,7 +130,7 @@ impl<T> Producer<T> {
             options,
             topic: topic.to_owned(),
             queues: Vec::new(),
-            leaders: Vec::new(),
+            leaders: Leaders::default(),
             leaders_wanted: false,
             leaders_asked: false,
             connecting: BTreeSet::new(),
@@ -266,7 +268,7 @@ impl<T> Producer<T> {
                 ClusterError::Code { code: ErrorCode::LEADER_NOT_AVAILABLE, message: None };
             match ClusterError::check(topic.error_code, None) {
                 Ok(()) if !topic.partitions.is_empty() => {
-                    self.learn_leaders(leaders_of(&topic.partitions));
+                    self.learn_leaders(Leaders::of(&topic));
                     self.choose_sticky();
                     return Ok(());
                 }
@@ -277,17 +279,17 @@ impl<T> Producer<T> {
         }
     }
 
-    fn learn_leaders(&mut self, leaders: Vec<Option<BrokerId>>) {
+    fn learn_leaders(&mut self, leaders: Leaders) {
         let format = Format {
             codec: self.options.codec,
             transactional: self.transaction.is_some(),
             batch_bytes: self.options.batch_bytes,
         };
-        while self.queues.len() < leaders.len() {
+        while self.queues.len() < leaders.count() {
             self.queues.push(Queue::new(format));
         }
-        self.leaders_wanted = leaders.iter().any(Option::is_none);
-        self.leaders = leaders;
+        self.leaders.learn(leaders);
+        self.leaders_wanted = !self.leaders.is_whole();
     }
 
     fn choose_sticky(&mut self) {
@@ -308,12 +310,12 @@ impl<T> Producer<T> {
 
     /// Whether a request of this partition could go out now if there were something to send.
     fn has_place(&self, partition: usize) -> bool {
-        let Some(Some(leader)) = self.leaders.get(partition) else { return false };
+        let Some(leader) = self.leaders.get(partition) else { return false };
         let added = |transaction: &Transaction| transaction.has(partition as i32);
         matches!(self.identity, Identity::None | Identity::Known(..))
             && self.transaction.as_ref().is_none_or(added)
-            && !self.connecting.contains(leader)
-            && self.inflight.get(leader).is_none_or(|count| *count < self.options.inflight_max)
+            && !self.connecting.contains(&leader)
+            && self.inflight.get(&leader).is_none_or(|count| *count < self.options.inflight_max)
     }
 
     fn may_send(&self, partition: usize, now: Instant) -> bool {
@@ -342,7 +344,7 @@ impl<T> Producer<T> {
             let due = self.queues[partition].due(self.linger()).is_some_and(|at| at <= now);
             if due
                 && self.has_place(partition)
-                && let Some(leader) = self.leaders[partition]
+                && let Some(leader) = self.leaders.get(partition)
             {
                 ready.entry(leader).or_default().push(partition);
             }

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use protocol::error_code::ErrorCode;
 use protocol::ids::{BrokerId, Offset, ProducerEpoch, ProducerId};
 use protocol::messages::init_producer_id::InitProducerIdRequest;
-use protocol::messages::metadata::{MetadataRequest, MetadataResponsePartition};
+use protocol::messages::metadata::MetadataRequest;
 use protocol::messages::produce::{PartitionProduceData, ProduceRequest, ProduceResponse};
 
+use super::leaders::Leaders;
 use crate::Connection;
 use crate::cluster::{Cluster, ClusterError, RETRY_BACKOFF};
 
@@ -23,7 +24,7 @@ pub struct Answer {
 
 /// What came of something that was asked.
 pub enum Event {
-    Leaders(Result<Vec<Option<BrokerId>>, ClusterError>),
+    Leaders(Result<Leaders, ClusterError>),
     Identity(Result<(ProducerId, ProducerEpoch), ClusterError>),
     /// There is a connection to this leader, or none was to be had.
     Connected(BrokerId, Result<(), ClusterError>),
@@ -41,28 +42,16 @@ pub fn produce_data((index, records): (i32, Bytes)) -> PartitionProduceData {
     PartitionProduceData { index, records: Some(records.into()) }
 }
 
-/// The leader of each partition, where it has one.
-pub fn leaders_of(partitions: &[MetadataResponsePartition]) -> Vec<Option<BrokerId>> {
-    let mut leaders = vec![None; partitions.len()];
-    for partition in partitions {
-        let index = usize::try_from(partition.partition_index).ok();
-        if let Some(place) = index.and_then(|index| leaders.get_mut(index)) {
-            *place = Some(partition.leader_id).filter(|leader| *leader >= 0);
-        }
-    }
-    leaders
-}
-
 pub async fn ask_leaders(cluster: Arc<Cluster>, topic: String) -> Event {
     let asked = async {
         let metadata = cluster.metadata(Some(&[topic])).await?;
         let topic = metadata.topics.into_iter().next().unwrap_or_default();
         ClusterError::check(topic.error_code, None)?;
-        Ok(leaders_of(&topic.partitions))
+        Ok(Leaders::of(&topic))
     };
     let asked = asked.await;
     // Whoever asks in vain asks again, but not at once.
-    if asked.as_ref().is_ok_and(|leaders| leaders.iter().any(Option::is_none)) || asked.is_err() {
+    if !asked.as_ref().is_ok_and(Leaders::is_whole) {
         tokio::time::sleep(RETRY_BACKOFF).await;
     }
     Event::Leaders(asked)

@@ -243,7 +243,7 @@ fn a_leader_that_names_offsets_below_zero_is_not_followed_there() {
     let manager = manager(&MemoryDisk::default(), &["/data"]);
     let mut order = order(0, 7, 0);
     (order.assignment.leader, order.assignment.replicas) = (2, vec![1, 2]);
-    assert_eq!(codes(&manager, &[order]), [ErrorCode::NONE]);
+    assert_eq!(outcomes(&manager, &[order]), ["taken"]);
     let partition = manager.find("t", 0).expect("it is hosted");
     let mut builder = BatchBuilder::new(BatchOptions { base_offset: -5, ..Default::default() });
     builder.append(NOW_MS, None, Some(b"v"), &[]).unwrap();
