@@ -26,6 +26,7 @@ mod connection;
 pub mod consumer;
 mod driver;
 mod error;
+mod leaders;
 mod murmur2;
 pub mod producer;
 pub mod topic_filter;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use protocol::error_code::ErrorCode;
-use protocol::ids::{BrokerId, Offset, TopicPartition, Uuid};
+use protocol::ids::{BrokerId, LeaderEpoch, Offset, TopicPartition, Uuid};
 use protocol::messages::fetch::{
     AbortedTransaction, FetchPartition, FetchRequest, FetchTopic, PartitionData,
 };
@@ -37,19 +37,28 @@ const SESSION_NONE: i32 = -1;
 /// What one partition gave: records with the next offset, or an error.
 pub type Fetched = Result<(Vec<ConsumedRecord>, Offset), ErrorCode>;
 
+/// Where to read on in a partition, and the epoch in which its leader is known to lead: a former
+/// one lacks what was written since.
+#[derive(Debug, Clone, Copy)]
+pub struct From {
+    pub offset: Offset,
+    pub leader_epoch: LeaderEpoch,
+}
+
 /// Fetches from one leader. `positions` are its partitions and where to read on in each.
 pub async fn fetch(
     cluster: &Cluster,
     leader: BrokerId,
-    positions: &BTreeMap<TopicPartition, Offset>,
+    positions: &BTreeMap<TopicPartition, From>,
     topic_ids: &BTreeMap<String, Uuid>,
     options: FetchOptions,
 ) -> Result<Vec<(TopicPartition, Result<Fetched, String>)>, ClusterError> {
     let mut topics: BTreeMap<&str, Vec<FetchPartition>> = BTreeMap::new();
-    for (partition, offset) in positions {
+    for (partition, from) in positions {
         topics.entry(&partition.topic).or_default().push(FetchPartition {
             partition: partition.partition,
-            fetch_offset: *offset,
+            fetch_offset: from.offset,
+            current_leader_epoch: from.leader_epoch,
             partition_max_bytes: options.partition_bytes_max,
             ..Default::default()
         });
@@ -85,7 +94,7 @@ pub async fn fetch(
             let Some(position) = positions.get(&partition) else { continue };
             let fetched = match ErrorCode(data.error_code) {
                 ErrorCode::NONE => {
-                    read(&partition, *position, &data, options.committed_only).map(Ok)
+                    read(&partition, position.offset, &data, options.committed_only).map(Ok)
                 }
                 code => Ok(Err(code)),
             };

@@ -6,13 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 use protocol::error_code::ErrorCode;
-use protocol::ids::{BrokerId, Offset, TimestampMs, TopicPartition, Uuid};
+use protocol::ids::{BrokerId, LeaderEpoch, Offset, TimestampMs, TopicPartition, Uuid};
 use tokio::time::Instant;
 
-use super::fetcher::{FetchOptions, fetch};
+use super::fetcher::{FetchOptions, From, fetch};
 use super::member::{Member, Timeouts};
 use super::{Assignor, ConsumedRecord};
 use crate::cluster::{Cluster, ClusterError, LATEST_TIMESTAMP, RETRY_BACKOFF, is_final_for_topic};
+use crate::leaders::Leaders;
 use crate::topic_filter::TopicFilter;
 use crate::{Properties, clock};
 
@@ -135,7 +136,8 @@ pub struct Reader {
     member: Option<Member>,
     positions: BTreeMap<TopicPartition, Position>,
     committed: BTreeMap<TopicPartition, Offset>,
-    leaders: BTreeMap<TopicPartition, BrokerId>,
+    /// By topic.
+    leaders: BTreeMap<String, Leaders>,
     topic_ids: BTreeMap<String, Uuid>,
     /// Partitions of each topic when last looked.
     counts: BTreeMap<String, usize>,
@@ -234,17 +236,20 @@ impl Reader {
 
     async fn round(&mut self) -> Result<Next, ClusterError> {
         // A partition without a leader has one soon.
-        let is_whole = self.positions.keys().all(|partition| self.leaders.contains_key(partition));
+        let is_whole = self.positions.keys().all(|partition| self.leader(partition).is_some());
         let age_max = if is_whole { METADATA_AGE_MAX } else { RETRY_BACKOFF };
         if self.looked_at.is_none_or(|at| at.elapsed() >= age_max) {
             self.look().await?;
         }
         self.keep_membership().await?;
         self.find_positions().await?;
-        let mut by_leader: BTreeMap<BrokerId, BTreeMap<TopicPartition, Offset>> = BTreeMap::new();
+        let mut by_leader: BTreeMap<BrokerId, BTreeMap<TopicPartition, From>> = BTreeMap::new();
         for (partition, position) in &self.positions {
-            if let (Some(leader), Some(offset)) = (self.leaders.get(partition), position.fetch) {
-                by_leader.entry(*leader).or_default().insert(partition.clone(), offset);
+            if let (Some((leader, leader_epoch)), Some(offset)) =
+                (self.leader(partition), position.fetch)
+            {
+                let from = From { offset, leader_epoch };
+                by_leader.entry(leader).or_default().insert(partition.clone(), from);
             }
         }
         if by_leader.is_empty() {
@@ -285,6 +290,11 @@ impl Reader {
         Ok(if records.is_empty() { Next::Nothing } else { Next::Records(records) })
     }
 
+    /// Who leads a partition, and in which epoch.
+    fn leader(&self, partition: &TopicPartition) -> Option<(BrokerId, LeaderEpoch)> {
+        self.leaders.get(&partition.topic)?.in_epoch(partition.partition)
+    }
+
     fn partition_failed(
         &mut self,
         partition: &TopicPartition,
@@ -313,9 +323,8 @@ impl Reader {
         let create = named.is_some();
         let metadata = self.cluster.metadata_creating(named.as_deref(), create).await?;
         let mut counts = BTreeMap::new();
-        self.leaders.clear();
         for topic in metadata.topics {
-            let name = topic.name.unwrap_or_default();
+            let name = topic.name.clone().unwrap_or_default();
             let wanted = match &self.options.wanted {
                 Wanted::Matching(filter) => filter.allows(&name, true),
                 _ => true,
@@ -329,13 +338,9 @@ impl Reader {
             }
             self.topic_ids.insert(name.clone(), topic.topic_id);
             counts.insert(name.clone(), topic.partitions.len());
-            for partition in topic.partitions {
-                if partition.leader_id >= 0 {
-                    let key = TopicPartition::new(name.clone(), partition.partition_index);
-                    self.leaders.insert(key, partition.leader_id);
-                }
-            }
+            self.leaders.entry(name).or_default().learn(Leaders::of(&topic));
         }
+        self.leaders.retain(|name, _| counts.contains_key(name));
         if counts != self.counts {
             self.counts = counts;
             self.partitions_changed();
@@ -405,7 +410,7 @@ impl Reader {
                     (partition, Position { fetch: offset, consume: offset })
                 })
                 .collect();
-            if self.positions.keys().any(|p| !self.leaders.contains_key(p)) {
+            if self.positions.keys().any(|partition| self.leader(partition).is_none()) {
                 self.look().await?;
             }
         }
@@ -468,7 +473,7 @@ impl Reader {
         let missing: BTreeMap<TopicPartition, TimestampMs> = self
             .positions
             .iter()
-            .filter(|(key, position)| position.fetch.is_none() && self.leaders.contains_key(key))
+            .filter(|(key, position)| position.fetch.is_none() && self.leader(key).is_some())
             .map(|(key, _)| (key.clone(), start.unwrap_or(LATEST_TIMESTAMP)))
             .collect();
         if missing.is_empty() {

@@ -6,7 +6,6 @@
 //! from Apache's producer: a batch that the broker finds too large fails, it is not split, and
 //! sticky partitions do not look at how busy their brokers are.
 
-mod leaders;
 mod options;
 mod outcome;
 mod queue;
@@ -30,8 +29,8 @@ use tokio::time::Instant;
 use crate::Connection;
 use crate::clock;
 use crate::cluster::{Cluster, ClusterError, exception_class, is_final_for_topic};
+use crate::leaders::Leaders;
 use crate::murmur2::murmur2;
-use leaders::Leaders;
 pub use options::Options;
 use queue::{Format, Queue};
 use request::{Event, ask_identity, ask_leaders, connect, produce, produce_data};
@@ -103,6 +102,8 @@ pub struct Producer<T> {
     leaders: Leaders,
     leaders_wanted: bool,
     leaders_asked: bool,
+    /// The last answer did not name all of them.
+    leaders_missed: bool,
     /// Leaders that connections are being opened to.
     connecting: BTreeSet<BrokerId>,
     /// Requests on their way, by leader.
@@ -133,6 +134,7 @@ impl<T> Producer<T> {
             leaders: Leaders::default(),
             leaders_wanted: false,
             leaders_asked: false,
+            leaders_missed: false,
             connecting: BTreeSet::new(),
             inflight: BTreeMap::new(),
             transaction,
@@ -290,6 +292,7 @@ impl<T> Producer<T> {
         }
         self.leaders.learn(leaders);
         self.leaders_wanted = !self.leaders.is_whole();
+        self.leaders_missed = self.leaders_wanted;
     }
 
     fn choose_sticky(&mut self) {
@@ -333,7 +336,8 @@ impl<T> Producer<T> {
         }
         if self.leaders_wanted && !self.leaders_asked {
             self.leaders_asked = true;
-            self.flights.push(ask_leaders(self.cluster.clone(), self.topic.clone()).boxed());
+            let (cluster, pause) = (self.cluster.clone(), self.leaders_missed);
+            self.flights.push(ask_leaders(cluster, self.topic.clone(), pause).boxed());
         }
         if self.identity == Identity::Unknown && self.inflight.is_empty() {
             self.ask_identity();

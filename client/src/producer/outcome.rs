@@ -15,8 +15,9 @@ impl<T> Producer<T> {
         match event {
             Event::Leaders(asked) => {
                 self.leaders_asked = false;
-                if let Ok(leaders) = asked {
-                    self.learn_leaders(leaders);
+                match asked {
+                    Ok(leaders) => self.learn_leaders(leaders),
+                    Err(_) => self.leaders_missed = true,
                 }
             }
             Event::Identity(Ok((id, epoch))) => self.identity = Identity::Known(id, epoch),

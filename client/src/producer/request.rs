@@ -10,9 +10,9 @@ use protocol::messages::init_producer_id::InitProducerIdRequest;
 use protocol::messages::metadata::MetadataRequest;
 use protocol::messages::produce::{PartitionProduceData, ProduceRequest, ProduceResponse};
 
-use super::leaders::Leaders;
 use crate::Connection;
 use crate::cluster::{Cluster, ClusterError, RETRY_BACKOFF};
+use crate::leaders::Leaders;
 
 /// What a leader says of one batch.
 pub struct Answer {
@@ -42,19 +42,18 @@ pub fn produce_data((index, records): (i32, Bytes)) -> PartitionProduceData {
     PartitionProduceData { index, records: Some(records.into()) }
 }
 
-pub async fn ask_leaders(cluster: Arc<Cluster>, topic: String) -> Event {
+/// After a pause if the last answer did not help.
+pub async fn ask_leaders(cluster: Arc<Cluster>, topic: String, pause: bool) -> Event {
+    if pause {
+        tokio::time::sleep(RETRY_BACKOFF).await;
+    }
     let asked = async {
         let metadata = cluster.metadata(Some(&[topic])).await?;
         let topic = metadata.topics.into_iter().next().unwrap_or_default();
         ClusterError::check(topic.error_code, None)?;
         Ok(Leaders::of(&topic))
     };
-    let asked = asked.await;
-    // Whoever asks in vain asks again, but not at once.
-    if !asked.as_ref().is_ok_and(Leaders::is_whole) {
-        tokio::time::sleep(RETRY_BACKOFF).await;
-    }
-    Event::Leaders(asked)
+    Event::Leaders(asked.await)
 }
 
 /// An identity without transactions.

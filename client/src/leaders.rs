@@ -1,10 +1,10 @@
-//! Who leads the partitions of a topic, as far as a producer has heard. Knows nothing of batches.
+//! Who leads the partitions of a topic, as far as a client has heard. Knows nothing of records.
 
 use protocol::ids::{BrokerId, LeaderEpoch, Uuid};
 use protocol::messages::metadata::MetadataResponseTopic;
 
-/// Where the records of a topic go. Brokers that were cut off tell of former leaders, which would
-/// take records that follow nothing they have: what is older than what is known is not believed
+/// Where the records of a topic go to and come from. Brokers that were cut off tell of former
+/// leaders, which lack what was written since: what is older than what is known is not believed
 /// (KIP-320).
 #[derive(Debug, Clone, Default)]
 pub struct Leaders {
@@ -35,7 +35,7 @@ impl Leaders {
         let known = self.partitions.drain(..).map(Some).chain(std::iter::repeat(None));
         let newer = |(known, told): (Option<(Option<BrokerId>, LeaderEpoch)>, _)| {
             let (_, epoch): (Option<BrokerId>, LeaderEpoch) = told;
-            known.filter(|(leader, before)| leader.is_some() && *before > epoch).unwrap_or(told)
+            known.filter(|(_, before)| 0 <= epoch && epoch < *before).unwrap_or(told)
         };
         self.partitions = known.zip(told.partitions).map(newer).collect();
     }
@@ -46,6 +46,12 @@ impl Leaders {
 
     pub fn get(&self, partition: usize) -> Option<BrokerId> {
         self.partitions.get(partition)?.0
+    }
+
+    /// The leader, and the epoch in which it leads; −1 where brokers do not tell.
+    pub fn in_epoch(&self, partition: i32) -> Option<(BrokerId, LeaderEpoch)> {
+        let (leader, epoch) = *self.partitions.get(usize::try_from(partition).ok()?)?;
+        Some((leader?, epoch))
     }
 
     pub fn is_whole(&self) -> bool {
@@ -82,9 +88,9 @@ mod tests {
             (0..leaders.count()).map(|at| leaders.get(at).unwrap_or(-1)).collect::<Vec<_>>()
         };
         assert_eq!(hears(1, &[(1, 5), (-1, 7)]), [1, -1]);
-        assert_eq!(hears(1, &[(2, 4), (2, 6)]), [1, 2], "without a leader anything is tried");
-        assert_eq!(hears(1, &[(2, 6), (3, 6), (4, 0)]), [2, 3, 4]);
-        assert_eq!(hears(1, &[(3, -1), (-1, 7), (4, 0)]), [2, -1, 4], "versions without epochs");
+        assert_eq!(hears(1, &[(2, 4), (2, 6)]), [1, -1]);
+        assert_eq!(hears(1, &[(2, 6), (3, 7), (4, 0)]), [2, 3, 4]);
+        assert_eq!(hears(1, &[(3, -1), (-1, 7), (4, 0)]), [3, -1, 4], "versions without epochs");
         assert_eq!(hears(2, &[(9, 0)]), [9], "another topic");
     }
 }
