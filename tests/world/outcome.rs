@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use protocol::planted::{self, Planted};
+
 use crate::determinism;
 use crate::world::World;
 
@@ -25,9 +27,10 @@ pub struct Outcome {
     pub aborted: u64,
 }
 
-/// Runs a seed in a thread of its own.
-pub fn of(seed: u64) -> Outcome {
+/// Runs a seed in a thread of its own, perhaps with a fault in the brokers.
+pub fn of(seed: u64, fault: Option<Planted>) -> Outcome {
     determinism::seeded(seed, || {
+        planted::plant(fault);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)

@@ -5,20 +5,29 @@ use std::ops::Range;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use protocol::planted::Planted;
+
 use crate::outcome::Outcome;
 
 /// Names the seed that a process runs.
 pub const SEED: &str = "OTTLA_SIM_SEED";
 
+/// Names the fault that is planted there, if one is.
+pub const FAULT: &str = "OTTLA_SIM_PLANTED";
+
 /// What came of a seed; a process that does not tell is something wrong like any other.
-pub fn run(seed: u64) -> Outcome {
+pub fn run(seed: u64, fault: Option<Planted>) -> Outcome {
     let this = std::env::current_exe().expect("this test's own file");
-    let output = Command::new(this)
+    let mut command = Command::new(this);
+    command
         .args(["one_seed", "--exact", "--nocapture", "--test-threads=1"])
         .env(SEED, seed.to_string())
-        .stdin(Stdio::null())
-        .output()
-        .expect("it can be started");
+        .env_remove(FAULT)
+        .stdin(Stdio::null());
+    if let Some(fault) = fault {
+        command.env(FAULT, format!("{fault:?}"));
+    }
+    let output = command.output().expect("it can be started");
     String::from_utf8_lossy(&output.stdout).parse().unwrap_or_else(|()| {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let wrong = Some(format!("{}: {said}", output.status));
@@ -26,9 +35,9 @@ pub fn run(seed: u64) -> Outcome {
     })
 }
 
-/// The first seed that goes wrong, by number. Some take longer than others: each thread takes the
-/// next that nobody has.
-pub fn first_wrong(seeds: Range<u64>) -> Option<(u64, String)> {
+/// The first seed that goes wrong, by number, with what was wrong. Some take longer than others:
+/// each thread takes the next that nobody has.
+pub fn first_wrong(seeds: Range<u64>, fault: Option<Planted>) -> Option<(u64, String)> {
     let (next, lowest) = (AtomicU64::new(seeds.start), AtomicU64::new(u64::MAX));
     let work = || {
         loop {
@@ -36,7 +45,7 @@ pub fn first_wrong(seeds: Range<u64>) -> Option<(u64, String)> {
             if seed >= seeds.end || seed > lowest.load(Ordering::Relaxed) {
                 return None;
             }
-            if let Some(wrong) = run(seed).wrong {
+            if let Some(wrong) = run(seed, fault).wrong {
                 lowest.fetch_min(seed, Ordering::Relaxed);
                 return Some((seed, wrong));
             }
