@@ -72,7 +72,7 @@ apis! {
         Metadata => handlers::metadata::handle(authorizer, metadata_server);
         LeaderAndIsr => handlers::leader_and_isr::handle(authorizer, orders, tasks);
         StopReplica => handlers::stop_replica::handle(authorizer, orders, tasks);
-        UpdateMetadata => handlers::update_metadata::handle(authorizer, orders);
+        UpdateMetadata => handlers::update_metadata::handle(authorizer, orders, tasks);
         ControlledShutdown => handlers::controlled_shutdown::handle(authorizer, office);
         OffsetCommit => handlers::offset_commit::handle(
             authorizer, clock, metadata, groups, stored_offsets

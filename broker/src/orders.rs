@@ -15,6 +15,7 @@ use crate::groups::Groups;
 use crate::identity::Identity;
 use crate::metadata_cache::{MetadataCache, Snapshot};
 use crate::replication::lost_leaders::LostLeaders;
+use crate::replication::manager::strays::Doomed;
 use crate::replication::manager::{
     Obeyed, OrderError, ReplicaManager, RoleOrder, StaleController, StopOrder,
 };
@@ -115,12 +116,13 @@ impl Orders {
     }
 
     /// Takes an UpdateMetadata over, which `in_shape` brings into the shape of the latest version.
+    /// Gives what it left to do: logs of deleted topics that nobody else deletes.
     pub fn update(
         &self,
         allowed: &Action<'_>,
         mut request: UpdateMetadataRequest,
         in_shape: impl FnOnce(&mut UpdateMetadataRequest, &Snapshot),
-    ) -> Result<(), Refusal> {
+    ) -> Result<Vec<Doomed>, Refusal> {
         self.check_broker(request.broker_epoch)?;
         let heard = self.replicas.hear_controller(allowed, request.controller_epoch);
         heard
@@ -134,22 +136,35 @@ impl Orders {
         self.metadata.apply(&request);
         let deleted = deleted_in(&request);
         let cluster = self.metadata.load();
-        for gone in deleted.iter().filter(|gone| cluster.topic(&gone.topic).is_none()) {
+        let partitions: Vec<_> = deleted.iter().map(|gone| gone.partition.clone()).collect();
+        for gone in partitions.iter().filter(|gone| cluster.topic(&gone.topic).is_none()) {
             // A topic of the same name that is made later has values of its own, or none.
             self.topic_configs.set(&gone.topic, Overrides::new());
         }
-        self.groups.partitions_deleted(allowed, deleted);
-        Ok(())
+        self.groups.partitions_deleted(allowed, partitions);
+        Ok(deleted.into_iter().filter(|gone| self.replicas.is_stray(gone)).collect())
+    }
+
+    /// Deletes the logs that `update` gave. Blocks on the disk.
+    pub fn delete_strays(&self, allowed: &Action<'_>, controller_epoch: i32, strays: &[Doomed]) {
+        let now_ms = self.clock.now_ms();
+        if let Err(stale) = self.replicas.delete_strays(allowed, controller_epoch, strays, now_ms) {
+            tracing::warn!(%stale, "UpdateMetadata of a former controller");
+        }
     }
 }
 
 /// The partitions that the request takes out of the cluster, because their topics are deleted.
-fn deleted_in(request: &UpdateMetadataRequest) -> Vec<TopicPartition> {
-    let states = request.topic_states.iter().flat_map(|topic| {
-        topic.partition_states.iter().map(move |state| (&topic.topic_name, state))
-    });
+fn deleted_in(request: &UpdateMetadataRequest) -> Vec<Doomed> {
+    let states = request
+        .topic_states
+        .iter()
+        .flat_map(|topic| topic.partition_states.iter().map(move |state| (topic, state)));
     states
         .filter(|(_, state)| state.leader == LEADER_DURING_DELETE)
-        .map(|(topic, state)| TopicPartition::new(topic.clone(), state.partition_index))
+        .map(|(topic, state)| Doomed {
+            partition: TopicPartition::new(topic.topic_name.clone(), state.partition_index),
+            topic_id: topic.topic_id,
+        })
         .collect()
 }

@@ -5,7 +5,11 @@
 //!
 //! Errors: CLUSTER_AUTHORIZATION_FAILED, STALE_BROKER_EPOCH, STALE_CONTROLLER_EPOCH.
 //!
-//! Differs from Apache: in nothing known.
+//! Differs from Apache: a log of a deleted topic that was left behind, on a broker that was away
+//! when the partition was moved from it, is deleted when the controller says that the topic is;
+//! there it stays, and a topic that is made anew under the name cannot have a replica there.
+
+use std::sync::Arc;
 
 use metadata::znodes::broker::SecurityProtocol;
 use protocol::error_code::ErrorCode;
@@ -19,21 +23,30 @@ use crate::authorizer::{Authorizer, CLUSTER};
 use crate::metadata_cache::Snapshot;
 use crate::orders::Orders;
 use crate::request::{Reply, RequestContext};
+use crate::tasks::Tasks;
 
 pub fn handle(
     authorizer: &Authorizer,
-    orders: &Orders,
+    orders: &Arc<Orders>,
+    tasks: &Arc<Tasks>,
     context: &RequestContext,
     request: UpdateMetadataRequest,
 ) -> Reply<UpdateMetadataResponse> {
-    let code = match authorizer.authorize(context, CLUSTER) {
-        Err(_) => ErrorCode::CLUSTER_AUTHORIZATION_FAILED,
-        Ok(allowed) => match orders.update(&allowed, request, in_shape) {
-            Ok(()) => ErrorCode::NONE,
-            Err(refused) => code_of(refused),
-        },
+    let answer = |code: ErrorCode| UpdateMetadataResponse { error_code: code.0 };
+    let Ok(allowed) = authorizer.authorize(context, CLUSTER) else {
+        return Reply::Now(answer(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
     };
-    Reply::Now(UpdateMetadataResponse { error_code: code.0 })
+    let epoch = request.controller_epoch;
+    let strays = match orders.update(&allowed, request, in_shape) {
+        Err(refused) => return Reply::Now(answer(code_of(refused))),
+        Ok(strays) if strays.is_empty() => return Reply::Now(answer(ErrorCode::NONE)),
+        Ok(strays) => strays,
+    };
+    let (orders, tasks, allowed) = (orders.clone(), tasks.clone(), allowed.into_owned());
+    Reply::later(async move {
+        tasks.blocking(move || orders.delete_strays(&allowed, epoch, &strays)).await;
+        answer(ErrorCode::NONE)
+    })
 }
 
 /// The shape of the latest version.

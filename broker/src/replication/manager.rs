@@ -24,6 +24,7 @@ use crate::random;
 mod following;
 mod leaving;
 mod opening;
+pub mod strays;
 #[cfg(test)]
 mod tests;
 

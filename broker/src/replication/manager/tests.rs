@@ -8,6 +8,7 @@ use storage::LogConfig;
 use storage::disk::{Disk, Fault, MemoryDisk};
 use storage::log_dir::LogDir;
 
+use super::strays::Doomed;
 use super::*;
 use crate::authorizer::{CLUSTER, Internal};
 use crate::replication::cluster_view::{BrokerEndpoint, Leader};
@@ -257,4 +258,28 @@ fn a_leader_that_names_offsets_below_zero_is_not_followed_there() {
         assert!(matches!(refused, Err(FollowError::WrongOffset { .. })), "{refused:?}");
     }
     assert_eq!(partition.follower_end(0).map(|end| end.offset).ok(), Some(0));
+}
+
+#[test]
+fn a_log_that_was_left_behind_goes_with_its_topic_and_with_no_other() {
+    let disk = MemoryDisk::default();
+    let before = manager(&disk, &["/data"]);
+    assert_eq!(outcomes(&before, &[order(0, 7, 0)]), ["taken"]);
+    append(&before, 0);
+    drop(before);
+    // It was away when the partition was moved from it.
+    let after = manager(&disk, &["/data"]);
+    let doomed =
+        |id: u8| Doomed { partition: TopicPartition::new("t", 0), topic_id: Uuid([id; 16]) };
+    for other in [doomed(8), doomed(0)] {
+        assert!(!after.is_stray(&other));
+        after.delete_strays(&controller(), 1, &[other], NOW_MS).expect("no former controller");
+    }
+    assert_eq!(outcomes(&after, &[order(0, 8, 0)]), ["another id"]);
+    assert!(after.is_stray(&doomed(7)), "also after an order that was refused");
+    after.delete_strays(&controller(), 1, &[doomed(7)], NOW_MS).expect("no former controller");
+    assert_eq!(outcomes(&after, &[order(0, 8, 0)]), ["taken"]);
+    // What it hosts a StopReplica takes.
+    assert!(!after.is_stray(&doomed(8)));
+    assert_eq!(append(&after, 0), 0);
 }
